@@ -1,0 +1,208 @@
+"""Reverse-mode automatic differentiation: how derivatives flow.
+
+A *primitive* is an array function that knows its own vector-Jacobian products
+(VJPs).  Running a function on a `Var` writes every primitive it meets on a
+`Tape`; reading the tape backwards applies the chain rule: for each recorded
+y = f(x_1, ..., x_k), with ȳ the derivative of the final scalar by y,
+
+    x̄_i  +=  ȳ ∂y/∂x_i  =  vjp_i(ȳ, y, x_1, ..., x_k).                      (1)
+
+Three facts keep it short.
+
+1. VJPs are themselves made of primitives, so `grad(grad(f))` needs no new code.
+2. Each call of `grad` opens its own tape.  A primitive is written on the newest
+   tape among its arguments, with those arguments unwrapped by one layer: what
+   an outer `grad` must see is still a Var, what nobody watches is a plain array.
+3. A linear primitive's VJP is its transpose, and transposes come in pairs:
+   broadcast/sum, index/scatter, (A @) / (Aᵀ @).
+
+References
+----------
+Griewank & Walther (2008), Evaluating Derivatives, 2nd ed., section 3.2.
+Maclaurin (2016), Modeling, Inference and Optimization with Composable
+    Differentiable Procedures, ch. 4 (whose design this follows).
+"""
+
+import itertools
+from functools import wraps
+
+import numpy as np
+
+from tinyebm.tree import tree_flatten
+
+ADVICE = ("an array under grad met a function that would lose its derivative: use the tinyebm.ops "
+          "function of that name, or tinyebm.stop_gradient(x) if a constant is meant")
+
+
+class Tape:
+    """The primitives run under one call of `grad`, in order (a Wengert list)."""
+
+    _clock = itertools.count()
+
+    def __init__(self):
+        self.age = next(Tape._clock)  # a newer tape is a deeper `grad`
+        self.pullbacks = []  # entry -> function: ȳ -> [(parent entry, part of x̄)]
+
+    def new(self, value, pullback=None):
+        """Write `value` down as the next entry; an input has no pullback."""
+        self.pullbacks.append(pullback)
+        return Var(value, self, len(self.pullbacks) - 1)
+
+    def sweep(self, output, cotangent):
+        """Apply eq. (1) from entry `output` backwards; return {input entry: x̄}."""
+        cotangents = {output: cotangent}
+        for entry in range(output, -1, -1):
+            if entry in cotangents and self.pullbacks[entry] is not None:
+                for parent, part in self.pullbacks[entry](cotangents.pop(entry)):
+                    seen = cotangents.get(parent)
+                    cotangents[parent] = part if seen is None else seen + part
+        return cotangents
+
+
+class Var:
+    """An array with a place on a tape.  It takes the operators and functions of `tinyebm.ops`."""
+
+    __array_ufunc__ = None  # tells NumPy and CuPy to leave `array * var` to the var
+    __hash__ = None
+
+    def __init__(self, value, tape, entry):
+        self.value, self.tape, self.entry = value, tape, entry
+
+    shape = property(lambda self: self.value.shape)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    dtype = property(lambda self: self.value.dtype)
+
+    def __len__(self):
+        return len(self.value)
+
+    def __repr__(self):
+        return f"Var(shape={self.shape}, entry {self.entry} of tape {self.tape.age})"
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError(ADVICE)
+
+    __float__ = __int__ = __index__ = __bool__ = __setitem__ = __array__
+
+
+def stop_gradient(x):
+    """The plain array inside any number of Vars: a constant to every `grad`.
+
+    >>> float(grad(lambda x: x * stop_gradient(x))(3.0))
+    3.0
+    """
+    while isinstance(x, Var):
+        x = x.value
+    return x
+
+
+def primitive(*vjps):
+    """Give an array function its VJPs, one per differentiable argument.
+
+    A VJP is called as vjp(g, y, *args, **kwargs) with g the cotangent of the
+    output y, and must itself be written with primitives.  Arguments that have
+    none (axes, masks, indices) must not be a Var: TypeError.
+    """
+
+    def decorate(function):
+        @wraps(function)
+        def recorded(*args, **kwargs):
+            tape = None
+            for a in args:
+                if isinstance(a, Var) and (tape is None or a.tape.age > tape.age):
+                    tape = a.tape
+            if tape is None:
+                return function(*args, **kwargs)
+            parents = [(i, a.entry) for i, a in enumerate(args) if isinstance(a, Var) and a.tape is tape]
+            args = list(args)
+            for i, _ in parents:
+                args[i] = args[i].value
+            y = recorded(*args, **kwargs)  # still a Var if an older tape watches
+            if any(i >= len(vjps) or vjps[i] is None for i, _ in parents):
+                raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
+            return tape.new(y, lambda g: [(e, vjps[i](g, y, *args, **kwargs)) for i, e in parents])
+
+        return recorded
+
+    return decorate
+
+
+def vjp(function, *args):
+    """Evaluate function(*args); return (value, pullback).
+
+    `pullback(g)` is a tuple shaped like `args` with each leaf x replaced by
+    g · ∂value/∂x.  Arguments are floating-point arrays, or nested dicts, lists
+    and tuples of them; the value is one array.
+
+    Raises
+    ------
+    TypeError
+        If a leaf is not floating-point, or the function leaves `tinyebm.ops`.
+    """
+    tape = Tape()
+    leaves, rebuild = tree_flatten(args)
+    leaves = [np.asarray(x) if isinstance(x, (float, int, list)) else x for x in leaves]
+    for x in leaves:
+        if x.dtype.kind != "f":
+            raise TypeError(f"can only differentiate by floating-point arrays, got {x.dtype}: convert with x * 1.0")
+    inputs = [tape.new(x) for x in leaves]
+    try:
+        output = function(*rebuild(inputs))
+    except TypeError as error:
+        if "__array_ufunc__" in str(error):  # NumPy's own refusal of np.exp(var), which does not say what to do
+            raise TypeError(ADVICE) from error
+        raise
+    if not (isinstance(output, Var) and output.tape is tape):  # a constant function
+        return output, lambda g: rebuild([zeros_like(x) for x in leaves])
+
+    def pullback(g):
+        found = tape.sweep(output.entry, g)
+        bars = [found[x.entry] if x.entry in found else zeros_like(x) for x in inputs]
+        return rebuild([x if isinstance(x, Var) else np.copy(x) for x in bars])  # no aliases
+
+    return output.value, pullback
+
+
+def value_and_grad(function, argnum=0):
+    """Turn a scalar function into one returning (value, gradient by one argument).
+
+    >>> value, gradient = value_and_grad(lambda x: x * x * x)(2.0)
+    >>> float(value), float(gradient)
+    (8.0, 12.0)
+    """
+
+    @wraps(function)
+    def evaluate(*args, **kwargs):
+        value, pullback = vjp(
+            lambda x: function(*args[:argnum], x, *args[argnum + 1 :], **kwargs), args[argnum])
+        if np.shape(stop_gradient(value)) != ():
+            raise TypeError(f"grad needs a scalar function, this one returned an array of shape "
+                            f"{value.shape}: take its sum or mean first")
+        return value, pullback(ones_like(value))[0]
+
+    return evaluate
+
+
+def grad(function, argnum=0):
+    """Turn a scalar function into its gradient by argument number `argnum`.
+
+    >>> float(grad(grad(lambda x: x ** 3))(2.0))
+    12.0
+    """
+    return lambda *args, **kwargs: value_and_grad(function, argnum)(*args, **kwargs)[1]
+
+
+def hvp(function, x, v):
+    """Hessian-vector product ∇²f(x) v: the pullback of ∇f, for a Hessian is symmetric.  x is one array."""
+    _, pullback = vjp(grad(function), x)
+    return pullback(v)[0]
+
+
+def zeros_like(x):
+    """Zeros of the shape, dtype and library of x."""
+    return np.zeros_like(stop_gradient(x))
+
+
+def ones_like(x):
+    """Ones of the shape, dtype and library of x."""
+    return np.ones_like(stop_gradient(x))

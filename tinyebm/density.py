@@ -1,0 +1,78 @@
+"""The density of an energy: p_θ(dx) = e^{-E_θ(x)} μ(dx) / Z_θ.
+
+Low energy means likely.  What needs no Z is here: the exponent, the score and
+its divergence.  What needs Z is in `tinyebm.exact`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyebm import ops
+from tinyebm.autodiff import hvp, ones_like, vjp
+
+
+@dataclass(frozen=True)
+class Density:
+    """An energy, its parameters and its space: the law e^{-E_θ(x)} μ(dx) / Z_θ.
+
+    Parameters
+    ----------
+    energy : callable (theta, x) -> (n,)
+        Energies in nats of the rows of x, shape (n, d); written with `tinyebm.ops`
+        where derivatives are wanted.
+    theta : tree of floating-point arrays
+    space : Reals, Box, Cells, ...
+        Where x lives, and the measure μ.
+    """
+
+    energy: Any
+    theta: Any
+    space: Any
+
+
+def exponent(p, x):
+    """log μ-density(x) - E_θ(x), shape (n,): log p(x) + log Z.
+
+    The density is with respect to Lebesgue (or counting) measure, so a Gaussian
+    base measure contributes its logarithm.
+
+    Raises
+    ------
+    ValueError
+        If x is not (n, d) or the energy's result is not (n,).
+    """
+    if x.ndim != 2 or x.shape[1] != p.space.dim:
+        raise ValueError(f"x must have shape (n, {p.space.dim}), got {x.shape}")
+    energies = p.energy(p.theta, x)
+    if energies.shape != x.shape[:1]:
+        raise ValueError(f"an energy must return one number per row: shape {x.shape[:1]}, got {energies.shape}")
+    return p.space.log_base(x) - energies
+
+
+def exponent_and_score(p, x):
+    """The exponent (n,) and its gradient by x, the score (n, d), in one pass."""
+    value, pullback = vjp(lambda x: exponent(p, x), x)
+    return value, pullback(ones_like(value))[0]
+
+
+def score(p, x):
+    """The score ∇_x log p(x), shape (n, d), in units of 1/[x]: -∇E under Lebesgue measure.
+
+    >>> from tinyebm.spaces import Reals
+    >>> normal = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))
+    >>> score(normal, np.array([[1.0, -2.0]]))
+    array([[-1.,  2.]])
+    """
+    return exponent_and_score(p, x)[1]
+
+
+def laplacian(p, x):
+    """The divergence of the score, tr ∇² log p(x), shape (n,), in units of 1/[x]².
+
+    Costs d Hessian-vector products: meant for small d.
+    """
+    basis = np.eye(x.shape[1])
+    total = lambda x: ops.sum(exponent(p, x))
+    return sum(hvp(total, x, np.zeros_like(x) + basis[i])[:, i] for i in range(x.shape[1]))

@@ -1,0 +1,179 @@
+"""The differentiable functions, each with its derivative, as a table.
+
+Read an entry upwards: the function, and above it one VJP per argument, where g
+is the cotangent of the result y.  Energies are written with these functions and
+the operators + - * / ** @ [] on their results.
+"""
+
+import builtins
+import itertools
+from functools import wraps
+
+import numpy as np
+
+from tinyebm.autodiff import Var, primitive, stop_gradient, zeros_like
+
+
+def broadcasting(function):
+    """Broadcast the Var arguments of an elementwise primitive to one shape first."""
+
+    @wraps(function)
+    def broadcast(*args):
+        shapes = {np.shape(stop_gradient(a)) for a in args} - {()}
+        shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+        return function(*[broadcast_to(a, shape) if isinstance(a, Var) and a.shape != shape
+                          else a for a in args])
+
+    return broadcast
+
+
+# ======================================= the table: linear functions, in pairs
+# fmt: off
+
+@primitive(lambda g, y, x, shape: sum_to(g, x.shape))
+def broadcast_to(x, shape): return np.broadcast_to(x, shape)
+
+@primitive(lambda g, y, x, shape: broadcast_to(g, x.shape))
+def sum_to(x, shape):
+    """Sum x down to a shape that broadcasts to x's."""
+    if x.shape == shape:
+        return x
+    new = x.ndim - len(shape)
+    stretched = [new + i for i, n in enumerate(shape) if n == 1 != x.shape[new + i]]
+    return x.sum(axis=(*range(new), *stretched), keepdims=True).reshape(shape)
+
+@primitive(lambda g, y, x, shape: reshape(g, x.shape))
+def reshape(x, shape): return x.reshape(shape)
+
+@primitive(lambda g, y, x, axes:
+           transpose(g, sorted(range(x.ndim), key=lambda i: axes[i] % x.ndim)))
+def transpose(x, axes): return x.transpose(axes)
+
+@primitive(lambda g, y, x, index: scatter(g, index, x.shape))
+def getitem(x, index): return x[index]
+
+@primitive(lambda g, y, x, index, shape: getitem(g, index))
+def scatter(x, index, shape):
+    """Zeros of `shape` plus x at `index`; repeated indices accumulate."""
+    out = np.zeros_like(x, shape=shape)
+    np.add.at(out, index, x)
+    return out
+
+@primitive(lambda g, y, a, b: sum_to(g @ swap_last_axes(b), a.shape),
+           lambda g, y, a, b: sum_to(swap_last_axes(a) @ g, b.shape))
+def _matmul(a, b): return a @ b
+
+# ================================================ the table: elementwise maths
+
+@broadcasting
+@primitive(lambda g, y, a, b: g, lambda g, y, a, b: g)
+def add(a, b): return a + b
+
+@broadcasting
+@primitive(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
+def mul(a, b): return a * b
+
+@broadcasting
+@primitive(lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
+def div(a, b): return a / b
+
+@primitive(lambda g, y, x, p: g * (p * power(x, p - 1)) if p else zeros_like(g))
+def power(x, p): return x**p  # p is a number
+
+@primitive(lambda g, y, x: g * y)
+def exp(x): return np.exp(x)
+
+@primitive(lambda g, y, x: g / x)
+def log(x): return np.log(x)
+
+@primitive(lambda g, y, x: g * cos(x))
+def sin(x): return np.sin(x)
+
+@primitive(lambda g, y, x: -g * sin(x))
+def cos(x): return np.cos(x)
+
+@primitive(lambda g, y, x: g * (1 - y * y))
+def tanh(x): return np.tanh(x)
+
+@primitive(lambda g, y, x: g * y * sigmoid(-x))
+def sigmoid(x):
+    """1 / (1 + e^-x), to full relative accuracy in both tails (e^-x = inf gives the right 0)."""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+@primitive(lambda g, y, x: g * _silu_slope(x))
+def silu(x): return x * sigmoid(x)
+
+def _silu_slope(x): s = sigmoid(x); return s * (1 + x * (1 - s))
+
+@primitive(lambda g, y, x: g * sigmoid(x))
+def softplus(x): return np.logaddexp(x, 0 * x)  # log(1 + e^x), never overflows
+
+@primitive(lambda g, y, x: g * sign(x))
+def abs(x): return np.abs(x)
+
+@broadcasting
+@primitive(None, lambda g, y, mask, a, b: where(mask, g, 0.0),
+                 lambda g, y, mask, a, b: where(mask, 0.0, g))
+def where(mask, a, b): return np.where(mask, a, b)
+
+# ======================================================= the table: reductions
+
+@primitive(lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis, keepdims))
+def sum(x, axis=None, keepdims=False): return x.sum(axis=axis, keepdims=keepdims)
+
+@primitive(lambda g, y, x, axis=None, keepdims=False:
+           _spread(g, x, axis, keepdims) * exp(x - _spread(_finite(y), x, axis, keepdims)))
+def logsumexp(x, axis=None, keepdims=False):
+    """log Σ e^x without overflow (-inf if every x is); its gradient is the softmax."""
+    top = _finite(x.max(axis=axis, keepdims=True))
+    with np.errstate(divide="ignore"):
+        y = top + np.log(np.exp(x - top).sum(axis=axis, keepdims=True))
+    return y if keepdims else y.squeeze(axis)
+
+def _spread(g, x, axis, keepdims):
+    """Copy a reduction's cotangent g along the axes of x it was reduced over."""
+    if not keepdims and axis is not None:
+        axes = {a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
+        g = reshape(g, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+    return broadcast_to(g, x.shape)
+
+def _finite(x): return where(np.isfinite(stop_gradient(x)), x, 0.0)
+
+# =========================================== functions made of other primitives
+
+def sign(x): return np.sign(stop_gradient(x))
+def relu(x): return where(x > 0, x, 0.0)
+def sqrt(x): return power(x, 0.5)
+def square(x): return mul(x, x)
+def mean(x, axis=None): y = sum(x, axis); return y * (y.size / x.size)
+def swap_last_axes(x): return transpose(x, (*range(x.ndim - 2), -1, -2))
+
+def matmul(a, b):
+    """a @ b by NumPy's rules: a vector is a row on the left and a column on the right."""
+    if a.ndim == 1:
+        return matmul(reshape(a, (1, -1)), b)[..., 0, :] if b.ndim > 1 else sum(a * b)
+    return _matmul(a, reshape(b, (-1, 1)))[..., 0] if b.ndim == 1 else _matmul(a, b)
+
+def concatenate(arrays, axis=0):
+    """Join arrays along an axis, as a sum of scatters: no VJP of its own."""
+    sizes = [x.shape[axis] for x in arrays]
+    before = [slice(None)] * (axis % arrays[0].ndim)
+    shape = tuple(builtins.sum(sizes) if i == len(before) else n
+                  for i, n in enumerate(arrays[0].shape))
+    places = [(*before, slice(e - n, e)) for n, e in zip(sizes, itertools.accumulate(sizes), strict=True)]
+    return builtins.sum(scatter(x, place, shape) for x, place in zip(arrays, places, strict=True))
+
+# ========================================================= operators on Vars
+
+Var.T = property(lambda x: transpose(x, range(x.ndim)[::-1]))
+Var.sum, Var.mean, Var.reshape = sum, mean, lambda x, *shape: reshape(x, shape[0] if len(shape) == 1 else shape)
+Var.__neg__ = lambda x: mul(x, -1)
+Var.__add__, Var.__radd__ = add, lambda x, other: add(other, x)
+Var.__sub__, Var.__rsub__ = lambda x, other: add(x, -other), lambda x, other: add(other, -x)
+Var.__mul__, Var.__rmul__ = mul, lambda x, other: mul(other, x)
+Var.__truediv__, Var.__rtruediv__ = div, lambda x, other: div(other, x)
+Var.__matmul__, Var.__rmatmul__ = matmul, lambda x, other: matmul(other, x)
+Var.__pow__, Var.__getitem__ = power, getitem
+for _name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):  # plain answers
+    setattr(Var, _name, lambda x, y, op=_name: getattr(stop_gradient(x), op)(stop_gradient(y)))
