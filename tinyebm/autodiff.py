@@ -82,7 +82,7 @@ class Var:
     def __array__(self, *args, **kwargs):
         raise TypeError(ADVICE)
 
-    __float__ = __int__ = __index__ = __bool__ = __setitem__ = __array__
+    __float__ = __int__ = __index__ = __bool__ = __setitem__ = __rpow__ = __array_function__ = __array__
 
 
 def stop_gradient(x):
@@ -117,9 +117,9 @@ def primitive(*vjps):
             args = list(args)
             for i, _ in parents:
                 args[i] = args[i].value
-            y = recorded(*args, **kwargs)  # still a Var if an older tape watches
             if any(i >= len(vjps) or vjps[i] is None for i, _ in parents):
                 raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
+            y = recorded(*args, **kwargs)  # still a Var if an older tape watches
             return tape.new(y, lambda g: [(e, vjps[i](g, y, *args, **kwargs)) for i, e in parents])
 
         return recorded
@@ -152,10 +152,14 @@ def vjp(function, *args):
         if "__array_ufunc__" in str(error):  # NumPy's own refusal of np.exp(var), which does not say what to do
             raise TypeError(ADVICE) from error
         raise
+    if output is None:
+        raise TypeError("the function returned None: is its `return` missing?")
     if not (isinstance(output, Var) and output.tape is tape):  # a constant function
         return output, lambda g: rebuild([zeros_like(x) for x in leaves])
 
     def pullback(g):
+        if np.shape(stop_gradient(g)) != output.shape:
+            raise ValueError(f"a cotangent has the shape of its output, {output.shape}, not that of {g!r}")
         found = tape.sweep(output.entry, g)
         bars = [found[x.entry] if x.entry in found else zeros_like(x) for x in inputs]
         return rebuild([x if isinstance(x, Var) else np.copy(x) for x in bars])  # no aliases

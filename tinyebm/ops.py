@@ -70,6 +70,10 @@ def _matmul(a, b): return a @ b
 def add(a, b): return a + b
 
 @broadcasting
+@primitive(lambda g, y, a, b: g, lambda g, y, a, b: -g)
+def sub(a, b): return a - b
+
+@broadcasting
 @primitive(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 def mul(a, b): return a * b
 
@@ -107,7 +111,7 @@ def silu(x): return x * sigmoid(x)
 def _silu_slope(x): s = sigmoid(x); return s * (1 + x * (1 - s))
 
 @primitive(lambda g, y, x: g * sigmoid(x))
-def softplus(x): return np.logaddexp(x, 0 * x)  # log(1 + e^x), never overflows
+def softplus(x): return np.logaddexp(x, 0.0)  # log(1 + e^x), never overflows
 
 @primitive(lambda g, y, x: g * sign(x))
 def abs(x): return np.abs(x)
@@ -143,7 +147,7 @@ def _finite(x): return where(np.isfinite(stop_gradient(x)), x, 0.0)
 # =========================================== functions made of other primitives
 
 def sign(x): return np.sign(stop_gradient(x))
-def relu(x): return where(x > 0, x, 0.0)
+def relu(x): return where(x <= 0, 0.0, x)  # so that NaN stays NaN
 def sqrt(x): return power(x, 0.5)
 def square(x): return mul(x, x)
 def mean(x, axis=None): y = sum(x, axis); return y * (y.size / x.size)
@@ -159,6 +163,8 @@ def concatenate(arrays, axis=0):
     """Join arrays along an axis, as a sum of scatters: no VJP of its own."""
     sizes = [x.shape[axis] for x in arrays]
     before = [slice(None)] * (axis % arrays[0].ndim)
+    if len({(*x.shape[: len(before)], *x.shape[len(before) + 1 :]) for x in arrays}) > 1:
+        raise ValueError(f"shapes must agree except along axis {axis}, got {[x.shape for x in arrays]}")
     shape = tuple(builtins.sum(sizes) if i == len(before) else n
                   for i, n in enumerate(arrays[0].shape))
     places = [(*before, slice(e - n, e)) for n, e in zip(sizes, itertools.accumulate(sizes), strict=True)]
@@ -170,7 +176,7 @@ Var.T = property(lambda x: transpose(x, range(x.ndim)[::-1]))
 Var.sum, Var.mean, Var.reshape = sum, mean, lambda x, *shape: reshape(x, shape[0] if len(shape) == 1 else shape)
 Var.__neg__ = lambda x: mul(x, -1)
 Var.__add__, Var.__radd__ = add, lambda x, other: add(other, x)
-Var.__sub__, Var.__rsub__ = lambda x, other: add(x, -other), lambda x, other: add(other, -x)
+Var.__sub__, Var.__rsub__ = sub, lambda x, other: sub(other, x)
 Var.__mul__, Var.__rmul__ = mul, lambda x, other: mul(other, x)
 Var.__truediv__, Var.__rtruediv__ = div, lambda x, other: div(other, x)
 Var.__matmul__, Var.__rmatmul__ = matmul, lambda x, other: matmul(other, x)

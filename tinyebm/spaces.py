@@ -27,6 +27,7 @@ from tinyebm import ops
 
 BLOCK = 1024  # atoms handed out at a time: the activations of a 128-wide layer fit the L2 cache
 DEFAULT_NODES = {1: 256, 2: 96, 3: 40}  # per axis: 256, 9 216, 64 000 atoms
+FIRST_NODES = {1: 32, 2: 20, 3: 14}  # per axis: where refinement of a box starts
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,16 @@ class Grid:
         """All atoms at once: states (N, d) and log weights (N,)."""
         return self.block(0, self.size)
 
+    def cells(self):
+        """Boxes with the volumes of the weights that tile the grid's domain: (low, high), each (N, d)."""
+        edges = []
+        for nodes, log_w in self.axes:
+            w = np.exp(log_w)
+            edges.append(np.concatenate([[0.0], np.cumsum(w)]) + (nodes[0] + nodes[-1] - w.sum()) / 2)
+        zero = [0 * nodes for nodes, _ in self.axes]
+        return tuple(Grid(tuple((e[end], z) for e, z in zip(edges, zero, strict=True))).all()[0]
+                     for end in (slice(None, -1), slice(1, None)))
+
 
 def _per_axis(nodes, dim):
     """One node count per axis, from None (the default), a number, or one number per axis."""
@@ -80,7 +91,7 @@ def _per_axis(nodes, dim):
 # ------------------------------------------------------------------ one-dimensional rules
 
 @lru_cache
-def _legendre(n):
+def legendre(n):
     """Nodes and weights of the n-point Gauss-Legendre rule on [-1, 1]."""
     return np.polynomial.legendre.leggauss(n)
 
@@ -92,7 +103,7 @@ def gauss_legendre(n, low, high, panels=1):
     that a known jump or kink at a multiple of (high - low) / panels is harmless.
     """
     panels *= -(-n // (64 * panels))
-    t, w = _legendre(-(-n // panels))
+    t, w = legendre(-(-n // panels))
     width = (high - low) / panels
     left = low + width * np.arange(panels)[:, None]
     nodes = (left + width * (t + 1) / 2).reshape(-1)
@@ -133,6 +144,7 @@ class Reals:
     dim: int
     base_scale: float | None = None
     extent: float | None = None
+    discrete, bounded = False, False
 
     def __post_init__(self):
         _check_dim(self.dim)
@@ -165,6 +177,10 @@ class Reals:
         """x itself: R^d has no walls."""
         return x
 
+    def images(self, t, reach):
+        """The coordinates that `fold` sends to t: t alone."""
+        return [t]
+
     def contains(self, x):
         """Which rows of x lie in the space, (n,)."""
         return np.isfinite(x).all(axis=1)
@@ -186,6 +202,7 @@ class Box:
     high: float
     dim: int
     panels: int = 1
+    discrete, bounded = False, True
 
     def __post_init__(self):
         _check_dim(self.dim)
@@ -203,6 +220,10 @@ class Box:
         """States (N, dim) and log weights (N,) of eq. (1); `nodes` per axis."""
         return self.grid(nodes).all()
 
+    def counts(self, refinement):
+        """`refinement` times the fewest sensible nodes, per axis."""
+        return (math.ceil(FIRST_NODES[self.dim] * refinement),) * self.dim
+
     def log_base(self, x):
         """0: μ is Lebesgue measure."""
         return 0.0
@@ -216,6 +237,12 @@ class Box:
         width = self.high - self.low
         t = np.abs(np.mod(x - self.low + width, 2 * width) - width)  # a triangle wave of period 2 width
         return np.where((x < self.low) | (x > self.high), self.low + t, x)
+
+    def images(self, t, reach):
+        """The coordinates that `fold` sends to t, up to a distance `reach` beyond the walls."""
+        period = 2 * (self.high - self.low)
+        turns = range(-math.ceil(reach / period), math.ceil(reach / period) + 1)
+        return [image + k * period for k in turns for image in (t, 2 * self.low - t)]
 
     def contains(self, x):
         """Which rows of x lie in the box, (n,)."""
@@ -232,6 +259,7 @@ class Cells:
 
     n: int
     dim = 1
+    discrete, bounded = True, True
 
     def __post_init__(self):
         if int(self.n) != self.n or self.n < 1:
@@ -254,10 +282,6 @@ class Cells:
     def initial(self, n, rng):
         """n uniformly drawn states (n, 1)."""
         return rng.integers(0, self.n, size=(n, 1)) * 1.0
-
-    def fold(self, x):
-        """x itself."""
-        return x
 
     def contains(self, x):
         """Which rows of x are states, (n,)."""

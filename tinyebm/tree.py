@@ -61,6 +61,8 @@ def ravel(tree):
         ends.append(ends[-1] + leaf.size)
 
     def unravel(flat):
+        if flat.shape != (ends[-1],):
+            raise ValueError(f"these trees have {ends[-1]} numbers, got an array of shape {flat.shape}")
         return rebuild([flat[start:end].reshape(leaf.shape)
                         for leaf, start, end in zip(leaves, ends, ends[1:], strict=False)])
 

@@ -1,0 +1,158 @@
+"""Energies with a formula: each has known answers, and parameters that can be fitted."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm import ops
+
+# Scalars of theta are arrays of shape (), made next to the generator's (NumPy's or CuPy's).
+
+
+def _scalar(rng, value):
+    return np.asarray(value, like=rng.standard_normal((1,)))
+
+
+@dataclass(frozen=True)
+class GaussianEnergy:
+    """E(x) = ½ (x - m)ᵀ P (x - m); log Z = (d/2) log 2π - ½ log det P.
+
+    theta = {"mean": (d,), "precision": (d, d)}, P symmetric positive definite.
+    """
+
+    dim: int
+
+    def init(self, rng):
+        """The standard normal."""
+        mean = rng.standard_normal((self.dim,)) * 0.0
+        i = np.arange(self.dim, like=mean)
+        return {"mean": mean, "precision": (i[:, None] == i[None, :]) * 1.0}
+
+    def __call__(self, theta, x):
+        """Energies (n,) of the rows of x (n, d)."""
+        z = x - theta["mean"]
+        return 0.5 * ops.sum((z @ theta["precision"]) * z, axis=1)
+
+
+@dataclass(frozen=True)
+class GaussianMixtureEnergy:
+    """E(x) = -log Σ_k w_k N(x; m_k, σ_k² I), so Z = 1; w = softmax(logits).
+
+    theta = {"logits": (n,), "mean": (n, d), "log_scale": (n,)}, log_scale = log σ.
+    """
+
+    n: int
+    dim: int
+
+    def init(self, rng):
+        """Equal weights, unit scales, standard normal means."""
+        mean = rng.standard_normal((self.n, self.dim))
+        return {"logits": mean[:, 0] * 0.0, "mean": mean, "log_scale": mean[:, 0] * 0.0}
+
+    def __call__(self, theta, x):
+        """Energies (n,) of the rows of x (n, d)."""
+        z = (x[:, None, :] - theta["mean"]) * ops.exp(-theta["log_scale"])[:, None]  # (rows, n, d)
+        log_norm = self.dim * (theta["log_scale"] + 0.5 * math.log(2 * math.pi))  # (n,)
+        log_w = theta["logits"] - ops.logsumexp(theta["logits"])
+        return -ops.logsumexp(log_w - log_norm - 0.5 * ops.sum(z * z, axis=2), axis=1)
+
+
+@dataclass(frozen=True)
+class DoubleWell:
+    """E(x) = h (x² - 1)²: wells at ±1, a barrier of h nats between them.
+
+    theta = {"barrier": ()}.  With u = h/2, Z = (π/2) e^{-u} [I_{-1/4}(u) + I_{1/4}(u)].
+    """
+
+    dim = 1
+
+    def init(self, rng):
+        """A barrier of 2 nats."""
+        return {"barrier": _scalar(rng, 2.0)}
+
+    def __call__(self, theta, x):
+        """Energies (n,) of x (n, 1)."""
+        return theta["barrier"] * ops.square(x[:, 0] * x[:, 0] - 1.0)
+
+
+@dataclass(frozen=True)
+class Quartic:
+    """E(x) = a x² + b x⁴, b > 0; a < 0 makes two wells.
+
+    theta = {"a": (), "b": ()}.  For a > 0, u = a²/8b: Z = ½ √(a/b) e^u K_{1/4}(u).
+    """
+
+    dim = 1
+
+    def init(self, rng):
+        """a = b = 1."""
+        return {"a": _scalar(rng, 1.0), "b": _scalar(rng, 1.0)}
+
+    def __call__(self, theta, x):
+        """Energies (n,) of x (n, 1)."""
+        square = x[:, 0] * x[:, 0]
+        return theta["a"] * square + theta["b"] * square * square
+
+
+@dataclass(frozen=True)
+class Ring:
+    """E(x) = (|x| - R)² / 2s² in the plane.
+
+    theta = {"radius": (), "scale": ()}.
+    Z = 2π [s² e^{-R²/2s²} + R s √(π/2) (1 + erf(R / s√2))].
+    """
+
+    dim = 2
+
+    def init(self, rng):
+        """Radius 2, scale 0.3."""
+        return {"radius": _scalar(rng, 2.0), "scale": _scalar(rng, 0.3)}
+
+    def __call__(self, theta, x):
+        """Energies (n,) of x (n, 2).  At the centre, where |x| has a kink, the gradient is 0."""
+        square = ops.sum(x * x, axis=1)
+        off = square > 0
+        r = ops.where(off, ops.sqrt(ops.where(off, square, 1.0)), 0.0)
+        return 0.5 * ops.square((r - theta["radius"]) / theta["scale"])
+
+
+@dataclass(frozen=True)
+class Banana:
+    """E(x, y) = x² / 2s₁ + (y - b x² + b s₁)² / 2s₂: a sheared Gaussian, Z = 2π √(s₁ s₂).
+
+    theta = {"b": (), "s1": (), "s2": ()}; s₁, s₂ are variances.
+    """
+
+    dim = 2
+
+    def init(self, rng):
+        """b = 0.3, s₁ = 4, s₂ = 0.5."""
+        return {"b": _scalar(rng, 0.3), "s1": _scalar(rng, 4.0), "s2": _scalar(rng, 0.5)}
+
+    def __call__(self, theta, x):
+        """Energies (n,) of x (n, 2)."""
+        first, second = x[:, 0], x[:, 1]
+        bent = second - theta["b"] * (first * first - theta["s1"])
+        return 0.5 * (first * first / theta["s1"] + bent * bent / theta["s2"])
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """E(v, x) = v² / 2s² + Σ_i (x_i² e^{-v} + v) / 2 (Neal 2003, Slice sampling, section 8).
+
+    v is the first coordinate, N(0, s²); each other coordinate is N(0, e^v) given v.
+    theta = {"scale": ()}, s.  Z = √(2π) s (2π)^{(dim-1)/2}.
+    """
+
+    dim: int
+
+    def init(self, rng):
+        """s = 3."""
+        return {"scale": _scalar(rng, 3.0)}
+
+    def __call__(self, theta, x):
+        """Energies (n,) of the rows of x (n, dim)."""
+        v, rest = x[:, 0], x[:, 1:]
+        z = ops.sum(rest * rest, axis=1) * ops.exp(-v) + (self.dim - 1) * v
+        return 0.5 * (ops.square(v / theta["scale"]) + z)

@@ -1,0 +1,95 @@
+"""A multilayer perceptron as an energy."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm import ops
+from tinyebm.errors import DivergentPartitionError
+from tinyebm.recession import min_recession
+
+ACTIVATIONS = {"tanh": ops.tanh, "silu": ops.silu, "softplus": ops.softplus, "relu": ops.relu}
+
+
+@dataclass(frozen=True)
+class MLP:
+    """E_θ(x) = W_Lᵀ φ(... φ(W_1ᵀ x + b_1) ...) + b_L + c |x|² / 2.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Widths (d, hidden, ..., hidden, 1).
+    activation : "tanh", "silu", "softplus" or "relu"
+        SiLU (Ramachandran et al. 2017) by default: smooth, so Langevin's drift
+        is continuous and quadrature converges fast.
+    confinement : float
+        c ≥ 0, in units of 1/[x]².  On R^d with Lebesgue measure Z is finite for
+        every θ if c > 0; without it most random networks have Z = ∞.
+
+    theta is a list of {"W": (in, out), "b": (out,)}.
+
+    >>> net = MLP((2, 8, 1))
+    >>> theta = net.init(np.random.default_rng(0))
+    >>> net(theta, np.zeros((5, 2))).shape
+    (5,)
+    """
+
+    sizes: tuple = (2, 64, 64, 1)
+    activation: str = "silu"
+    confinement: float = 0.0
+
+    def __post_init__(self):
+        object.__setattr__(self, "sizes", tuple(self.sizes))
+        if len(self.sizes) < 2 or self.sizes[-1] != 1 or any(int(n) != n or n < 1 for n in self.sizes):
+            raise ValueError(f"sizes must be positive integers (d, ..., 1), got {self.sizes}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        if not 0 <= self.confinement < math.inf:
+            raise ValueError(f"confinement must be finite and >= 0, got {self.confinement!r}")
+
+    @property
+    def dim(self):
+        """Dimension of x."""
+        return self.sizes[0]
+
+    @property
+    def smooth(self):
+        """False for ReLU, whose kinks quadrature must split at."""
+        return self.activation != "relu"
+
+    def init(self, rng):
+        """Weights N(0, 1/in), biases zero (LeCun et al. 1998, Efficient BackProp, section 4.6)."""
+        theta = []
+        for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False):
+            W = rng.standard_normal((n_in, n_out)) * (1 / math.sqrt(n_in))
+            theta.append({"W": W, "b": np.zeros_like(W, shape=(n_out,))})
+        return theta
+
+    def __call__(self, theta, x):
+        """Energies (n,) of the rows of x (n, d)."""
+        activation, h = ACTIVATIONS[self.activation], x
+        for layer in theta[:-1]:
+            h = activation(h @ layer["W"] + layer["b"])  # (n, hidden)
+        E = (h @ theta[-1]["W"] + theta[-1]["b"])[:, 0]
+        return E + ops.sum(x * x, axis=1) * (0.5 * self.confinement) if self.confinement else E
+
+    def min_recession(self, theta):
+        """(least growth of E per unit length, its direction): Z on R^d is finite iff it is positive.
+
+        Without confinement; see `tinyebm.recession`.  0 for tanh, which is bounded.
+        """
+        if self.activation == "tanh" and len(self.sizes) > 2:
+            return 0.0, np.eye(self.dim)[0]
+        return min_recession([layer["W"] for layer in theta])
+
+    def require_normalisable(self, theta, space):
+        """Raise DivergentPartitionError if ∫ e^{-E} dμ = ∞ on this space."""
+        if space.bounded or space.base_scale is not None or self.confinement > 0:
+            return
+        growth, direction = self.min_recession(theta)
+        if growth <= 0:
+            raise DivergentPartitionError(
+                f"Z is infinite: along the direction {np.round(direction, 3).tolist()} the energy grows like "
+                f"{growth:.3g} |x|, and it must grow in every direction. Add confinement=0.1 (say) to MLP, "
+                f"or use Box(...) or Reals(dim, base_scale=...)")

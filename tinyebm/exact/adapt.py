@@ -1,0 +1,128 @@
+"""Quadrature for densities with kinks: split boxes until each is smooth enough.
+
+A ReLU, |x| or the tip of a cone stops the fast convergence of a product grid.
+Here the domain is cut into boxes; a box whose integral changes between 8 and 12
+Gauss-Legendre nodes per axis is halved along the axis that is worst resolved.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm.density import exponent
+from tinyebm.errors import QuadratureError
+from tinyebm.ops import logsumexp
+from tinyebm.spaces import BLOCK, Grid, legendre
+
+COARSE, FINE = 8, 12
+SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Boxes [low_i, high_i] with a product Gauss-Legendre rule each; streams atoms as a `Grid` does."""
+
+    low: np.ndarray  # (m, d)
+    high: np.ndarray  # (m, d)
+    nodes: int = FINE
+
+    @property
+    def size(self):
+        """Number of atoms."""
+        return self.low.shape[0] * self.nodes ** self.low.shape[1]
+
+    def blocks(self, size=BLOCK):
+        """All atoms, whole boxes at a time: about `size`, at least one box."""
+        d = self.low.shape[1]
+        t, log_w = Grid(((legendre(self.nodes)[0], np.log(legendre(self.nodes)[1])),) * d).all()  # (n^d, d), (n^d,)
+        for i in range(0, len(self.low), max(1, size // len(t))):
+            low = self.low[i : i + max(1, size // len(t)), None, :]
+            half = (self.high[i : i + max(1, size // len(t)), None, :] - low) / 2
+            yield (low + half * (t + 1)).reshape(-1, d), (log_w + np.log(half).sum(axis=2)).reshape(-1)
+
+    def all(self):
+        """All atoms at once."""
+        x, log_w = zip(*self.blocks(), strict=True)
+        return np.concatenate(x), np.concatenate(log_w)
+
+    def cells(self):
+        """Boxes with the volumes of the weights that tile the patches: (low, high), each (N, d)."""
+        d = self.low.shape[1]
+        edges = np.concatenate([[0.0], np.cumsum(legendre(self.nodes)[1]) / 2])  # of [0, 1]
+        unit = [Grid(((e, 0 * e),) * d).all()[0] for e in (edges[:-1], edges[1:])]
+        width = (self.high - self.low)[:, None, :]
+        return tuple((self.low[:, None, :] + width * u).reshape(-1, d) for u in unit)
+
+
+def adapt(p, low, high, rtol, max_nodes):
+    """Split [low, high] until Z holds to rtol / 10, or rtol at max_nodes; return (Patches, log Z, error).
+
+    The error is twice the sum of the boxes' changes between the two rules: where
+    a kink runs through a box, the finer rule may be no better than the coarser.
+
+    Raises
+    ------
+    QuadratureError
+        If the boxes would hold more than max_nodes nodes, or shrink to rounding.
+    """
+    d = p.space.dim
+    edges = [np.linspace(a, b, SLICES[d] * p_panels + 1) for a, b in zip(low, high, strict=True)
+             for p_panels in (getattr(p.space, "panels", 1),)]
+    low = Grid(tuple((e[:-1], 0 * e[1:]) for e in edges)).all()[0]
+    high = Grid(tuple((e[1:], 0 * e[1:]) for e in edges)).all()[0]
+    coarse, fine = _log_integrals(p, low, high, COARSE), _log_integrals(p, low, high, FINE)
+    while True:
+        top = max(fine.max(), coarse.max())
+        total = np.exp(fine - top).sum()
+        change = np.abs(np.exp(fine - top) - np.exp(coarse - top)) / total
+        error = 2 * float(change.sum())
+        split = change > max(rtol / (40 * len(change)), change.max() / 100)
+        axis = _worst_axis(p, low[split], high[split])
+        spent = (len(low) + split.sum()) * FINE**d > max_nodes or np.any(_too_thin(low[split], high[split]))
+        if error <= rtol / 10 or (spent and error <= rtol):
+            return Patches(low, high), float(top + math.log(total)), error
+        if spent:
+            where = (low + high)[np.argmax(change)] / 2
+            raise QuadratureError(
+                f"Z is known to a relative error of {error:.1e} with {max_nodes} nodes, asked for rtol={rtol:g}; the "
+                f"worst place is x = {np.round(where, 4).tolist()}, along axis {axis[np.argmax(change[split])]}. A kink or "
+                f"jump (relu?) converges slowly: accept a larger rtol, or raise max_nodes")
+        lows, highs = _halves(low[split], high[split], axis)
+        low, high = np.concatenate([low[~split], lows]), np.concatenate([high[~split], highs])
+        coarse = np.concatenate([coarse[~split], _log_integrals(p, lows, highs, COARSE)])
+        fine = np.concatenate([fine[~split], _log_integrals(p, lows, highs, FINE)])
+
+
+def _log_integrals(p, low, high, nodes):
+    """log ∫ e^{-E} dμ over each box."""
+    u = np.concatenate([exponent(p, x) + log_w for x, log_w in Patches(low, high, nodes).blocks()])
+    return logsumexp(u.reshape(len(low), -1), axis=1)
+
+
+def _halves(low, high, axis):
+    """Both halves of each box along its axis."""
+    rows = np.arange(len(low))
+    upper, lower = low.copy(), high.copy()
+    upper[rows, axis] = lower[rows, axis] = (low[rows, axis] + high[rows, axis]) / 2
+    return np.concatenate([low, upper]), np.concatenate([lower, high])
+
+
+def _worst_axis(p, low, high):
+    """The axis of each box along which log p deviates most from a straight line between mid-faces and centre."""
+    d = low.shape[1]
+    if d == 1:
+        return np.zeros(len(low), dtype=int)
+    centre, u_centre = (low + high) / 2, exponent(p, (low + high) / 2)
+    bend = []
+    for i in range(d):
+        step = np.zeros_like(low)
+        step[:, i] = 0.5 * (high - low)[:, i]
+        bend.append(np.abs(exponent(p, centre - step) + exponent(p, centre + step) - 2 * u_centre))
+    bend = np.nan_to_num(np.stack(bend, axis=1), nan=np.inf)
+    length = high - low
+    return np.argmax(np.where(length > length.max(axis=1, keepdims=True) / 8, bend + 1e-12 * length, -1.0), axis=1)
+
+
+def _too_thin(low, high):
+    return (high - low) < 1e-13 * (1 + np.abs(low))

@@ -1,0 +1,250 @@
+"""The partition function Z = ∫ e^{-E_θ(x)} dμ(x), and what it makes possible.
+
+One quadrature serves a continuous and a discrete space,
+
+    log Z = log Σ_i exp(log w_i - E(x_i)),                                  (1)
+
+a logsumexp over atoms, streamed in blocks.  In a continuous space the grid is
+refined until log Z has settled to `rtol`.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tinyebm.density import exponent
+from tinyebm.errors import QuadratureError
+from tinyebm.exact.adapt import adapt
+from tinyebm.exact.window import find_window
+from tinyebm.ops import logsumexp
+
+MAX_NODES = 2**23
+SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
+GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
+
+
+class Estimate(float):
+    """A number that carries its error: `.value`, `.error`.
+
+    A float, so it goes wherever a number goes (and loses its error there).
+
+    >>> z = Estimate(1.25, 1e-9)
+    >>> z, z.error, z + 1
+    (Estimate(value=1.25, error=1e-09), 1e-09, 2.25)
+    """
+
+    def __new__(cls, value, error):
+        self = super().__new__(cls, value)
+        self.error = float(error)
+        return self
+
+    @property
+    def value(self):
+        """The number without its error."""
+        return float(self)
+
+    def __getnewargs__(self):
+        return self.value, self.error
+
+    def __repr__(self):
+        return f"Estimate(value={self.value!r}, error={self.error!r})"
+
+    def __str__(self):
+        return f"{self.value:.10g} ± {self.error:.1g}"
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """A grid (Grid or Patches) on which log Z holds to `error`; everything exact is summed over it.
+
+    `finer()` is the next finer grid, to see how much another sum still changes.
+    """
+
+    grid: Any
+    log_z: float
+    error: float
+    finer: Any
+
+
+def log_partition(p, rtol=1e-8, max_nodes=MAX_NODES):
+    """log Z of a density, in nats, with its error.
+
+    Parameters
+    ----------
+    p : Density
+        On Cells, or on Box or Reals of dimension ≤ 3.
+    rtol : float
+        Accepted relative error of Z.
+    max_nodes : int
+        The largest grid tried; a block of it is in memory at a time.
+
+    Returns
+    -------
+    Estimate
+        The error comes from the last two refinements, plus the mass outside the
+        window and rounding.
+
+    Raises
+    ------
+    DivergentPartitionError
+        If the energy says that Z is infinite (an MLP on R^d decides it exactly).
+    QuadratureError
+        If `rtol` does not hold at `max_nodes`, or the density has no bounded
+        window, saying which axis or tail is at fault.
+
+    >>> from tinyebm import ops, Density, Reals
+    >>> p = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))
+    >>> abs(log_partition(p) - math.log(2 * math.pi)) < 1e-12
+    True
+    """
+    q = quadrature(p, rtol, max_nodes)
+    return Estimate(q.log_z, q.error)
+
+
+def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES):
+    """The Quadrature behind `log_partition`: the grid on which it holds."""
+    require_normalisable(p)
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol must be between 0 and 1, got {rtol!r}")
+    if p.space.discrete:
+        grid = p.space.grid()
+        log_z = log_sum(p, grid)
+        return Quadrature(grid, log_z, _rounding(log_z), lambda: grid)
+    if p.space.dim > 3:
+        raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
+                         f"{40**p.space.dim:.1e} of them")
+    if p.space.bounded:
+        rules, tail = [p.space], 0.0
+    else:
+        window = find_window(p, rtol)
+        rules, tail = [window, replace(window, graded=True)], window.tail
+    smooth = min(max_nodes, SMOOTH_NODES[p.space.dim])
+    for rule in rules if getattr(p.energy, "smooth", True) else ():  # an energy may say that it has kinks
+        found = _refine(p, rule, rtol, smooth, tail)
+        if found:
+            return found
+    low, high = (np.zeros(p.space.dim) + end for end in (rules[0].low, rules[0].high))
+    patches, log_z, error = adapt(p, low, high, rtol, max_nodes)
+    return Quadrature(patches, log_z, error + tail + _rounding(log_z), lambda: replace(patches, nodes=16))
+
+
+def _refine(p, rule, rtol, max_nodes, tail):
+    """Grow the grid by GROWTH per axis until log Z has settled; None if that takes more than max_nodes.
+
+    With c the last change and b the one before, the error is taken as max(c, b/4),
+    so that a chance agreement of two grids does not pass, and only c ≤ b/10 passes:
+    slower convergence means a kink or a jump.
+    """
+    refinement, before, change = 1.0, None, np.inf
+    while math.prod(counts := rule.counts(refinement)) <= max_nodes:
+        grid = rule.grid(counts)
+        log_z = log_sum(p, grid)
+        if before is not None:
+            change_before, change = change, abs(log_z - before)
+            floor = _rounding(log_z)
+            error = max(change, change_before / 4) + tail + floor
+            if error <= rtol and (change <= change_before / 10 or change <= floor):
+                finer = rule.counts(GROWTH[p.space.dim] * refinement)
+                return Quadrature(grid, log_z, error, lambda: rule.grid(finer))
+        refinement, before = GROWTH[p.space.dim] * refinement, log_z
+    return None
+
+
+def _rounding(log_z):
+    return 8 * np.finfo(float).eps * (1 + abs(log_z))
+
+
+def require_normalisable(p):
+    """Let an energy that can tell (an MLP) refuse a space on which its Z is infinite."""
+    check = getattr(p.energy, "require_normalisable", None)  # any callable is an energy: structure is optional
+    if check is not None:
+        check(p.theta, p.space)
+
+
+def log_sum(p, grid):
+    """Eq. (1) on one grid, streamed: a running maximum and a running sum."""
+    top, total = -np.inf, 0.0
+    for x, log_w in grid.blocks():
+        u = exponent(p, x) + log_w
+        block_top = u.max()
+        if np.isnan(block_top):
+            raise ValueError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
+        if block_top > top:
+            total, top = total * math.exp(top - block_top), float(block_top)
+        if top > -np.inf:
+            total += float(np.exp(u - top).sum())
+    if top == np.inf or total == 0.0:
+        raise QuadratureError("the energy is -inf somewhere" if top == np.inf else "the energy is +inf everywhere")
+    return top + math.log(total)
+
+
+# --------------------------------------------------------------------- what Z makes possible
+
+def log_prob(p, x, log_z=None):
+    """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure).
+
+    Every call computes log Z; pass `log_z` to reuse one.
+    """
+    return exponent(p, x) - float(log_partition(p) if log_z is None else log_z)
+
+
+def probabilities(p, nodes=None, rtol=1e-6):
+    """The probability of each atom of `p.space.atoms(nodes)`, (N,): p(x_i) w_i, normalised to sum to one.
+
+    Raises
+    ------
+    QuadratureError
+        If these atoms miss or blur the density: their log Z is off by more than rtol.
+
+    >>> from tinyebm import Cells, Density, TabularEnergy
+    >>> probabilities(Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2)))
+    array([0.75, 0.25])
+    """
+    x, log_w = p.space.atoms(nodes)
+    u = exponent(p, x) + log_w
+    log_z = float(logsumexp(u))
+    if not p.space.discrete:
+        off = abs(log_z - log_partition(p, rtol=rtol / 10))
+        if not off <= rtol:
+            raise QuadratureError(f"the {len(x)} atoms of {p.space} give log Z wrong by {off:.1e}: the density lies outside "
+                                  f"them or is finer than they are; use Reals(dim, extent=...), a smaller Box or nodes=")
+    return np.exp(u - log_z)
+
+
+def expectation(p, f, rtol=1e-8):
+    """E_p[f(x)] by quadrature: an Estimate if f gives one number per row, an array of f's trailing shape otherwise.
+
+    The error is the change of the sum on the next finer grid: large where f
+    jumps (an indicator, say), since the grid was refined for log Z alone.
+
+    >>> from tinyebm import ops, Box, Density
+    >>> uniform = Density(lambda theta, x: 0.0 * x[:, 0], {}, Box(0, 1, 1))
+    >>> abs(expectation(uniform, lambda x: x[:, 0] ** 2) - 1 / 3) < 1e-12
+    True
+    """
+    q = quadrature(p, rtol)
+    coarse, fine = mean_over(p, f, q.grid), mean_over(p, f, q.finer())
+    if np.ndim(fine):
+        return fine
+    return Estimate(fine, abs(fine - coarse) + q.error * abs(fine) + _rounding(fine))
+
+
+def mean_over(p, f, grid):
+    """Σ_i f(x_i) p_i over a grid's atoms, streamed; atoms of probability zero do not count, whatever f says there."""
+    log_z, total = log_sum(p, grid), 0.0
+    for x, log_w in grid.blocks():
+        mass = np.exp(exponent(p, x) + log_w - log_z)
+        x, mass = x[mass > 0], mass[mass > 0]
+        if len(x):
+            total = total + np.tensordot(mass, f(x), axes=1)
+    return total if np.ndim(total) else float(total)
+
+
+def entropy(p, rtol=1e-8):
+    """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
+    q = quadrature(p, rtol)
+    minus_log_p = lambda x: q.log_z - exponent(p, x)
+    coarse, fine = mean_over(p, minus_log_p, q.grid), mean_over(p, minus_log_p, q.finer())
+    return Estimate(fine, abs(fine - coarse) + q.error * (1 + abs(fine)) + _rounding(fine))

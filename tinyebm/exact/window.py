@@ -1,0 +1,203 @@
+"""Where on R^d does a density have its mass, and how finely does it vary there?
+
+The trapezoidal rule needs a box outside which nothing is left, and a first
+guess of the step.  Both come from the density itself:
+
+1. climb log p from a fan of starting points at many scales: the *peaks*;
+2. push each face of a box outwards until the highest log p *on that face*
+   (climbing along it) lies 40 nats below the best peak, or more if
+   the tails are heavy;
+3. the finest scale of axis i is the least (-∂²_i log p)^{-1/2} found at the
+   peaks and along the axes through the best one, wherever mass can hide.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm.autodiff import hvp
+from tinyebm.density import exponent, exponent_and_score
+from tinyebm.errors import QuadratureError
+from tinyebm.ops import sum as ops_sum
+from tinyebm.spaces import Grid, sinh_trapezoid, trapezoid
+
+DROPS = (40.0, 55.0, 75.0)  # nats below the peak: e^-40 = 4e-18, below the rounding error of a sum of doubles
+GRADED = 200  # scales across the window from which a graded axis pays
+FARTHEST = 1e12  # a face that goes farther belongs to a density without a bounded window
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box [low, high] holding the mass, its best peak, the finest scale on each axis, and the mass left outside.
+
+    `tail` bounds the relative mass beyond the faces, from the decay of log p there.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    peak: np.ndarray
+    scale: np.ndarray
+    tail: float
+    graded: bool = False
+
+    def counts(self, refinement):
+        """Nodes per axis for steps of about 0.9 scale / refinement; at least 24 to start with."""
+        length = (self.high - self.low) / self.scale
+        if self.graded:
+            stretched = 4 * sum(np.arcsinh(np.abs(end - self.peak) / self.scale) for end in (self.low, self.high))
+            length = np.where(length > GRADED, stretched, length)
+        return tuple(int(n) for n in np.ceil(np.maximum(24.0, length / 0.9 + 1) * refinement))
+
+    def grid(self, counts):
+        """The trapezoidal grid; if `graded`, axes of very different scales are close at the peak and coarse far out."""
+        axes = []
+        for n, low, high, peak, scale in zip(counts, self.low, self.high, self.peak, self.scale, strict=True):
+            far = self.graded and high - low > GRADED * scale
+            axes.append(sinh_trapezoid(n, low, high, peak, scale) if far else trapezoid(n, low, high))
+        return Grid(tuple(axes))
+
+
+def find_window(p, rtol=1e-8):
+    """The Window of a density on R^d, d ≤ 3, leaving out a mass of at most rtol / 10.
+
+    Raises
+    ------
+    QuadratureError
+        If log p rises or stays high without end, or has so heavy a tail that no
+        window holds enough of it, saying along which axis.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = _peaks(p)
+        for drop in DROPS:
+            window = _find(p, *found, drop)
+            if window.tail <= rtol / 10:
+                return window
+    raise QuadratureError(f"the tails are too heavy: a window of 10^{math.log10(np.max(window.high - window.low)):.0f} "
+                          f"still leaves out a mass of {window.tail:.1e}; accept a larger rtol, or use Box")
+
+
+def _find(p, peaks, top, enough):
+    best = peaks[np.argmax(top)]
+    finite = np.isfinite(top) & (top > top.max() - enough)
+    peaks, top = peaks[finite], top.max()
+    narrow = _scales(p, peaks).min(axis=0)
+    reach = narrow * 6.0
+    low, high = peaks.min(axis=0) - reach, peaks.max(axis=0) + reach
+
+    tail = 0.0
+    for axis, side in itertools.product(range(p.space.dim), (0, 1)):
+        bound, beyond = _push_face(p, axis, side, (low, high), peaks, top, narrow, enough)
+        (low, high)[side][axis] = bound
+        tail += beyond
+
+    scale = _finest(p, peaks, best, low, high)
+    return Window(low, high, best, scale, tail)
+
+
+def _climb(p, x, stride, steps, frozen=None):
+    """Resilient ascent of log p from the rows of x: (best points, their exponents).
+
+    A coordinate's stride grows by 1.3 while the score keeps its sign and halves
+    when it flips (Riedmiller & Braun 1993); coordinate `frozen` does not move.
+    """
+    x, stride, before = x.copy(), np.zeros_like(x) + stride, np.zeros_like(x)
+    best, top = x.copy(), np.full(len(x), -np.inf)
+    for _ in range(steps):
+        u, s = exponent_and_score(p, x)
+        if np.isnan(u).any():
+            raise ValueError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
+        better = u > top
+        best[better], top[better] = x[better], u[better]
+        direction = np.sign(np.nan_to_num(s))
+        stride = stride * np.where(direction * before < 0, 0.5, np.where(direction * before > 0, 1.3, 1.0))
+        before = direction
+        if frozen is not None:
+            direction[:, frozen] = 0.0
+        x = x + stride * direction
+    return best, top
+
+
+def _peaks(p):
+    """Climb from grids of starting points at scales from 1/4 to 64 times the natural one."""
+    d = p.space.dim
+    unit = p.space.base_scale or 1.0
+    ticks = np.array([-1.0, -0.5, 0.0, 0.5, 1.0]) if d < 3 else np.array([-1.0, 0.0, 1.0])
+    corners = np.array(list(itertools.product(ticks, repeat=d)))
+    starts = np.concatenate([corners * unit * scale for scale in (0.25, 1.0, 4.0, 16.0, 64.0)])
+    strides = np.repeat(unit * np.array([0.25, 1.0, 4.0, 16.0, 64.0]), len(corners))[:, None] / 8
+    peaks, top = _climb(p, starts, strides, steps=50)
+    if not np.isfinite(top).any():
+        raise QuadratureError("log p is -inf at every starting point: the density was not found near the origin; "
+                              "shift or scale x, or use Box")
+    if np.abs(peaks[np.argmax(top)]).max() > FARTHEST or top.max() == np.inf:
+        raise QuadratureError("log p rises without end: the energy is unbounded below, so Z is infinite")
+    keep = np.unique(np.round(peaks / unit, 3), axis=0, return_index=True)[1]
+    keep = keep[np.argsort(-top[keep])][:32]
+    return peaks[keep], top[keep]
+
+
+def _scales(p, x):
+    """(-∂²_i log p)^{-1/2} at the rows of x, (n, d); inf where log p is not concave along axis i."""
+    total = lambda x: ops_sum(exponent(p, x))
+    curvature = np.stack([hvp(total, x, np.zeros_like(x) + e)[:, i] for i, e in enumerate(np.eye(x.shape[1]))], axis=1)
+    curvature = -np.nan_to_num(curvature, nan=0.0, posinf=0.0, neginf=0.0)
+    scale = np.where(curvature > 0, 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), np.inf)
+    return np.where(np.isinf(scale).all(axis=0), p.space.base_scale or 1.0, scale)
+
+
+def _push_face(p, axis, side, box, peaks, top, narrow, enough):
+    """Move one face out until log p on it is `enough` below `top`; return (its place, relative mass beyond).
+
+    In one nat-scale the profile of a Gaussian falls like the square of the
+    distance, so the next place is extrapolated that way.
+    """
+    origin = (peaks.min(axis=0), peaks.max(axis=0))[side][axis]
+    distance = abs(box[side][axis] - origin)
+    sign = 2 * side - 1
+    others = [i for i in range(p.space.dim) if i != axis]
+    start = peaks
+    if others:
+        middle = (box[0] + box[1]) / 2
+        extra = np.tile(middle, (9, 1))
+        extra[:, others] = np.linspace(0, 1, 9)[:, None] * (box[1] - box[0])[others] + box[0][others]
+        start = np.concatenate([peaks, extra])
+    stride = np.maximum((box[1] - box[0]) / 20, 1e-12)
+    near, far = 0.0, np.inf  # distances with too small and with enough of a drop
+    for _ in range(100):
+        start = start.copy()
+        start[:, axis] = origin + sign * distance
+        if others:
+            start, u = _climb(p, start, stride, 12, frozen=axis)
+        else:
+            u = exponent(p, start)
+        i = np.argmax(u)
+        drop = top - u[i]
+        near, far = (distance, far) if drop < enough else (near, distance)
+        if enough <= drop <= 1.5 * enough or far < 1.05 * near or distance > FARTHEST:
+            break
+        guess = distance * math.sqrt(1.2 * enough / min(max(drop, 1e-9), 1e12))
+        distance = min(max(guess, 1.02 * near, distance / 8), distance * 2, (near + far) / 2 if far < np.inf else np.inf)
+    _, s = exponent_and_score(p, start[i : i + 1])
+    decay = -sign * s[0, axis] * distance  # log p falls like -decay log|x|: ∫ beyond needs decay > d
+    if distance > FARTHEST or not (decay > p.space.dim or drop == np.inf):
+        raise QuadratureError(f"the density does not decay along axis {axis} towards {'+' if side else '-'}infinity: "
+                              f"{drop:.3g} nats below its peak at a distance of {distance:.3g}")
+    if drop == np.inf:
+        return start[0, axis], 0.0
+    wide = _scales(p, start[i : i + 1])[0]  # how wide the density is on the face, next to the peak
+    spread = np.prod([min(wide[j], (box[1] - box[0])[j]) / narrow[j] for j in others])
+    return start[0, axis], math.exp(-drop) * spread * distance / (decay - p.space.dim) / narrow[axis]
+
+
+def _finest(p, peaks, best, low, high):
+    """The least scale per axis at the peaks and on lines through the best one, where e^u Π scale is not negligible."""
+    d = p.space.dim
+    lines = np.tile(best, (33 * d, 1))
+    for i in range(d):
+        lines[33 * i : 33 * (i + 1), i] = np.linspace(low[i], high[i], 33)
+    x = np.concatenate([peaks, lines])
+    scale = np.minimum(_scales(p, x), high - low)
+    mass = exponent(p, x) + np.log(scale).sum(axis=1)
+    return np.where((mass > mass.max() - 30.0)[:, None], scale, np.inf).min(axis=0)

@@ -1,0 +1,75 @@
+"""Running a kernel: for some steps, and for ever."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def run(kernel, p, x, steps, rng, record=None):
+    """Apply kernel.step `steps` times to the rows of x; return (x, info).
+
+    Parameters
+    ----------
+    x : array (n, d)
+        One chain per row.
+    record : int, optional
+        Keep the points every `record` steps, the start included.
+
+    Returns
+    -------
+    x : array (n, d)
+        The points after the last step.
+    info : dict
+        "acceptance": mean fraction of accepted proposals (None if the kernel never
+        rejects); "trajectory": (1 + steps // record, n, d), or None.
+    """
+    if int(steps) != steps or steps < 0:
+        raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
+    if record is not None and (int(record) != record or record < 1):
+        raise ValueError(f"record must be a positive number of steps, got {record!r}")
+    trajectory, accepted = [x], []
+    for i in range(1, steps + 1):
+        x, taken, _ = kernel.step(p, x, rng)
+        if taken is not None:
+            accepted.append(taken.mean())
+        if record is not None and i % record == 0:
+            trajectory.append(x)
+    return x, {"acceptance": sum(accepted) / len(accepted) if accepted else None,
+               "trajectory": np.stack(trajectory) if record is not None else None}
+
+
+@dataclass(frozen=True)
+class Chains:
+    """A pool of persistent chains (a replay buffer) that restarts a fraction of what it lends.
+
+    The pool itself, an array (size, d), is passed in and returned: no hidden
+    state.  `restart` is the probability that a lent chain begins anew from
+    `space.initial` (5 % in Du & Mordatch 2019, section 3.3).
+    """
+
+    size: int
+    restart: float = 0.05
+
+    def __post_init__(self):
+        if int(self.size) != self.size or self.size < 1:
+            raise ValueError(f"size must be a positive number of chains, got {self.size!r}")
+        if not 0 <= self.restart <= 1:
+            raise ValueError(f"restart must be a probability, got {self.restart!r}")
+
+    def start(self, space, rng):
+        """A fresh pool (size, d)."""
+        return space.initial(self.size, rng)
+
+    def lend(self, pool, n, space, rng):
+        """(slots (n,), points (n, d)): n different chains of the pool, some of them restarted."""
+        if n > self.size:
+            raise ValueError(f"a pool of {self.size} chains cannot lend {n}: use chains >= the batch size")
+        slots = np.argsort(rng.random(self.size))[:n]
+        fresh = space.initial(n, rng).astype(pool.dtype)
+        return slots, np.where((rng.random(n) < self.restart)[:, None], fresh, pool[slots])
+
+    def give_back(self, pool, slots, x):
+        """A new pool with the points x in the slots they were lent from."""
+        pool = pool.copy()
+        pool[slots] = x
+        return pool

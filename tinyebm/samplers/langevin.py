@@ -1,0 +1,220 @@
+"""Langevin dynamics: drift along the score, plus noise.
+
+    x' = x + ε ∇log p(x) + √(2 ε T) ξ,      ξ ~ N(0, I)                     (1)
+
+Each kernel is one operator seen twice.  `step` moves samples.  `push` moves
+distributions: probabilities over the atoms of the space, by the transition
+density of (1) on those atoms.  Given x the coordinates of x' are independent
+normals, so on a product grid the kernel of (1) is a product of one-dimensional
+matrices G_a[i, j] = N(t_j; mean_a(x_i), 2εT) w_j, and a push in the plane is one
+matrix product (G_1 ∘ p)ᵀ G_2: O(n⁴) work, and never an (n², n²) matrix.
+
+In a box the walls reflect (ULA) or reject (MALA).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm.density import exponent_and_score
+from tinyebm.errors import QuadratureError
+from tinyebm.samplers.metropolis import Move, accept
+from tinyebm.spaces import BLOCK
+
+LARGEST_MATRIX = 2**22  # entries of a block of the MALA kernel: 32 MiB
+
+
+@dataclass(frozen=True)
+class ULA:
+    """The unadjusted Langevin algorithm, eq. (1) (Roberts & Tweedie 1996, Bernoulli 2:341).
+
+    Parameters
+    ----------
+    step_size : float
+        ε > 0, in units of [x]².  A step of noise has standard deviation √(2εT).
+    temperature : float
+        T ≥ 0 scales the noise variance; T = 1 samples p up to a bias of order ε,
+        T = 0 is gradient descent on the energy.
+
+    On N(0, s²) the stationary variance is s² / (1 - ε / 2s²), not s².
+    """
+
+    step_size: float
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        _require_positive("step_size", self.step_size)
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"temperature must be finite and >= 0, got {self.temperature!r}")
+
+    @property
+    def noise_scale(self):
+        """Standard deviation of the noise of one step, √(2εT)."""
+        return math.sqrt(2 * self.step_size * self.temperature)
+
+    def step(self, p, x, rng):
+        """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
+        _, s = exponent_and_score(p, x)
+        noise = rng.standard_normal(x.shape, dtype=x.dtype)
+        return Move(p.space.fold(x + self.step_size * s + self.noise_scale * noise))
+
+    def push(self, probabilities, p):
+        """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
+
+        Raises QuadratureError if the atoms are too coarse for the noise, or the chain leaves them.
+        """
+        return self.operator(p, grid_of(p, probabilities))(probabilities)
+
+    def operator(self, p, grid):
+        """`push` on a given product grid, set up once to be applied often."""
+        factors = self._factors(p, grid.all()[0], grid)
+        return lambda mass: _push_through(factors, mass)
+
+    def spread(self, p, x, mass, grid):
+        """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x: nothing)."""
+        return _push_through(self._factors(p, x, grid), mass), np.zeros_like(mass)
+
+    def _factors(self, p, x, grid):
+        """The matrices G_a (m, n_a) of the module's docstring."""
+        require_resolution(self.noise_scale, grid)
+        s = np.concatenate([exponent_and_score(p, part)[1] for part in _parts(x)])
+        mean = p.space.fold(x + self.step_size * s)
+        return [np.exp(log_w) * sum(_normal(image, mean[:, a], self.noise_scale)
+                                    for image in p.space.images(nodes, 9 * self.noise_scale))
+                for a, (nodes, log_w) in enumerate(grid.axes)]
+
+
+@dataclass(frozen=True)
+class MALA:
+    """The Metropolis-adjusted Langevin algorithm: eq. (1) with T = 1 proposes, p decides.
+
+    Leaves p invariant for every step_size ε > 0, in units of [x]² (Roberts &
+    Tweedie 1996).  With a_ij the proposal density times the weight of atom j,
+    mass flows from atom i to j at rate min(a_ij, a_ji e^{u_j - u_i} w_j / w_i),
+    and the rest stays: p is invariant on any grid, to rounding.
+    """
+
+    step_size: float
+
+    def __post_init__(self):
+        _require_positive("step_size", self.step_size)
+
+    @property
+    def noise_scale(self):
+        """Standard deviation of a proposal's noise, √(2ε)."""
+        return math.sqrt(2 * self.step_size)
+
+    def step(self, p, x, rng):
+        """One proposal per row of x (n, d), accepted or not: a Move."""
+        u, s = exponent_and_score(p, x)
+        y = x + self.step_size * s + self.noise_scale * rng.standard_normal(x.shape, dtype=x.dtype)
+        u_y, s_y = exponent_and_score(p, y)
+        inside = p.space.contains(y)
+        forward = ((y - x - self.step_size * s) ** 2).sum(axis=1)
+        backward = ((x - y - self.step_size * s_y) ** 2).sum(axis=1)
+        log_ratio = u_y - u + (forward - backward) / (4 * self.step_size)
+        return accept(x, y, np.where(inside, log_ratio, -math.inf), rng)
+
+    def push(self, probabilities, p):
+        """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
+
+        O(N²) work in blocks of bounded memory.  Raises QuadratureError if the
+        atoms are too coarse for the noise.
+        """
+        return self.operator(p, grid_of(p, probabilities))(probabilities)
+
+    def operator(self, p, grid):
+        """`push` on a given product grid, set up once to be applied often."""
+        x = grid.all()[0]
+        if len(x) ** 2 > LARGEST_MATRIX:
+            return lambda mass: sum(self.spread(p, x, mass, grid))
+        flow = np.concatenate([part for part, _ in self._flows(p, x, grid)])
+        stay = 1 - flow.sum(axis=1)
+        return lambda mass: mass @ flow + mass * stay
+
+    def spread(self, p, x, mass, grid):
+        """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x (m,))."""
+        moved, left = 0.0, []
+        for flow, rows in self._flows(p, x, grid):
+            moved = moved + mass[rows] @ flow
+            left.append(mass[rows] * (1 - flow.sum(axis=1)))
+        return moved, np.concatenate(left)
+
+    def _flows(self, p, x, grid):
+        """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N)."""
+        require_resolution(self.noise_scale, grid)
+        y, log_w = grid.all()
+        (u, s), (u_y, s_y) = _exponents_and_scores(p, x), _exponents_and_scores(p, y)
+        log_norm = 0.5 * x.shape[1] * math.log(4 * math.pi * self.step_size)
+        size = max(1, LARGEST_MATRIX // (4 * len(y)))
+        for start in range(0, len(x), size):
+            rows = slice(start, start + size)
+            gap = [y[:, a] - x[rows, a, None] for a in range(x.shape[1])]
+            forward = sum((d - self.step_size * s[rows, a, None]) ** 2 for a, d in enumerate(gap))
+            backward = sum((d + self.step_size * s_y[:, a]) ** 2 for a, d in enumerate(gap))
+            with np.errstate(invalid="ignore"):
+                log_ratio = np.where(u_y == -np.inf, -np.inf, u_y - u[rows, None])
+            log_flow = np.minimum(-forward / (4 * self.step_size), log_ratio - backward / (4 * self.step_size))
+            yield np.exp(log_flow + (log_w - log_norm)), rows
+
+
+def grid_of(p, probabilities):
+    """The grid of the space whose atoms a vector of probabilities belongs to."""
+    if np.ndim(probabilities) != 1:
+        raise ValueError(f"probabilities must have shape (N,), got {np.shape(probabilities)}")
+    grid = p.space.grid(max(2, round(len(probabilities) ** (1 / p.space.dim))))
+    if grid.size != len(probabilities):
+        raise ValueError(f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: "
+                         f"use te.probabilities(p) or space.atoms(nodes)")
+    return grid
+
+
+def require_resolution(noise_scale, grid):
+    """Refuse a grid whose nodes are farther apart than 1.2 standard deviations of the noise.
+
+    The trapezoidal rule sums a normal density of width σ with steps h to a
+    relative error of 2 exp(-2π²σ²/h²): 2e-6 at h = 1.2 σ.
+    """
+    widest = max(float(np.diff(nodes).max()) for nodes, _ in grid.axes)
+    if widest > 1.2 * noise_scale:
+        raise QuadratureError(f"the atoms are {widest:.3g} apart, too coarse for steps with noise of standard deviation "
+                              f"{noise_scale:.3g}: use about {math.ceil(max(grid.shape) * widest / noise_scale)} nodes per "
+                              f"axis (space.atoms(nodes)), or a larger step_size")
+
+
+def _push_through(factors, mass):
+    """Σ_i mass_i Π_a G_a[i, j_a] for every atom j, after checking that hardly any mass is lost."""
+    lost = float(np.abs(mass) @ np.abs(1 - math.prod(G.sum(axis=1) for G in factors)))
+    if lost > 1e-6 * float(np.abs(mass).sum()):
+        raise QuadratureError(f"a step takes a mass of {lost:.1e} off the grid: use a larger extent, "
+                              f"more nodes, or a smaller step_size")
+    return _contract(mass, factors)
+
+
+def _contract(mass, factors):
+    if len(factors) == 1:
+        return mass @ factors[0]
+    first = factors[0] * mass[:, None]  # (m, n_1)
+    if len(factors) == 2:
+        return (first.T @ factors[1]).reshape(-1)
+    return np.concatenate([_contract(first[:, j], factors[1:]) for j in range(first.shape[1])])
+
+
+def _normal(t, mean, scale):
+    """N(t_j; mean_i, scale²), (m, n)."""
+    return np.exp(-0.5 * ((t - mean[:, None]) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
+
+
+def _exponents_and_scores(p, x):
+    u, s = zip(*(exponent_and_score(p, part) for part in _parts(x)), strict=True)
+    return np.concatenate(u), np.concatenate(s)
+
+
+def _parts(x):
+    return np.array_split(x, -(-len(x) // BLOCK))
+
+
+def _require_positive(name, value):
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")

@@ -1,0 +1,26 @@
+"""Accept or reject: the step that makes p invariant under any proposal."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Move(NamedTuple):
+    """What a step did: the new points (n, d), which proposals were accepted (n,), and the log ratios that decided.
+
+    `accepted` and `log_ratio` are None for a kernel that never rejects.
+    """
+
+    x: Any
+    accepted: Any = None
+    log_ratio: Any = None
+
+
+def accept(x, proposal, log_ratio, rng):
+    """Move from x to the proposal with probability min(1, e^{log_ratio}), row by row.
+
+    log_ratio = log p(y) q(x|y) - log p(x) q(y|x) (Hastings 1970, Biometrika 57:97); nan, which
+    arises from two impossible states, rejects.
+    """
+    accepted = np.log1p(-rng.random(len(x))) < log_ratio
+    return Move(np.where(accepted[:, None], proposal, x), accepted, log_ratio)
