@@ -1,8 +1,9 @@
 """tinyebm: energy-based models in NumPy, with every approximation next to the exact answer."""
 
-from tinyebm import ops
+from tinyebm import datasets, ops
 from tinyebm.autodiff import grad, hvp, stop_gradient, value_and_grad, vjp
 from tinyebm.density import Density, laplacian, score
+from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.energies.analytic import (
     Banana,
     DoubleWell,
@@ -16,6 +17,14 @@ from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import nll_gradient
+from tinyebm.exact.likelihood import nll
 from tinyebm.exact.partition import Estimate, entropy, expectation, log_partition, log_prob, probabilities
 from tinyebm.exact.sampling import sample
+from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
+from tinyebm.objectives.exact_contrastive import ExactContrastiveDivergence, exact_cd_gradient
+from tinyebm.objectives.likelihood import ExactLikelihood
+from tinyebm.optimize import adam, momentum, sgd
+from tinyebm.samplers.chains import Chains, run
+from tinyebm.samplers.langevin import MALA, ULA
 from tinyebm.spaces import Box, Cells, Grid, Reals
+from tinyebm.train import Fit, fit, mle

@@ -13,13 +13,19 @@ import numpy as np
 
 from tinyebm.autodiff import vjp
 from tinyebm.exact.partition import quadrature
+from tinyebm.spaces import BLOCK
 from tinyebm.tree import tree_map
 
 
 def weighted_energy_gradient(p, x, weights):
-    """Σ_i weights_i ∇_θ E_θ(x_i), a tree like theta; and the energies (n,)."""
-    energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
-    return pullback(weights)[0], energies
+    """Σ_i weights_i ∇_θ E_θ(x_i), a tree like theta, in blocks of rows."""
+    total = None
+    for start in range(0, len(x), BLOCK):
+        rows = slice(start, start + BLOCK)
+        _, pullback = vjp(lambda theta, rows=rows: p.energy(theta, x[rows]), p.theta)
+        part = pullback(weights[rows])[0]
+        total = part if total is None else tree_map(lambda a, b: a + b, total, part)
+    return total
 
 
 def model_phase(p, grid):
@@ -59,6 +65,6 @@ def nll_gradient(p, x, rtol=1e-8):
     >>> nll_gradient(p, np.array([[2.0], [4.0]]))["mean"].round(9)
     array([-3.])
     """
-    data, _ = weighted_energy_gradient(p, x, np.zeros_like(x, shape=len(x)) + 1 / len(x))
+    data = weighted_energy_gradient(p, x, np.zeros_like(x, shape=len(x)) + 1 / len(x))
     _, model = model_phase(p, quadrature(p, rtol).grid)
     return tree_map(lambda a, b: a - b, data, model)

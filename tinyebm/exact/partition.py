@@ -112,6 +112,8 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES):
         grid = p.space.grid()
         log_z = log_sum(p, grid)
         return Quadrature(grid, log_z, _rounding(log_z), lambda: grid)
+    if hasattr(p, "grid"):  # a Target brings its own, and Z = 1
+        return Quadrature(p.grid, 0.0, abs(log_sum(p, p.grid)) + _rounding(0.0), lambda: p.grid)
     if p.space.dim > 3:
         raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
                          f"{40**p.space.dim:.1e} of them")
@@ -183,11 +185,12 @@ def log_sum(p, grid):
 # --------------------------------------------------------------------- what Z makes possible
 
 def log_prob(p, x, log_z=None):
-    """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure).
+    """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure); -inf outside the space.
 
     Every call computes log Z; pass `log_z` to reuse one.
     """
-    return exponent(p, x) - float(log_partition(p) if log_z is None else log_z)
+    log_z = float(log_partition(p) if log_z is None else log_z)
+    return np.where(p.space.contains(x), exponent(p, x) - log_z, -np.inf)
 
 
 def probabilities(p, nodes=None, rtol=1e-6):

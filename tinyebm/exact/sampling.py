@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 
 from tinyebm.density import exponent
+from tinyebm.exact.likelihood import exponents
 from tinyebm.exact.partition import quadrature
-from tinyebm.spaces import BLOCK
 
 
 def sample(p, n, rng):
@@ -33,11 +33,11 @@ def sample(p, n, rng):
     grid = quadrature(p, rtol=1e-3).grid
     states = grid.all()[0]
     if p.space.discrete:
-        u = _exponents(p, states)
+        u = exponents(p, states)
         return states[_invert(np.exp(u - u.max()), n, rng)]
     low, high = grid.cells()
     corners = [np.where(corner, high, low) for corner in itertools.product((False, True), repeat=p.space.dim)]
-    bound = np.max([_exponents(p, x) for x in (states, *corners)], axis=0)
+    bound = np.max([exponents(p, x) for x in (states, *corners)], axis=0)
     volume = np.prod(high - low, axis=1)
     slack = 0.1
     while True:
@@ -46,11 +46,6 @@ def sample(p, n, rng):
         if draws is not None:
             return draws
         slack *= 2
-
-
-def _exponents(p, x):
-    """The exponent at many points, in blocks."""
-    return np.concatenate([exponent(p, part) for part in np.array_split(x, -(-len(x) // BLOCK))])
 
 
 def _invert(mass, n, rng):

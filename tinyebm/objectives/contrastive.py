@@ -1,0 +1,110 @@
+"""Contrastive divergence and its relatives: the model phase from a few steps of a chain.
+
+    gradient = mean_i ∇_θ E_θ(x_i) - mean_j ∇_θ E_θ(y_j)                     (1)
+
+x are data, y *negatives*.  The names say where the chains start, and mean just
+that: contrastive divergence at the data (Hinton 2002, Neural Computation
+14:1771), persistent CD where they stopped last time (Tieleman 2008, ICML), a
+short run at the space's initial law (Nijkamp et al. 2019, NeurIPS).
+
+With `alpha` the loss gains alpha (mean_i E(x_i)² + mean_j E(y_j)²), the
+regulariser of Du & Mordatch (2019, arXiv:1903.08689), over data and negatives.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyebm.autodiff import vjp
+from tinyebm.objectives.step import Step
+from tinyebm.samplers.chains import Chains, run
+
+
+@dataclass(frozen=True)
+class ContrastiveDivergence:
+    """CD-k: negatives after k kernel steps from the data themselves."""
+
+    kernel: Any
+    k: int = 1
+    alpha: float = 0.0
+
+    def __post_init__(self):
+        _check(self.k, self.alpha)
+
+    def gradient(self, p, x, rng, state=None):
+        """A Step for the rows of x (n, d); no state."""
+        negatives, info = run(self.kernel, p, x, self.k, rng)
+        return Step(*contrast(p, x, negatives, self.alpha, info["acceptance"]), None)
+
+
+@dataclass(frozen=True)
+class PersistentContrastiveDivergence:
+    """PCD-k: negatives after k kernel steps of chains that are never returned to the data.
+
+    A batch borrows as many of the `chains` as it has rows; each begins anew from
+    `space.initial` with probability `restart`.  The state is the pool, (chains, d).
+    """
+
+    kernel: Any
+    k: int = 1
+    chains: int = 1024
+    restart: float = 0.05
+    alpha: float = 0.0
+
+    def __post_init__(self):
+        _check(self.k, self.alpha)
+        Chains(self.chains, self.restart)
+
+    def gradient(self, p, x, rng, state=None):
+        """A Step for the rows of x (n, d) whose state is the pool of chains."""
+        pool = Chains(self.chains, self.restart)
+        chains = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
+        slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
+        negatives, info = run(self.kernel, p, start, self.k, rng)
+        return Step(*contrast(p, x, negatives, self.alpha, info["acceptance"]),
+                    {"chains": pool.give_back(chains, slots, negatives)})
+
+
+@dataclass(frozen=True)
+class ShortRun:
+    """Negatives after k kernel steps from fresh draws of `space.initial`, as many as data."""
+
+    kernel: Any
+    k: int = 100
+    alpha: float = 0.0
+
+    def __post_init__(self):
+        _check(self.k, self.alpha)
+
+    def gradient(self, p, x, rng, state=None):
+        """A Step for the rows of x (n, d); no state."""
+        negatives, info = run(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
+        return Step(*contrast(p, x, negatives, self.alpha, info["acceptance"]), None)
+
+
+def contrast(p, data, negatives, alpha=0.0, acceptance=None):
+    """(gradient, metrics) of eq. (1) and its regulariser.
+
+    Both batches pass through the energy at once; each is divided by its own size.
+    """
+    n, m = len(data), len(negatives)
+    x = np.concatenate([data, negatives])
+    energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
+    side = np.arange(n + m, like=x) < n
+    weights = np.where(side, 1 / n, -1 / m).astype(x.dtype)
+    if alpha:
+        weights = weights + np.where(side, 2 * alpha / n, 2 * alpha / m).astype(x.dtype) * energies
+    data_energy, model_energy = energies[:n].mean(), energies[n:].mean()
+    metrics = {"loss": data_energy - model_energy, "energy_data": data_energy, "energy_model": model_energy}
+    if acceptance is not None:
+        metrics["acceptance"] = acceptance
+    return pullback(weights)[0], metrics
+
+
+def _check(k, alpha):
+    if isinstance(k, bool) or int(k) != k or k < 1:
+        raise ValueError(f"k must be a positive number of kernel steps, got {k!r}")
+    if not 0 <= alpha < math.inf:
+        raise ValueError(f"alpha must be finite and >= 0, got {alpha!r}")

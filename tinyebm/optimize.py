@@ -1,0 +1,109 @@
+"""Steps of θ: first-order optimisers on trees, and L-BFGS to convergence.
+
+An optimiser is a pair of functions, `init(theta) -> state` and
+`update(gradient, state, theta) -> (theta, state)`; states are trees of arrays.
+A learning rate is a number, or a function of the step 0, 1, 2, ...
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyebm.tree import ravel, tree_flatten, tree_map
+
+
+class Optimizer(NamedTuple):
+    """A rule for moving θ against a gradient."""
+
+    init: Callable
+    update: Callable
+
+
+def sgd(learning_rate):
+    """θ ← θ - η g."""
+    return momentum(learning_rate, 0.0)
+
+
+def momentum(learning_rate, decay=0.9):
+    """v ← β v + g,  θ ← θ - η v (Polyak 1964, heavy ball)."""
+    rate = _schedule(learning_rate)
+    _check_decay("decay", decay)
+
+    def init(theta):
+        return {"step": np.array(0), "velocity": tree_map(np.zeros_like, theta)}
+
+    def update(gradient, state, theta):
+        step = int(state["step"])
+        velocity = tree_map(lambda v, g: decay * v + g, state["velocity"], gradient)
+        theta = tree_map(lambda t, v: t - rate(step) * v, theta, velocity)
+        return theta, {"step": np.array(step + 1), "velocity": velocity}
+
+    return Optimizer(init, update)
+
+
+def adam(learning_rate, decay1=0.9, decay2=0.999, epsilon=1e-8):
+    """θ ← θ - η m̂ / (√v̂ + ε) with bias-corrected moments m̂, v̂ (Kingma & Ba 2015, algorithm 1).
+
+    >>> init, update = adam(0.1)
+    >>> theta, state = update({"w": np.array([3.0])}, init({"w": np.array([1.0])}), {"w": np.array([1.0])})
+    >>> theta["w"].round(6)
+    array([0.9])
+    """
+    rate = _schedule(learning_rate)
+    _check_decay("decay1", decay1)
+    _check_decay("decay2", decay2)
+
+    def init(theta):
+        return {"step": np.array(0), "m": tree_map(np.zeros_like, theta), "v": tree_map(np.zeros_like, theta)}
+
+    def update(gradient, state, theta):
+        step = int(state["step"])
+        m = tree_map(lambda m, g: decay1 * m + (1 - decay1) * g, state["m"], gradient)
+        v = tree_map(lambda v, g: decay2 * v + (1 - decay2) * g * g, state["v"], gradient)
+        unbias1, unbias2 = 1 - decay1 ** (step + 1), 1 - decay2 ** (step + 1)
+        eta = rate(step) / unbias1
+        theta = tree_map(lambda t, m, v: t - eta * m / (np.sqrt(v * (1 / unbias2)) + epsilon), theta, m, v)
+        return theta, {"step": np.array(step + 1), "m": m, "v": v}
+
+    return Optimizer(init, update)
+
+
+def clip_norm(gradient, largest):
+    """The gradient, shortened to Euclidean length `largest` over all its leaves if it is longer."""
+    length = math.sqrt(sum(float((g * g).sum()) for g in tree_flatten(gradient)[0]))
+    return tree_map(lambda g: g * (largest / length), gradient) if length > largest else gradient
+
+
+def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8):
+    """Minimise a smooth function of a tree; return (theta, value, steps, converged).
+
+    `value_and_gradient(theta)` returns a float and a tree.  L-BFGS-B (Byrd et al.
+    1995, SIAM J. Sci. Comput. 16:1190) as implemented by SciPy, with 20 pairs.
+    `gtol` bounds the largest component of the gradient.
+    """
+    import scipy.optimize  # takes 0.1 s to load: only when used
+
+    flat, unravel = ravel(theta)
+
+    def function(vector):
+        value, gradient = value_and_gradient(unravel(vector))
+        return value, ravel(gradient)[0]
+
+    options = {"maxiter": max_steps, "maxfun": 2 * max_steps, "gtol": gtol, "ftol": 0.0, "maxcor": 20}
+    found = scipy.optimize.minimize(function, flat, jac=True, method="L-BFGS-B", options=options)
+    return unravel(found.x), float(found.fun), int(found.nit), bool(np.abs(found.jac).max() <= gtol)
+
+
+def _schedule(learning_rate):
+    if callable(learning_rate):
+        return learning_rate
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate must be positive and finite, got {learning_rate!r}")
+    return lambda step: learning_rate
+
+
+def _check_decay(name, decay):
+    if not 0 <= decay < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {decay!r}")

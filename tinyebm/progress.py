@@ -1,0 +1,27 @@
+"""A progress bar on stderr, in a terminal and in a notebook; silence in a file or a pipe."""
+
+import sys
+import time
+
+
+class Progress:
+    """`bar = Progress("fit", 1000)`, then `bar(i, "nll 2.31")` after step i; the last step ends the line."""
+
+    def __init__(self, title, total, show=True):
+        self.title, self.total = title, total
+        self.show = show and total > 0 and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+        self.start = self.drawn = time.monotonic()
+        self.width = 0
+
+    def __call__(self, done, note=""):
+        """Redraw at most ten times a second."""
+        now = time.monotonic()
+        if not self.show or (done < self.total and now - self.drawn < 0.1):
+            return
+        self.drawn = now
+        left = (now - self.start) * (self.total - done) / max(done, 1)
+        filled = round(20 * done / self.total)
+        line = f"{self.title} {'━' * filled}{' ' * (20 - filled)} {done}/{self.total}  {left:3.0f} s left  {note}"
+        sys.stderr.write("\r" + line.ljust(self.width) + ("\n" if done >= self.total else ""))
+        sys.stderr.flush()
+        self.width = len(line)

@@ -1,0 +1,262 @@
+"""Fitting θ: by steps of any objective, or by exact maximum likelihood to convergence.
+
+A run is a fold over steps: the state (θ, the optimiser's and the objective's
+state, the running average of θ) is a tree; step i draws from `Stream(seed).at(i)`.
+So a run that was saved and resumed gives the numbers of the uninterrupted one.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyebm.backend import Stream
+from tinyebm.checkpoint import load_tree, save_tree
+from tinyebm.density import Density
+from tinyebm.errors import DivergentPartitionError, QuadratureError
+from tinyebm.exact.gradient import model_phase, weighted_energy_gradient
+from tinyebm.exact.likelihood import data_law, exponents
+from tinyebm.exact.partition import log_partition, log_sum, quadrature
+from tinyebm.optimize import adam, clip_norm, lbfgs
+from tinyebm.progress import Progress
+from tinyebm.spaces import Reals
+from tinyebm.tree import tree_flatten, tree_map
+
+
+class Fit(NamedTuple):
+    """A fitted model: θ (the running average, if one was asked for), its Density, the history, the last state."""
+
+    theta: Any
+    density: Density
+    history: dict
+    state: dict
+
+
+def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, batch_size=256, seed=0, theta=None,
+        device="cpu", dtype="float64", callback=None, progress=True, checkpoint=None, resume=False,
+        alpha=0.0, data_noise=0.0, clip=None, ema=None, log_every=None, exact=None):
+    """Fit an energy to data by steps of an objective.
+
+    Parameters
+    ----------
+    energy : callable (theta, x) -> (n,), with `init(rng)` unless theta is given
+    data : array (n, d), Data, or Target
+        Batches are rows drawn with replacement (all rows, in order, if there are
+        no more than batch_size); a Target is sampled afresh at every step.
+    space : Reals, Box, ...
+        By default the Target's space, or Reals(d).
+    objective : ContrastiveDivergence(kernel, k), ExactLikelihood(), ...
+    optimizer : Optimizer, by default adam(1e-3)
+    steps, batch_size, seed : int
+    theta : tree, optional
+        Where to start; by default `energy.init`.
+    device, dtype : "cpu" or "gpu"; "float64" or "float32"
+    callback : callable (step, density, record), optional
+        Called at every log point.
+    progress : bool
+        Draw a progress bar (in a terminal or notebook).
+    checkpoint : path, optional
+        Save the state there at every log point; `resume=True` goes on from it.
+    alpha : float
+        Weight of the regulariser alpha (mean E(data)² + mean E(negatives)²).
+    data_noise : float
+        Standard deviation of normal noise added to every batch of data.
+    clip : float, optional
+        Longest gradient, in Euclidean norm over all parameters.
+    ema : float, optional
+        Decay of a running average of θ, returned instead of the last θ.
+    log_every : int, optional
+        Steps between log points, by default steps / 20.
+    exact : bool, optional
+        Record the exact NLL (and KL, for a Target) at log points; by default where
+        the space is discrete or has dim ≤ 2.
+
+    Returns
+    -------
+    Fit
+        `history` maps names to lists, one entry per log point: "step", the metrics
+        of the objective, "nll" in nats (inf if Z is infinite, nan if quadrature
+        fails), and "kl" = KL(data‖model) for a Target.
+
+    Raises
+    ------
+    FloatingPointError
+        If a gradient is not finite: before θ is touched.
+    ValueError
+        For what does not fit together.
+    """
+    x, _ = law = data_law(data)
+    space = space or getattr(data, "space", None) or Reals(x.shape[1])
+    options = {"batch_size": batch_size, "data_noise": data_noise, "clip": clip, "ema": ema, "dtype": dtype}
+    _check(objective, space, x, steps, options)
+    optimizer = optimizer or adam(1e-3)
+    if alpha:
+        objective = _regularised(objective, alpha)
+    log_every = log_every or max(1, steps // 20)
+    measure = _measurer(data, law, (space.discrete or space.dim <= 2) if exact is None else exact)
+    identity = {"energy": repr(energy), "space": repr(space), "objective": repr(objective), "seed": seed, **options}
+
+    stream = Stream(seed, device)
+    if resume and checkpoint and Path(checkpoint).exists():
+        state, history = _resume(checkpoint, identity)
+    else:
+        theta = tree_map(lambda leaf: leaf.astype(dtype), energy.init(stream.at(0)) if theta is None else theta)
+        state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
+        history = {"step": [0], **measure(Density(energy, theta, space))}
+
+    bar, rows = Progress("fit", steps, progress), x
+    for step in range(int(state["step"]) + 1, steps + 1):
+        rng = stream.at(step)
+        x = _batch(data, rows, batch_size, rng).astype(dtype)
+        if data_noise:
+            x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
+        state, metrics = _advance(Density(energy, state["theta"], space), x, rng, state, objective, optimizer, clip, ema)
+        if step % log_every == 0 or step == steps:
+            density = Density(energy, state["ema"], space)
+            record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density)}
+            history = _append(history, record)
+            if checkpoint:
+                save_tree(checkpoint, state, identity=identity, history=history)
+            if callback:
+                callback(step, density, {name: values[-1] for name, values in record.items()})
+        bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
+    return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
+
+
+def _advance(p, x, rng, state, objective, optimizer, clip, ema):
+    """One update: (next state, metrics)."""
+    gradient, metrics, memory = objective.gradient(p, x, rng, state["objective"] or None)
+    if not math.isfinite(sum(float(g.sum()) for g in tree_flatten(gradient)[0])):
+        raise FloatingPointError(f"update {int(state['step']) + 1}: the gradient is not finite. The chains or the energy have "
+                                 f"diverged: try a smaller learning rate or step_size, clip=, or alpha=")
+    if clip:
+        gradient = clip_norm(gradient, clip)
+    theta, moments = optimizer.update(gradient, state["optimizer"], p.theta)
+    average = tree_map(lambda a, t: ema * a + (1 - ema) * t, state["ema"], theta) if ema else theta
+    memory = () if memory is None else memory
+    return {"step": state["step"] + 1, "theta": theta, "optimizer": moments, "objective": memory, "ema": average}, metrics
+
+
+def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000, rtol=1e-8, progress=True):
+    """Maximise the exact likelihood by L-BFGS until no component of its gradient exceeds gtol.
+
+    The data are all rows of an array or Data, or the population of a Target, by
+    quadrature.  L-BFGS runs on a fixed grid; afterwards log Z is checked on a grid
+    chosen anew, and the run goes on from there until the two agree to rtol.
+
+    Parameters
+    ----------
+    energy, data, space, theta, seed, progress
+        As in `fit`.
+    gtol : float
+        Largest component of the gradient of the mean negative log-likelihood.
+    max_steps : int
+        Iterations of L-BFGS in all.
+    rtol : float
+        Relative error of Z.
+
+    Returns
+    -------
+    Fit
+        `history` has an entry per grid: "step", "nll" (nats), "converged".
+
+    >>> from tinyebm import GaussianEnergy
+    >>> x = np.array([[0.0], [1.0], [5.0]])
+    >>> mle(GaussianEnergy(1), x).theta["mean"].round(6)
+    array([2.])
+    """
+    x, mass = data_law(data)
+    space = space or getattr(data, "space", None) or Reals(x.shape[1])
+    theta = energy.init(Stream(seed).at(0)) if theta is None else theta
+    theta = tree_map(lambda leaf: leaf.astype("float64"), theta)
+
+    def nll_on(grid):
+        def value_and_gradient(theta):
+            p = Density(energy, theta, space)
+            log_z, model = model_phase(p, grid)
+            value = log_z - float(mass @ exponents(p, x))
+            return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
+        return value_and_gradient
+
+    history, steps, bar = {"step": [], "nll": [], "converged": []}, 0, Progress("mle", max_steps, progress)
+    q = quadrature(Density(energy, theta, space), rtol)
+    stretch = 25  # steps on one grid, while the grid still changes
+    while True:
+        theta, value, taken, converged = lbfgs(nll_on(q.grid), theta, min(stretch, max_steps - steps), gtol)
+        steps, stretch = steps + taken, 2 * stretch
+        p = Density(energy, theta, space)
+        seen = log_sum(p, q.grid)
+        q = quadrature(p, rtol)
+        agree = abs(seen - q.log_z) <= 10 * rtol
+        history = _append(history, {"step": [steps], "nll": [value - seen + q.log_z], "converged": [converged and agree]})
+        bar(min(steps, max_steps - 1), f"nll {history['nll'][-1]:.6f}")
+        if (converged and agree) or steps >= max_steps or (taken == 0 and agree):
+            break
+    bar(max_steps, f"nll {history['nll'][-1]:.6f}")
+    return Fit(theta, p, history, {"step": np.array(steps), "theta": theta})
+
+
+def _batch(data, rows, size, rng):
+    if hasattr(data, "sample"):
+        return data.sample(size, rng)
+    return rows if size is None or size >= len(rows) else rows[rng.integers(0, len(rows), size=size)]
+
+
+def _measurer(data, law, exact):
+    """A function of a density: {"nll": [...], "kl": [...]}, as far as they can be had exactly."""
+    entropy = getattr(data, "entropy", None)  # a population's
+
+    def measure(p):
+        if not exact:
+            return {}
+        try:
+            nll = float(log_partition(p, 1e-5)) - float(law[1] @ exponents(p, law[0]))
+        except DivergentPartitionError:
+            nll = math.inf
+        except QuadratureError:
+            nll = math.nan
+        return {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
+
+    return measure
+
+
+def _append(history, record):
+    """History with one more entry; a metric that is missing in either is nan there."""
+    before = len(history["step"])
+    return {name: history.get(name, [math.nan] * before) + record.get(name, [math.nan]) for name in {**history, **record}}
+
+
+def _regularised(objective, alpha):
+    if not any(field.name == "alpha" for field in dataclasses.fields(objective)):
+        raise ValueError(f"alpha needs negative samples to act on: {type(objective).__name__} has none")
+    return dataclasses.replace(objective, alpha=alpha)
+
+
+def _resume(path, identity):
+    """(state, history) of a checkpoint written by the same run."""
+    state, notes = load_tree(path)
+    for name, value in identity.items():
+        if notes["identity"].get(name) != value:
+            raise ValueError(f"{path} belongs to another run: its {name} is {notes['identity'].get(name)!r}, not {value!r}")
+    return state, notes["history"]
+
+
+def _check(objective, space, x, steps, options):
+    if objective is None:
+        raise ValueError("fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10)")
+    if x.shape[1] != space.dim:
+        raise ValueError(f"the data have {x.shape[1]} columns, the space {space} has dimension {space.dim}")
+    if not np.all(space.contains(x)):
+        raise ValueError(f"some data lie outside {space}, for example {x[~space.contains(x)][0].tolist()}")
+    if int(steps) != steps or steps < 0:
+        raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
+    if options["dtype"] not in ("float32", "float64"):
+        raise ValueError(f'dtype must be "float32" or "float64", got {options["dtype"]!r}')
+    if not 0 <= options["data_noise"] < math.inf:
+        raise ValueError(f"data_noise must be finite and >= 0, got {options['data_noise']!r}")
+    if options["clip"] is not None and not options["clip"] > 0:
+        raise ValueError(f"clip must be positive, got {options['clip']!r}")
+    if options["ema"] is not None and not 0 <= options["ema"] < 1:
+        raise ValueError(f"ema must be in [0, 1), got {options['ema']!r}")
