@@ -174,7 +174,7 @@ def concatenate(arrays, axis=0):
 
 Var.T = property(lambda x: transpose(x, range(x.ndim)[::-1]))
 Var.sum, Var.mean, Var.reshape = sum, mean, lambda x, *shape: reshape(x, shape[0] if len(shape) == 1 else shape)
-Var.__neg__ = lambda x: mul(x, -1)
+Var.__neg__, Var.__abs__ = lambda x: mul(x, -1), abs
 Var.__add__, Var.__radd__ = add, lambda x, other: add(other, x)
 Var.__sub__, Var.__rsub__ = sub, lambda x, other: sub(other, x)
 Var.__mul__, Var.__rmul__ = mul, lambda x, other: mul(other, x)

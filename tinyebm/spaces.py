@@ -88,6 +88,24 @@ def _per_axis(nodes, dim):
     return tuple(int(n) for n in counts)
 
 
+@dataclass(frozen=True)
+class Atoms:
+    """Any list of atoms: `states` (N, d) and `log_weights` (N,); streams them as a `Grid` does."""
+
+    states: np.ndarray
+    log_weights: np.ndarray
+
+    @property
+    def size(self):
+        """Number of atoms."""
+        return len(self.states)
+
+    def blocks(self, size=BLOCK):
+        """All atoms, `size` at a time."""
+        for start in range(0, self.size, size):
+            yield self.states[start : start + size], self.log_weights[start : start + size]
+
+
 # ------------------------------------------------------------------ one-dimensional rules
 
 @lru_cache

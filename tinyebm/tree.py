@@ -42,8 +42,12 @@ def tree_map(function, tree, *rest):
     {'b': [22], 'w': 11}
     """
     leaves, rebuild = tree_flatten(tree)
-    others = [tree_flatten(other)[0] for other in rest]
-    return rebuild([function(*together) for together in zip(leaves, *others, strict=True)])
+    others = [tree_flatten(other) for other in rest]
+    shape = rebuild(range(len(leaves)))
+    for found, build in others:
+        if len(found) != len(leaves) or build(range(len(found))) != shape:
+            raise ValueError(f"trees of different structure: {shape} and {build(range(len(found)))} (leaves numbered)")
+    return rebuild([function(*together) for together in zip(leaves, *(found for found, _ in others), strict=True)])
 
 
 def ravel(tree):

@@ -139,7 +139,7 @@ def _refine(p, rule, rtol, max_nodes, tail):
     so that a chance agreement of two grids does not pass, and only c ≤ b/10 passes:
     slower convergence means a kink or a jump.
     """
-    refinement, before, change = 1.0, None, np.inf
+    refinement, before, change = GROWTH[p.space.dim] ** -2, None, np.inf
     while math.prod(counts := rule.counts(refinement)) <= max_nodes:
         grid = rule.grid(counts)
         log_z = log_sum(p, grid)
