@@ -2,6 +2,7 @@
 
 from tinyebm import datasets, ops
 from tinyebm.autodiff import grad, hvp, stop_gradient, value_and_grad, vjp
+from tinyebm.compare import Comparison, compare
 from tinyebm.density import Density, laplacian, score
 from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.energies.analytic import (

@@ -79,14 +79,23 @@ class Target:
         return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
 
     @cached_property
+    def law(self):
+        """The population as weighted points: the atoms of `grid` (N, d) and their probabilities (N,)."""
+        x, log_p = zip(*((x, log_w + self.log_prob(x)) for x, log_w in self.grid.blocks()), strict=True)
+        x, mass = np.concatenate(x), np.exp(np.concatenate(log_p))
+        return x[mass > 1e-20], mass[mass > 1e-20]
+
+    @cached_property
+    def mass_error(self):
+        """By how much the probabilities of `law` miss a sum of one."""
+        return abs(float(self.law[1].sum()) - 1)
+
+    @cached_property
     def entropy(self):
-        """The differential entropy -∫ p log p dx in nats, summed over `grid` when first asked for."""
-        total = 0.0
-        for x, log_w in self.grid.blocks():
-            log_p = self.log_prob(x)
-            inside = log_p > -math.inf  # 0 log 0 = 0
-            total -= np.sum(np.exp(log_w + log_p)[inside] * log_p[inside])
-        return float(total)
+        """The differential entropy -∫ p log p dx in nats, summed over `law` when first asked for."""
+        x, mass = self.law
+        log_p = np.concatenate([self.log_prob(part) for part in np.array_split(x, -(-len(x) // 1024))])
+        return float(-(mass @ log_p))
 
 
 @cache  # one Target a name, so that its entropy is summed once
@@ -108,7 +117,8 @@ class Data:
         The names of the columns, with units.
     centre, scale : arrays (d,)
         Zeros and ones if not standardised.
-    labels : integer array (n,), or None
+    mode : callable x (n, d) -> (n,), or None
+        The group 0, ..., modes-1 to which each row belongs, where a group is known.
     """
 
     name: str
@@ -118,7 +128,13 @@ class Data:
     columns: tuple
     centre: np.ndarray
     scale: np.ndarray
-    labels: Any = field(default=None, repr=False)
+    mode: Any = field(default=None, repr=False)
+    modes: int = 0
+
+    @property
+    def labels(self):
+        """The group of each row, (n,), or None."""
+        return None if self.mode is None else self.mode(self.x)
 
     def original(self, x):
         """Rows x (n, d), of the data or of a model fitted to them, in the units of the source.
@@ -179,19 +195,20 @@ def _faithful(standardise):
     source = ("Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & Bowman "
               "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365")
     columns = ("eruption (min)", "waiting (min)")
-    return _data("faithful", x, columns, source, "public domain", standardise, (x[:, 0] > 3).astype(int))
+    return _data("faithful", x, columns, source, "public domain", standardise, lambda x: (x[:, 0] > 3).astype(int), 2)
 
 
-def _data(name, x, columns, source, licence, standardise, labels=None):
-    """A table as Data, refused where it cannot be standardised."""
+def _data(name, x, columns, source, licence, standardise, group=None, groups=0):
+    """A table as Data, refused where it cannot be standardised; `group` labels rows in the units of the source."""
     if not standardise:
-        return Data(name, x, source, licence, columns, np.zeros(x.shape[1]), np.ones(x.shape[1]), labels)
+        return Data(name, x, source, licence, columns, np.zeros(x.shape[1]), np.ones(x.shape[1]), group, groups)
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite scale is refused below
         centre, scale = x.mean(axis=0), x.std(axis=0)
     for j in np.flatnonzero((x == x[0]).all(axis=0) | ~((scale > 0) & (scale < math.inf))):
         raise ValueError(f"{name}, column {j + 1} ({columns[j]}): the standard deviation is {scale[j]:.3g}, "
                          "nothing to divide by: is it constant? Drop it, or load with standardise=False")
-    return Data(name, (x - centre) / scale, source, licence, columns, centre, scale, labels)
+    mode = group and (lambda x: group(x * scale + centre))
+    return Data(name, (x - centre) / scale, source, licence, columns, centre, scale, mode, groups)
 
 
 def _read_csv(path):

@@ -55,8 +55,8 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     device, dtype : "cpu" or "gpu"; "float64" or "float32"
     callback : callable (step, density, record), optional
         Called at every log point.
-    progress : bool
-        Draw a progress bar (in a terminal or notebook).
+    progress : bool or str
+        Draw a progress bar (in a terminal or notebook), under that title.
     checkpoint : path, optional
         Save the state there at every log point; `resume=True` goes on from it.
     alpha : float
@@ -106,7 +106,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
         state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
         history = {"step": [0], **measure(Density(energy, theta, space))}
 
-    bar, rows = Progress("fit", steps, progress), x
+    bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
     for step in range(int(state["step"]) + 1, steps + 1):
         rng = stream.at(step)
         x = _batch(data, rows, batch_size, rng).astype(dtype)

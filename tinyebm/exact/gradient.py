@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from tinyebm.autodiff import vjp
+from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import quadrature
 from tinyebm.spaces import BLOCK
 from tinyebm.tree import tree_map
@@ -52,6 +53,8 @@ def model_phase(p, grid):
 def nll_gradient(p, x, rtol=1e-8):
     """The exact gradient of the mean negative log-likelihood of the rows of x, eq. (1): a tree like theta.
 
+    x is an array (n, d), or a Target or Density for its whole population.
+
     Cost: forward and backward passes over the data and the quadrature's grid.
 
     Raises
@@ -65,6 +68,6 @@ def nll_gradient(p, x, rtol=1e-8):
     >>> nll_gradient(p, np.array([[2.0], [4.0]]))["mean"].round(9)
     array([-3.])
     """
-    data = weighted_energy_gradient(p, x, np.zeros_like(x, shape=len(x)) + 1 / len(x))
+    data = weighted_energy_gradient(p, *data_law(x))
     _, model = model_phase(p, quadrature(p, rtol).grid)
     return tree_map(lambda a, b: a - b, data, model)

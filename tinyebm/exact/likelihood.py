@@ -18,7 +18,9 @@ def data_law(data):
     ValueError
         If an array is not of shape (n, d) with n > 0, floating-point and finite.
     """
-    if hasattr(data, "energy"):  # a Density or a Target
+    if hasattr(data, "law"):  # a Target
+        return data.law
+    if hasattr(data, "energy"):  # a Density
         q = quadrature(data)
         x, log_w = q.grid.all()
         mass = np.exp(exponents(data, x) + log_w - q.log_z)

@@ -113,7 +113,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES):
         log_z = log_sum(p, grid)
         return Quadrature(grid, log_z, _rounding(log_z), lambda: grid)
     if hasattr(p, "grid"):  # a Target brings its own, and Z = 1
-        return Quadrature(p.grid, 0.0, abs(log_sum(p, p.grid)) + _rounding(0.0), lambda: p.grid)
+        return Quadrature(p.grid, 0.0, p.mass_error + _rounding(0.0), lambda: p.grid)
     if p.space.dim > 3:
         raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
                          f"{40**p.space.dim:.1e} of them")
@@ -235,14 +235,19 @@ def expectation(p, f, rtol=1e-8):
 
 
 def mean_over(p, f, grid):
-    """Σ_i f(x_i) p_i over a grid's atoms, streamed; atoms of probability zero do not count, whatever f says there."""
-    log_z, total = log_sum(p, grid), 0.0
+    """Σ_i f(x_i) p_i over a grid's atoms, in one streaming pass; an atom of probability zero does not count, whatever f is there."""
+    top, total, weighted = -np.inf, 0.0, 0.0
     for x, log_w in grid.blocks():
-        mass = np.exp(exponent(p, x) + log_w - log_z)
+        u = exponent(p, x) + log_w
+        new_top = max(top, float(u.max()))
+        mass = np.exp(u - new_top) if new_top > -np.inf else np.zeros(len(u))
+        if not mass.any():
+            continue
+        shrink = math.exp(top - new_top)
         x, mass = x[mass > 0], mass[mass > 0]
-        if len(x):
-            total = total + np.tensordot(mass, f(x), axes=1)
-    return total if np.ndim(total) else float(total)
+        top, total, weighted = new_top, shrink * total + mass.sum(), shrink * weighted + np.tensordot(mass, f(x), axes=1)
+    mean = weighted / total
+    return mean if np.ndim(mean) else float(mean)
 
 
 def entropy(p, rtol=1e-8):

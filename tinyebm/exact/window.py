@@ -79,28 +79,28 @@ def find_window(p, rtol=1e-8):
 
 
 def _find(p, peaks, top, enough):
-    best = peaks[np.argmax(top)]
-    finite = np.isfinite(top) & (top > top.max() - enough)
-    peaks, top = peaks[finite], top.max()
-    narrow = _scales(p, peaks).min(axis=0)
-    reach = narrow * 6.0
-    low, high = peaks.min(axis=0) - reach, peaks.max(axis=0) + reach
-
-    tail = 0.0
-    for axis, side in itertools.product(range(p.space.dim), (0, 1)):
-        bound, beyond = _push_face(p, axis, side, (low, high), peaks, top, narrow, enough)
-        (low, high)[side][axis] = bound
-        tail += beyond
-
-    scale = _finest(p, peaks, best, low, high)
-    return Window(low, high, best, scale, tail)
+    """The Window for one drop; begins anew when a face runs into a higher peak than was known."""
+    for _ in range(20):
+        near = np.isfinite(top) & (top > top.max() - enough)
+        peaks, top = peaks[near], top[near]
+        best, narrow = peaks[np.argmax(top)], _scales(p, peaks).min(axis=0)
+        places, u, tails = _push_faces(p, peaks, top.max(), narrow, enough)
+        if u.max() <= top.max() + 1e-6:
+            d = p.space.dim
+            low, high = places[:d].diagonal().copy(), places[d:].diagonal().copy()
+            return Window(low, high, best, _finest(p, peaks, best, low, high), float(tails.sum()))
+        higher, level = _climb(p, places[[np.argmax(u)]], narrow / 4, steps=50)
+        peaks, top = np.concatenate([peaks, higher]), np.concatenate([top, level])
+        if np.abs(higher).max() > FARTHEST:
+            break
+    raise QuadratureError("log p rises without end: the energy is unbounded below, so Z is infinite")
 
 
 def _climb(p, x, stride, steps, frozen=None):
     """Resilient ascent of log p from the rows of x: (best points, their exponents).
 
     A coordinate's stride grows by 1.3 while the score keeps its sign and halves
-    when it flips (Riedmiller & Braun 1993); coordinate `frozen` does not move.
+    when it flips (Riedmiller & Braun 1993); `frozen` coordinates, a mask like x, stay.
     """
     x, stride, before = x.copy(), np.zeros_like(x) + stride, np.zeros_like(x)
     best, top = x.copy(), np.full(len(x), -np.inf)
@@ -114,7 +114,7 @@ def _climb(p, x, stride, steps, frozen=None):
         stride = stride * np.where(direction * before < 0, 0.5, np.where(direction * before > 0, 1.3, 1.0))
         before = direction
         if frozen is not None:
-            direction[:, frozen] = 0.0
+            direction[frozen] = 0.0
         x = x + stride * direction
     return best, top
 
@@ -134,7 +134,7 @@ def _peaks(p):
     if np.abs(peaks[np.argmax(top)]).max() > FARTHEST or top.max() == np.inf:
         raise QuadratureError("log p rises without end: the energy is unbounded below, so Z is infinite")
     keep = np.unique(np.round(peaks / unit, 3), axis=0, return_index=True)[1]
-    keep = keep[np.argsort(-top[keep])][:32]
+    keep = keep[np.argsort(-top[keep])][:16]
     return peaks[keep], top[keep]
 
 
@@ -147,48 +147,54 @@ def _scales(p, x):
     return np.where(np.isinf(scale).all(axis=0), p.space.base_scale or 1.0, scale)
 
 
-def _push_face(p, axis, side, box, peaks, top, narrow, enough):
-    """Move one face out until log p on it is `enough` below `top`; return (its place, relative mass beyond).
+def _push_faces(p, peaks, top, narrow, enough):
+    """Move the 2d faces of a box out until log p on each is `enough` below `top`.
 
-    In one nat-scale the profile of a Gaussian falls like the square of the
-    distance, so the next place is extrapolated that way.
+    Returns, per face (all lower ones, then all upper ones), its highest point
+    (2d, d), the exponent there, and the relative mass beyond; stops at once at a
+    point above `top`.  The next distance is guessed as if log p fell like the
+    square of the distance, between the bounds found so far.
     """
-    origin = (peaks.min(axis=0), peaks.max(axis=0))[side][axis]
-    distance = abs(box[side][axis] - origin)
-    sign = 2 * side - 1
-    others = [i for i in range(p.space.dim) if i != axis]
-    start = peaks
-    if others:
-        middle = (box[0] + box[1]) / 2
-        extra = np.tile(middle, (9, 1))
-        extra[:, others] = np.linspace(0, 1, 9)[:, None] * (box[1] - box[0])[others] + box[0][others]
-        start = np.concatenate([peaks, extra])
-    stride = np.maximum((box[1] - box[0]) / 20, 1e-12)
-    near, far = 0.0, np.inf  # distances with too small and with enough of a drop
+    d = p.space.dim
+    face, axis, sign = np.arange(2 * d), np.tile(np.arange(d), 2), np.repeat([-1.0, 1.0], d)
+    origin = np.concatenate([peaks.min(axis=0), peaks.max(axis=0)])
+    low, high = origin[:d] - 6 * narrow, origin[d:] + 6 * narrow
+    diagonal = low + np.linspace(0, 1, 9)[:, None] * (high - low)
+    x = np.tile(np.concatenate([peaks, diagonal]), (2 * d, 1, 1))  # (faces, points, d)
+    frozen = np.zeros(x.shape, dtype=bool)
+    frozen[face, :, axis] = True
+    u = np.zeros(x.shape[:2])
+    distance, near, far = 6 * narrow[axis], np.zeros(2 * d), np.full(2 * d, np.inf)
+    moving = np.ones(2 * d, dtype=bool)
     for _ in range(100):
-        start = start.copy()
-        start[:, axis] = origin + sign * distance
-        if others:
-            start, u = _climb(p, start, stride, 12, frozen=axis)
-        else:
-            u = exponent(p, start)
-        i = np.argmax(u)
-        drop = top - u[i]
-        near, far = (distance, far) if drop < enough else (near, distance)
-        if enough <= drop <= 1.5 * enough or far < 1.05 * near or distance > FARTHEST:
+        x[face, :, axis] = (origin + sign * distance)[:, None]
+        climbed, level = _climb(p, x[moving].reshape(-1, d), (high - low) / 20, 12 if d > 1 else 1, frozen[moving].reshape(-1, d))
+        x[moving], u[moving] = climbed.reshape(x[moving].shape), level.reshape(u[moving].shape)
+        drop = top - u.max(axis=1)
+        if drop.min() < -1e-6:
             break
-        guess = distance * math.sqrt(1.2 * enough / min(max(drop, 1e-9), 1e12))
-        distance = min(max(guess, 1.02 * near, distance / 8), distance * 2, (near + far) / 2 if far < np.inf else np.inf)
-    _, s = exponent_and_score(p, start[i : i + 1])
-    decay = -sign * s[0, axis] * distance  # log p falls like -decay log|x|: ∫ beyond needs decay > d
-    if distance > FARTHEST or not (decay > p.space.dim or drop == np.inf):
-        raise QuadratureError(f"the density does not decay along axis {axis} towards {'+' if side else '-'}infinity: "
-                              f"{drop:.3g} nats below its peak at a distance of {distance:.3g}")
-    if drop == np.inf:
-        return start[0, axis], 0.0
-    wide = _scales(p, start[i : i + 1])[0]  # how wide the density is on the face, next to the peak
-    spread = np.prod([min(wide[j], (box[1] - box[0])[j]) / narrow[j] for j in others])
-    return start[0, axis], math.exp(-drop) * spread * distance / (decay - p.space.dim) / narrow[axis]
+        near, far = np.where(drop < enough, distance, near), np.where(drop < enough, far, distance)
+        moving = ~((drop >= enough) & (drop <= 1.5 * enough) | (far < 1.05 * near) | (distance > FARTHEST))
+        if not moving.any():
+            break
+        guess = distance * np.sqrt(1.2 * enough / np.clip(drop, 1e-9, 1e12))
+        guess = np.minimum(np.maximum(np.maximum(guess, 1.02 * near), distance / 8), 2 * distance)
+        distance = np.where(moving, np.where(far < np.inf, np.minimum(guess, (near + far) / 2), guess), distance)
+
+    place = x[face, u.argmax(axis=1)]
+    if drop.min() < -1e-6:
+        return place, u.max(axis=1), np.zeros(2 * d)
+    decay = -sign * exponent_and_score(p, place)[1][face, axis] * distance  # log p falls like -decay log|x|:
+    endless = (distance > FARTHEST) | ~((decay > d) | (drop == np.inf))  # ∫ beyond needs decay > d
+    if endless.any():
+        i = np.argmax(endless)
+        raise QuadratureError(f"the density does not decay along axis {axis[i]} towards {'+' if sign[i] > 0 else '-'}infinity: "
+                              f"{drop[i]:.3g} nats below its peak at a distance of {distance[i]:.3g}")
+    extent = place[d:].diagonal() - place[:d].diagonal()
+    wide = np.minimum(_scales(p, place), extent) / narrow  # how wide the density is on the face, next to the peak
+    wide[face, axis] = 1.0
+    tail = np.exp(-drop) * wide.prod(axis=1) * distance / np.maximum(decay - d, 1e-3) / narrow[axis]
+    return place, u.max(axis=1), np.where(drop == np.inf, 0.0, tail)
 
 
 def _finest(p, peaks, best, low, high):

@@ -30,7 +30,7 @@ MAX_ATOMS = 2**20
 SPACING = 0.7  # of the noise's standard deviation: a trapezoid sums the normal density to 2 exp(-2π²/0.7²) = 7e-18
 
 
-def exact_cd_gradient(p, data, kernel, k, nodes=None):
+def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
     """Eq. (1), a tree like theta: a descent direction of the loss.
 
     Parameters
@@ -43,6 +43,8 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None):
     nodes : int, optional
         Nodes per axis of the grid the laws live on; by default fine enough for
         the kernel's noise.
+    start : like data, but not probabilities; optional
+        Where the chains start, if not at the data: a persistent pool, say.
 
     Raises
     ------
@@ -55,9 +57,15 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None):
     if x is None:
         grid = grid_of(p, mass)
         x = grid.all()[0]
+    y, y_mass = (x, mass) if start is None else data_law(start)
+    if getattr(data, "ndim", 2) != 1:
+        grid = _grid_for(p, y, kernel, k, nodes)
+    on_grid, stay = push_rows(p, y, y_mass, kernel, k, grid)
+    if start is None:
+        positive = weighted_energy_gradient(p, x, mass - stay)
     else:
-        grid = _grid_for(p, x, kernel, k, nodes)
-    return _difference(p, x, mass, *push_rows(p, x, mass, kernel, k, grid), grid)
+        positive = tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), weighted_energy_gradient(p, y, stay))
+    return tree_map(lambda a, b: a - b, positive, weighted_energy_gradient(p, grid.all()[0], on_grid))
 
 
 def push_rows(p, x, mass, kernel, k, grid):
@@ -82,13 +90,6 @@ def _rows(data):
     return None, data
 
 
-def _difference(p, x, mass, on_grid, stay, grid):
-    """Σ (mass - stay) ∇E(x) - Σ on_grid ∇E(atoms)."""
-    positive = weighted_energy_gradient(p, x, mass - stay)
-    negative = weighted_energy_gradient(p, grid.all()[0], on_grid)
-    return tree_map(lambda a, b: a - b, positive, negative)
-
-
 def _grid_for(p, x, kernel, k, nodes):
     """A product grid that holds what k steps from x can reach, fine enough for the noise and the model."""
     if p.space.discrete:
@@ -103,7 +104,7 @@ def _grid_for(p, x, kernel, k, nodes):
     low, high = ends.min(axis=0) - reach, ends.max(axis=0) + reach
     if k > 1:
         low, high = np.minimum(low, window.low), np.maximum(high, window.high)
-    spacing = SPACING * np.minimum(kernel.noise_scale, window.scale / 2)
+    spacing = SPACING * np.minimum(kernel.noise_scale, window.scale / (2 if k == 1 else 1))
     counts = (nodes,) * p.space.dim if nodes else tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
     _check_size(counts, kernel)
     return Grid(tuple(trapezoid(n, a, b) for n, a, b in zip(counts, low, high, strict=True)))

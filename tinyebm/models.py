@@ -1,0 +1,52 @@
+"""Models on disk: a Density, rebuilt from the names and sizes of its parts.
+
+A model file is a checkpoint whose notes say which energy and which space:
+frozen dataclasses, so their fields are all there is to say.
+"""
+
+import dataclasses
+
+from tinyebm.checkpoint import load_tree, save_tree
+from tinyebm.density import Density
+from tinyebm.energies import analytic
+from tinyebm.energies.mlp import MLP
+from tinyebm.energies.tabular import TabularEnergy
+from tinyebm.spaces import Box, Cells, Reals
+
+ENERGIES = (MLP, TabularEnergy, analytic.GaussianEnergy, analytic.GaussianMixtureEnergy, analytic.DoubleWell,
+            analytic.Quartic, analytic.Ring, analytic.Banana, analytic.Funnel)
+KINDS = {kind.__name__: kind for kind in (*ENERGIES, Reals, Box, Cells)}
+
+
+def save_model(path, p, **notes):
+    """Write a Density whose energy and space are this package's, and JSON-able notes."""
+    save_tree(path, p.theta, energy=_spell(p.energy), space=_spell(p.space), **notes)
+
+
+def load_model(path):
+    """Read what `save_model` wrote: (Density, notes).
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds no model.
+    """
+    theta, notes = load_tree(path)
+    if not {"energy", "space"} <= set(notes):
+        raise ValueError(f"{path} is a checkpoint of a run, not a model")
+    energy, space = (_read(path, notes.pop(part)) for part in ("energy", "space"))
+    return Density(energy, theta, space), notes
+
+
+def _spell(part):
+    name = type(part).__name__
+    if KINDS.get(name) is not type(part):
+        raise ValueError(f"only energies and spaces of tinyebm can be saved, not {part!r}: keep theta with checkpoint.save_tree")
+    return {"kind": name, **dataclasses.asdict(part)}
+
+
+def _read(path, spelled):
+    kind = spelled.pop("kind")
+    if kind not in KINDS:
+        raise ValueError(f"{path}: unknown kind of model {kind!r}")
+    return KINDS[kind](**spelled)

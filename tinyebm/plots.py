@@ -1,0 +1,184 @@
+"""Pictures: every function takes an Axes (or makes one) and returns it.
+
+Colours are those of Okabe & Ito (2008), told apart by the colour-blind;
+densities are drawn in `cividis`, which prints well in grey.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from tinyebm.backend import to_numpy
+from tinyebm.exact.likelihood import exponents
+from tinyebm.exact.partition import log_partition, quadrature
+
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+CYCLE = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK)
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+RTOL = 1e-5
+
+
+def data(x, ax=None, window=None, **style):
+    """Draw rows x (n, d): dots in the plane, a histogram on the line (a density, area 1)."""
+    ax, x = _axes(ax), to_numpy(x)
+    if x.shape[1] == 1:
+        ax.hist(x[:, 0], **{"bins": 60, "density": True, "color": BLUE, "alpha": 0.35, "range": window and window[0]} | style)
+    else:
+        ax.scatter(x[:, 0], x[:, 1], **{"s": 4, "color": BLUE, "alpha": 0.5, "linewidths": 0} | style)
+    return _frame(ax, window, x.shape[1])
+
+
+def density(p, ax=None, window=None, resolution=200, **style):
+    """Draw the normalised density of p: a curve in 1-D, an image in 2-D (dark is low, bright is high)."""
+    ax, window = _axes(ax), window or view(p)
+    if p.space.dim == 1:
+        t = np.linspace(*window[0], 4 * resolution)
+        ax.plot(t, np.exp(_log_density(p, t[:, None])), **{"color": VERMILION} | style)
+    else:
+        x, shape = _mesh(window, resolution)
+        image = np.exp(_log_density(p, x)).reshape(shape)
+        ax.imshow(image.T, origin="lower", extent=[*window[0], *window[1]], aspect="auto",
+                  **{"cmap": "cividis", "interpolation": "bilinear"} | style)
+    return _frame(ax, window, p.space.dim)
+
+
+def energy(p, ax=None, window=None, resolution=200, levels=15, **style):
+    """Draw E(x) with the base measure in it, lowest value 0, in nats: a curve in 1-D, filled contours up to 15 nats in 2-D."""
+    ax, window = _axes(ax), window or view(p)
+    if p.space.dim == 1:
+        t = np.linspace(*window[0], 4 * resolution)
+        u = -exponents(p, t[:, None])
+        ax.plot(t, u - u.min(), **{"color": BLACK} | style)
+    else:
+        x, shape = _mesh(window, resolution)
+        u = -exponents(p, x).reshape(shape)
+        t = [np.linspace(*window[i], resolution) for i in (0, 1)]
+        ax.contourf(*t, np.minimum(u - u.min(), 15.0).T, levels, **{"cmap": "cividis_r"} | style)
+    return _frame(ax, window, p.space.dim)
+
+
+def curves(series, ax=None, xlabel="updates", ylabel="KL, nats", log=True):
+    """Draw {name: (x, y)} as lines of different colours and dashes, with a legend."""
+    ax = _axes(ax)
+    for (name, (x, y)), colour, dash in zip(series.items(), CYCLE * 9, DASHES * 9, strict=False):
+        ax.plot(x, y, color=colour, linestyle=dash, label=name, linewidth=1.8)
+    if log:
+        ax.set_yscale("log")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if series:
+        ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def comparison(found):
+    """The figure of a `Comparison`: data, one density per method, the divergence against updates and against seconds."""
+    points, window, dim = _scene(found)
+    if dim > 2:
+        raise ValueError(f"pictures are for dim 1 and 2, not {dim}")
+    panels = max(3, len(found.fits) + 1)
+    figure = plt.figure(figsize=(2.7 * panels, 6.2), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1])
+    axes = top.subplots(1, panels)
+    for ax in axes[len(found.fits) + 1 :]:
+        ax.set_visible(False)
+    data(points, axes[0], window).set_title(f"data: {found.name}")
+    columns = getattr(found.data, "columns", None)
+    if columns and dim == 2:
+        units = "" if np.all(found.data.scale == 1) else ", standardised"
+        axes[0].set(xlabel=columns[0] + units, ylabel=columns[1] + units)
+    rows = {row["method"]: row for row in found.rows}
+    for ax, (method, fitted) in zip(axes[1:], found.fits.items(), strict=False):
+        if dim == 1:
+            data(points, ax, window)
+        density(fitted.density, ax, window).set_title(_title(method, rows[method]))
+    left, right = bottom.subplots(1, 2)
+    finite = "entropy" not in found.truth
+    label = "exact NLL of the training data, nats" if finite else "exact KL(data‖model), nats"
+    for ax, column, xlabel in ((left, 0, "updates"), (right, 1, "seconds of training")):
+        series = {name: ([c[column] for c in curve], [c[2] for c in curve]) for name, curve in found.curves.items() if curve}
+        curves(series, ax, xlabel, label, log=not finite)
+        if finite:
+            _trim(ax, series)
+    return figure
+
+
+def model(p, points=None):
+    """A figure of one model: its energy, and its exact density with log Z, beside the data it was fitted to."""
+    if p.space.dim > 2:
+        raise ValueError(f"pictures are for dim 1 and 2, not {p.space.dim}")
+    window = view(p)
+    if hasattr(points, "sample"):
+        points = points.sample(1000, np.random.default_rng(0))
+    points = getattr(points, "x", points)
+    figure, axes = plt.subplots(1, 2 if points is None else 3, figsize=(4 * (2 if points is None else 3), 3.6), layout="constrained")
+    if points is not None:
+        data(points, axes[0], window).set_title("data")
+    energy(p, axes[-2], window).set_title("energy E(x), nats above its minimum")
+    if points is not None and p.space.dim == 1:
+        data(points, axes[-1], window)
+    density(p, axes[-1], window).set_title(f"exp(-E(x)) / Z,  log Z = {float(log_partition(p, RTOL)):.4f}")
+    return figure
+
+
+def view(p, margin=0.1):
+    """A window [(low, high), ...] around what p calls probable: all but 1e-4 of its mass, per axis, and a margin."""
+    q = quadrature(p, 1e-3)
+    x, log_w = q.grid.all()
+    mass = np.exp(exponents(p, x) + log_w - q.log_z)
+    window = []
+    for t in x.T:
+        order = np.argsort(t)
+        cumulative = np.cumsum(mass[order])
+        low, high = (t[order][np.searchsorted(cumulative, level * cumulative[-1])] for level in (5e-5, 1 - 5e-5))
+        window.append((low - margin * (high - low), high + margin * (high - low)))
+    return window
+
+
+def _scene(found):
+    """Points to draw, a window around them, and their dimension."""
+    source = found.data
+    if hasattr(source, "sample"):
+        points = source.sample(1000, np.random.default_rng(0))
+    else:
+        points = getattr(source, "x", source)
+    low, high = points.min(axis=0), points.max(axis=0)
+    pad = 0.15 * (high - low)
+    return points, list(zip(low - pad, high + pad, strict=True)), points.shape[1]
+
+
+def _title(method, row):
+    if row.get("kl") is not None and np.isfinite(row["kl"]) and method != "mle":
+        return f"{method}: KL {row['kl']:.3f}"
+    return f"{method}: NLL {row['nll']:.3f}"
+
+
+def _trim(ax, series):
+    """Keep a diverging curve from flattening the others: cut the axis two nats above the best value."""
+    values = np.concatenate([y for _, y in series.values()])
+    values = values[np.isfinite(values)]
+    if len(values):
+        ax.set_ylim(values.min() - 0.05, min(values.max(), values.min() + 2) + 0.05)
+
+
+def _log_density(p, x):
+    log_p = exponents(p, x) - float(log_partition(p, RTOL))
+    return np.where(p.space.contains(x), log_p, -np.inf)
+
+
+def _mesh(window, resolution):
+    t = np.stack(np.meshgrid(*[np.linspace(*side, resolution) for side in window[:2]], indexing="ij"), axis=-1)
+    return t.reshape(-1, 2), t.shape[:2]
+
+
+def _axes(ax):
+    return plt.subplots()[1] if ax is None else ax
+
+
+def _frame(ax, window, dim):
+    if window:
+        ax.set_xlim(*window[0])
+        if dim > 1:
+            ax.set_ylim(*window[1])
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

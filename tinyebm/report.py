@@ -1,0 +1,68 @@
+"""Numbers for people: a comparison as a table of aligned text."""
+
+import math
+
+LEGEND = {
+    "seconds": "training alone, without the exact evaluation",
+    "NLL": "exact mean negative log-likelihood {of}, nats (lower is better)",
+    "test NLL": "the same on held-out data",
+    "KL": "KL(p‖model), p = {reference}, nats",
+    "TV": "total variation distance to the same p, 0 to 1",
+    "modes": "probability that the model gives to each mode",
+    "angle": "at the end of training, between the gradient g the method follows on average and the exact one, g*",
+    "|g|/|g*|": "ratio of their norms: near 0 the method sees nothing left to learn, though the likelihood does",
+}
+
+
+def table(comparison):
+    """A comparison as text: a heading, a row per method, and a line on what each column means."""
+    finite = "entropy" not in comparison.truth
+    rows = [_cells(row) for row in comparison.rows]
+    truth = {"method": "data" if finite else "truth"}
+    if not finite:
+        truth |= {"NLL": f"{comparison.truth['entropy']:.4f}", "KL": "0", "TV": "0"}
+    if "modes" in comparison.truth:
+        truth["modes"] = _masses(comparison.truth["modes"])
+    rows.append(truth)
+    columns = [name for name in ("method", "updates", *LEGEND) if any(name in row for row in rows)]
+    lines = [[name for name in columns]] + [[row.get(name, "") for name in columns] for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    text = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+            for line in lines]
+    text.insert(1, "-" * len(text[0]))
+    of = "of the training data" if finite else "under the population"
+    legend = [f"{name:>9}  {LEGEND[name].format(reference=comparison.reference, of=of)}" for name in columns if name in LEGEND]
+    failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
+    return "\n".join([_heading(comparison), "", *text, "", *legend, *failed])
+
+
+def _heading(comparison):
+    s = comparison.settings
+    return (f"{comparison.name}: {'-'.join(map(str, s['hidden']))} {s['activation']} network, {s['steps']} updates of "
+            f"{s['batch_size']} rows, Langevin step size {s['step_size']:g}")
+
+
+def _cells(row):
+    cells = {"method": row["method"], "updates": str(row["updates"]), "seconds": f"{row['seconds']:.1f}"}
+    for column, key in (("NLL", "nll"), ("test NLL", "test_nll"), ("KL", "kl"), ("TV", "tv")):
+        if key in row:
+            cells[column] = _with_error(row[key], row[f"{key}_error"])
+    if isinstance(row.get("modes"), list):
+        cells["modes"] = _masses(row["modes"])
+    if "angle" in row:
+        cells["angle"] = "-" if math.isnan(row["angle"]) else f"{row['angle']:.0f}°"
+        cells["|g|/|g*|"] = "-" if math.isnan(row["norm_ratio"]) else f"{row['norm_ratio']:.2f}"
+    return cells
+
+
+def _with_error(value, error):
+    """A number and its error: 0.0123 ± 4e-07."""
+    if not math.isfinite(value):
+        return "infinite" if value == math.inf else "unknown"
+    return f"{value:.4f} ± {error:.0e}"
+
+
+def _masses(masses):
+    if len(masses) > 4:
+        return f"{min(masses):.3f} to {max(masses):.3f}"
+    return " ".join(f"{mass:.3f}" for mass in masses)
