@@ -6,17 +6,19 @@ import sys
 
 from tinyebm.cli import main
 
+# BLAS and the C library read these when they load.  The matrices here are small: a second
+# BLAS thread gains little on an idle machine and costs a factor of ten on a busy one, where
+# threads wait for each other spinning.  And memory that is given back to the system after
+# every array has to be mapped again for the next: a third of the time, without the last two.
+SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "268435456"}
+
 
 def run():
-    """Start the command line with one BLAS thread, unless the environment says otherwise.
-
-    The matrices here are small: a second BLAS thread gains little on an idle machine
-    and costs a factor of ten on a busy one, where the threads wait for each other
-    spinning.  BLAS reads the number when NumPy loads, so a fresh interpreter it is.
-    """
-    if "OPENBLAS_NUM_THREADS" in os.environ:
+    """Run the command line in an interpreter started with SETTINGS, unless the environment says otherwise."""
+    missing = {name: value for name, value in SETTINGS.items() if name not in os.environ}
+    if not missing:
         sys.exit(main())
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    os.environ.update(missing)
     command = [sys.executable, "-m", "tinyebm", *sys.argv[1:]]
     if os.name == "posix":
         os.execv(sys.executable, command)

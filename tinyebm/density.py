@@ -32,6 +32,12 @@ class Density:
     space: Any
 
 
+def require_rows(p, x):
+    """Raise ValueError unless x is (n, d), d the dimension of p's space."""
+    if x.ndim != 2 or x.shape[1] != p.space.dim:
+        raise ValueError(f"x must have shape (n, {p.space.dim}), got {x.shape}")
+
+
 def exponent(p, x):
     """log μ-density(x) - E_θ(x), shape (n,): log p(x) + log Z.
 
@@ -43,8 +49,7 @@ def exponent(p, x):
     ValueError
         If x is not (n, d) or the energy's result is not (n,).
     """
-    if x.ndim != 2 or x.shape[1] != p.space.dim:
-        raise ValueError(f"x must have shape (n, {p.space.dim}), got {x.shape}")
+    require_rows(p, x)
     energies = p.energy(p.theta, x)
     if energies.shape != x.shape[:1]:
         raise ValueError(f"an energy must return one number per row: shape {x.shape[:1]}, got {energies.shape}")
@@ -73,6 +78,6 @@ def laplacian(p, x):
 
     Costs d Hessian-vector products: meant for small d.
     """
-    basis = np.eye(x.shape[1])
+    basis = np.eye(x.shape[-1])
     total = lambda x: ops.sum(exponent(p, x))
-    return sum(hvp(total, x, np.zeros_like(x) + basis[i])[:, i] for i in range(x.shape[1]))
+    return sum(hvp(total, x, np.zeros_like(x) + basis[i])[:, i] for i in range(x.shape[-1]))

@@ -26,7 +26,7 @@ import numpy as np
 from tinyebm import ops
 
 BLOCK = 512  # atoms handed out at a time: the activations of a 64-wide layer fit the L2 cache
-DEFAULT_NODES = {1: 256, 2: 96, 3: 40}  # per axis: 256, 9 216, 64 000 atoms
+DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
 FIRST_NODES = {1: 32, 2: 20, 3: 14}  # per axis: where refinement of a box starts
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.density import exponent
+from tinyebm.density import exponent, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.adapt import adapt
 from tinyebm.exact.window import find_window
@@ -190,7 +190,11 @@ def log_prob(p, x, log_z=None):
     Every call computes log Z; pass `log_z` to reuse one.
     """
     log_z = float(log_partition(p) if log_z is None else log_z)
-    return np.where(p.space.contains(x), exponent(p, x) - log_z, -np.inf)
+    require_rows(p, x)
+    inside = p.space.contains(x)
+    log_p = np.zeros_like(x, shape=len(x)) - np.inf
+    log_p[inside] = exponent(p, x[inside]) - log_z
+    return log_p
 
 
 def probabilities(p, nodes=None, rtol=1e-6):

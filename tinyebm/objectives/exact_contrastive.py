@@ -27,7 +27,8 @@ from tinyebm.spaces import Grid, trapezoid
 from tinyebm.tree import tree_map
 
 MAX_ATOMS = 2**20
-SPACING = 0.7  # of the noise's standard deviation: a trapezoid sums the normal density to 2 exp(-2π²/0.7²) = 7e-18
+SPACING = 0.5  # of the noise's standard deviation σ.  A push sums a product of two laws of width σ, itself of width
+# σ/√2, by the trapezoidal rule: 2 exp(-2π² (0.707 / 0.5)²) = 1e-17
 
 
 def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
