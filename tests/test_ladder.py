@@ -15,6 +15,8 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "backend.py": 0,
     "tree.py": 0,
     "errors.py": 0,
+    "estimate.py": 0,
+    "grids.py": 0,
     "progress.py": 0,
     "autodiff.py": 1,
     "checkpoint.py": 1,
@@ -37,10 +39,13 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "datasets.py": 9,
     "optimize.py": 9,
     "train.py": 10,
+    "models.py": 10,
     "plots.py": 10,
-    "compare.py": 11,
-    "cli.py": 12,
-    "__main__.py": 13,
+    "report.py": 10,
+    "maximum_likelihood.py": 11,
+    "compare.py": 12,
+    "cli.py": 13,
+    "__main__.py": 14,
 }
 DOORS = {"cupy": "backend.py", "matplotlib": "plots.py", "argparse": "cli.py", "scipy": "optimize.py"}
 WELCOME = {"numpy", *sys.stdlib_module_names} - set(DOORS)

@@ -17,15 +17,17 @@ from tinyebm.energies.analytic import (
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.errors import DivergentPartitionError, QuadratureError
+from tinyebm.estimate import Estimate
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import nll
-from tinyebm.exact.partition import Estimate, entropy, expectation, log_partition, log_prob, probabilities
+from tinyebm.exact.partition import entropy, expectation, log_partition, log_prob, probabilities
 from tinyebm.exact.sampling import sample
+from tinyebm.maximum_likelihood import mle
 from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
 from tinyebm.objectives.exact_contrastive import ExactContrastiveDivergence, exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.optimize import adam, momentum, sgd
 from tinyebm.samplers.chains import Chains, run
 from tinyebm.samplers.langevin import MALA, ULA
-from tinyebm.spaces import Box, Cells, Grid, Reals
-from tinyebm.train import Fit, fit, mle
+from tinyebm.spaces import Box, Cells, Reals
+from tinyebm.train import Fit, fit

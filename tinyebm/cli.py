@@ -19,10 +19,11 @@ from tinyebm.energies.mlp import ACTIVATIONS, MLP
 from tinyebm.exact.likelihood import nll
 from tinyebm.exact.partition import entropy, log_partition
 from tinyebm.exact.sampling import sample
+from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model
 from tinyebm.optimize import adam
 from tinyebm.samplers.langevin import ULA
-from tinyebm.train import fit, mle
+from tinyebm.train import fit
 
 
 def main(argv=None):

@@ -24,13 +24,13 @@ from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.exact.partition import mean_over, quadrature
+from tinyebm.models import save_model
 from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.optimize import adam
-from tinyebm.samplers.langevin import ULA
-from tinyebm.models import save_model
 from tinyebm.report import table
+from tinyebm.samplers.langevin import ULA
 from tinyebm.train import fit
 from tinyebm.tree import ravel
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.spaces import Box, Grid, Reals
+from tinyebm.grids import Grid
+from tinyebm.spaces import Box, Reals
 from tinyebm.toys import TOYS
 
 NAMES = (*TOYS, "faithful")

@@ -26,7 +26,8 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import primitive, stop_gradient
-from tinyebm.spaces import Box, Grid, Reals, gauss_legendre, trapezoid
+from tinyebm.grids import Grid, gauss_legendre, trapezoid
+from tinyebm.spaces import Box, Reals
 
 
 def lattice(nodes, reach, dim=2):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tinyebm.exact.partition import Estimate, log_prob, mean_over, quadrature
+from tinyebm.estimate import Estimate
+from tinyebm.exact.partition import log_prob, mean_over, quadrature
 
 
 def kl(p, q, rtol=1e-8):

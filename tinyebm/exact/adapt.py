@@ -12,8 +12,8 @@ import numpy as np
 
 from tinyebm.density import exponent
 from tinyebm.errors import QuadratureError
+from tinyebm.grids import BLOCK, Grid, legendre
 from tinyebm.ops import logsumexp
-from tinyebm.spaces import BLOCK, Grid, legendre
 
 COARSE, FINE = 8, 12
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start

@@ -14,7 +14,7 @@ import numpy as np
 from tinyebm.autodiff import vjp
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import quadrature
-from tinyebm.spaces import BLOCK
+from tinyebm.grids import BLOCK
 from tinyebm.tree import tree_map
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from tinyebm.density import exponent
-from tinyebm.exact.partition import Estimate, log_partition, quadrature
-from tinyebm.spaces import BLOCK
+from tinyebm.estimate import Estimate
+from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.grids import BLOCK
 
 
 def data_law(data):

@@ -16,6 +16,7 @@ import numpy as np
 
 from tinyebm.density import exponent, require_rows
 from tinyebm.errors import QuadratureError
+from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
 from tinyebm.exact.window import find_window
 from tinyebm.ops import logsumexp
@@ -23,36 +24,6 @@ from tinyebm.ops import logsumexp
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
 GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
-
-
-class Estimate(float):
-    """A number that carries its error: `.value`, `.error`.
-
-    A float, so it goes wherever a number goes (and loses its error there).
-
-    >>> z = Estimate(1.25, 1e-9)
-    >>> z, z.error, z + 1
-    (Estimate(value=1.25, error=1e-09), 1e-09, 2.25)
-    """
-
-    def __new__(cls, value, error):
-        self = super().__new__(cls, value)
-        self.error = float(error)
-        return self
-
-    @property
-    def value(self):
-        """The number without its error."""
-        return float(self)
-
-    def __getnewargs__(self):
-        return self.value, self.error
-
-    def __repr__(self):
-        return f"Estimate(value={self.value!r}, error={self.error!r})"
-
-    def __str__(self):
-        return f"{self.value:.10g} ± {self.error:.1g}"
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import numpy as np
 from tinyebm.autodiff import hvp
 from tinyebm.density import exponent, exponent_and_score
 from tinyebm.errors import QuadratureError
+from tinyebm.grids import Grid, sinh_trapezoid, trapezoid
 from tinyebm.ops import sum as ops_sum
-from tinyebm.spaces import Grid, sinh_trapezoid, trapezoid
 
 DROPS = (40.0, 55.0, 75.0)  # nats below the peak: e^-40 = 4e-18, below the rounding error of a sum of doubles
 GRADED = 200  # scales across the window from which a graded axis pays

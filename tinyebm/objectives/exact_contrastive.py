@@ -21,9 +21,9 @@ from tinyebm.errors import QuadratureError
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.window import find_window
+from tinyebm.grids import Grid, trapezoid
 from tinyebm.objectives.step import Step
 from tinyebm.samplers.langevin import grid_of
-from tinyebm.spaces import Grid, trapezoid
 from tinyebm.tree import tree_map
 
 MAX_ATOMS = 2**20

@@ -7,8 +7,8 @@ import numpy as np
 from tinyebm.exact.gradient import model_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import exponents
 from tinyebm.exact.partition import quadrature
+from tinyebm.grids import Atoms
 from tinyebm.objectives.step import Step
-from tinyebm.spaces import Atoms
 from tinyebm.tree import tree_map
 
 

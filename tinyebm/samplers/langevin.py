@@ -19,8 +19,8 @@ import numpy as np
 
 from tinyebm.density import exponent_and_score
 from tinyebm.errors import QuadratureError
+from tinyebm.grids import BLOCK
 from tinyebm.samplers.metropolis import Move, accept
-from tinyebm.spaces import BLOCK
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
 LARGEST_MATRIX = 2**22  # entries of a block of the MALA kernel: 32 MiB

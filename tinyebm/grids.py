@@ -1,0 +1,120 @@
+"""Quadrature rules, and the products of them that integrals are summed over.
+
+Each rule is a pair (nodes, log weights) on an interval:
+
+gauss_legendre   spectral for smooth functions cut off at the ends
+trapezoid        spectral for smooth functions that decay before the ends
+                 (Trefethen & Weideman 2014, SIAM Review 56, theorem 5.1)
+sinh_trapezoid   the same, for features many powers of ten apart
+
+A `Grid` is a product of rules, `Atoms` any list of points; both hand out their
+points in blocks, so that memory stays bounded whatever their number.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+BLOCK = 512  # atoms handed out at a time: the activations of a 64-wide layer fit the L2 cache
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A product of one-dimensional rules: `axes` holds a (nodes, log weights) pair per dimension.
+
+    The last axis runs fastest, so the first coordinate is the most significant.
+    """
+
+    axes: tuple
+
+    @property
+    def shape(self):
+        """Number of nodes on each axis."""
+        return tuple(len(nodes) for nodes, _ in self.axes)
+
+    @property
+    def size(self):
+        """Number of atoms."""
+        return math.prod(self.shape)
+
+    def block(self, start, stop):
+        """Atoms start, ..., stop-1: states (m, d) and log weights (m,)."""
+        index = np.unravel_index(np.arange(start, stop), self.shape)
+        states = np.stack([nodes[i] for (nodes, _), i in zip(self.axes, index, strict=True)], axis=1)
+        return states, sum(log_w[i] for (_, log_w), i in zip(self.axes, index, strict=True))
+
+    def blocks(self, size=BLOCK):
+        """All atoms, `size` at a time."""
+        for start in range(0, self.size, size):
+            yield self.block(start, min(start + size, self.size))
+
+    def all(self):
+        """All atoms at once: states (N, d) and log weights (N,)."""
+        return self.block(0, self.size)
+
+    def cells(self):
+        """Boxes with the volumes of the weights that tile the grid's domain: (low, high), each (N, d)."""
+        edges = []
+        for nodes, log_w in self.axes:
+            w = np.exp(log_w)
+            edges.append(np.concatenate([[0.0], np.cumsum(w)]) + (nodes[0] + nodes[-1] - w.sum()) / 2)
+        zero = [0 * nodes for nodes, _ in self.axes]
+        return tuple(Grid(tuple((e[end], z) for e, z in zip(edges, zero, strict=True))).all()[0]
+                     for end in (slice(None, -1), slice(1, None)))
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Any list of atoms: `states` (N, d) and `log_weights` (N,); streams them as a `Grid` does."""
+
+    states: np.ndarray
+    log_weights: np.ndarray
+
+    @property
+    def size(self):
+        """Number of atoms."""
+        return len(self.states)
+
+    def blocks(self, size=BLOCK):
+        """All atoms, `size` at a time."""
+        for start in range(0, self.size, size):
+            yield self.states[start : start + size], self.log_weights[start : start + size]
+
+
+@lru_cache
+def legendre(n):
+    """Nodes and weights of the n-point Gauss-Legendre rule on [-1, 1]."""
+    return np.polynomial.legendre.leggauss(n)
+
+
+def gauss_legendre(n, low, high, panels=1):
+    """(nodes, log weights) of at least n Gauss-Legendre nodes on [low, high], in equal panels.
+
+    A panel holds at most 64 nodes; `panels` is the least number of panels, so
+    that a known jump or kink at a multiple of (high - low) / panels is harmless.
+    """
+    panels *= -(-n // (64 * panels))
+    t, w = legendre(-(-n // panels))
+    width = (high - low) / panels
+    left = low + width * np.arange(panels)[:, None]
+    nodes = (left + width * (t + 1) / 2).reshape(-1)
+    return nodes, np.tile(np.log(w * width / 2), panels)
+
+
+def trapezoid(n, low, high):
+    """(nodes, log weights) of n equidistant nodes on [low, high], the end weights halved."""
+    step = (high - low) / (n - 1)
+    log_w = np.full(n, math.log(step))
+    log_w[[0, -1]] -= math.log(2.0)
+    return low + step * np.arange(n), log_w
+
+
+def sinh_trapezoid(n, low, high, centre, scale):
+    """The trapezoid in t of x = centre + scale sinh(t): nodes close together near the centre, far apart beyond.
+
+    For densities with features from `scale` to `high - low`, many powers of ten apart.
+    """
+    t, log_w = trapezoid(n, math.asinh((low - centre) / scale), math.asinh((high - centre) / scale))
+    return centre + scale * np.sinh(t), log_w + np.log(scale * np.cosh(t))
