@@ -42,7 +42,9 @@ def load_tree(path):
         If the file is not one of ours, or is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            if damaged := file.zip.testzip():  # NumPy itself checks only what it reads to the end
+                raise ValueError(f"{path}: the entry {damaged} is damaged")
             header = json.loads(str(file["header"]))
             if header["format"] != FORMAT:
                 raise ValueError(f"{path}: a checkpoint of format {header['format']!r}; this version reads {FORMAT!r}")

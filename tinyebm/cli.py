@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyebm import datasets
 from tinyebm.backend import Stream
-from tinyebm.compare import compare, named_objective
+from tinyebm.compare import compare, named_objective, schedule
 from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.energies.mlp import ACTIVATIONS, MLP
 from tinyebm.exact.likelihood import nll
@@ -61,9 +61,8 @@ def run_fit(a):
     if a.method == "lbfgs":
         found = mle(energy, data, seed=a.seed, max_steps=a.steps, rtol=1e-6)
     else:
-        rate = 0.01 if a.learning_rate is None else a.learning_rate
         found = fit(energy, data, objective=named_objective(a.method, ULA(a.step_size)), steps=a.steps,
-                    optimizer=adam(lambda step: rate * min(1.0, 2 * (1 - step / a.steps))), batch_size=a.batch_size,
+                    optimizer=adam(schedule(a.learning_rate, data, a.steps)), batch_size=a.batch_size,
                     seed=a.seed, ema=a.ema, checkpoint=folder / "checkpoint.npz", resume=a.resume)
     save_model(folder / "model.npz", found.density, data=a.data, standardise=not a.raw)
     (folder / "history.json").write_text(json.dumps(found.history, indent=1) + "\n", encoding="utf-8")
@@ -165,8 +164,14 @@ def _number(kind, low, open_end=False):
     return parse
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line, without the usage: `--help` has that."""
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 def _parser():
-    parser = argparse.ArgumentParser(prog="tinyebm", description="Energy-based models, with every approximation next to the "
+    parser = _Parser(prog="tinyebm", description="Energy-based models, with every approximation next to the "
                                      "exact answer.", epilog="tinyebm compare runs without any option.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
@@ -178,21 +183,25 @@ def _parser():
     sub = command("compare", run_compare, "train by several methods and judge each exactly",
                   "tinyebm compare --data two_moons --methods mle,cd-1,pcd-10 --out moons")
     _add_data(sub)
-    sub.add_argument("--methods", default="mle,cd-1,cd-10,pcd-10", help="mle, cd-K, pcd-K, short-K, separated by commas (%(default)s)")
+    sub.add_argument("--methods", default="mle,cd-1,cd-10,pcd-10",
+                     help="mle, cd-K, pcd-K, short-K, separated by commas (%(default)s)")
     _add_training(sub, steps=500)
-    sub.add_argument("--out", default="tinyebm-compare", help="folder for the table, figure, numbers and models (%(default)s)")
+    sub.add_argument("--out", default="tinyebm-compare", help="folder for table, figure, numbers and models (%(default)s)")
 
-    sub = command("fit", run_fit, "fit one network by one method", "tinyebm fit --data two_moons --method cd-10 --out moons")
+    sub = command("fit", run_fit, "fit one network by one method",
+                  "tinyebm fit --data two_moons --method cd-10 --out moons")
     _add_data(sub)
-    sub.add_argument("--method", default="mle", help="mle, lbfgs (exact likelihood to convergence), cd-K, pcd-K, short-K (%(default)s)")
+    sub.add_argument("--method", default="mle",
+                     help="mle, lbfgs (exact likelihood to convergence), cd-K, pcd-K, short-K (%(default)s)")
     _add_training(sub, steps=500)
     sub.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
-    sub.add_argument("--out", default="tinyebm-fit", help="folder for the model, checkpoint, history and figure (%(default)s)")
+    sub.add_argument("--out", default="tinyebm-fit", help="folder for model, checkpoint, history and figure (%(default)s)")
 
-    sub = command("sample", run_sample, "draw from a model, exactly", "tinyebm sample tinyebm-fit/model.npz -n 1000 --out draws.csv")
+    sub = command("sample", run_sample, "draw from a model, exactly",
+                  "tinyebm sample tinyebm-fit/model.npz -n 1000 --out draws.csv")
     sub.add_argument("model", help="a model file written by fit or compare")
     sub.add_argument("-n", type=_number(int, 1), default=1000, help="number of draws (%(default)s)")
-    sub.add_argument("--seed", type=_number(int, 0), default=0)
+    sub.add_argument("--seed", type=_number(int, 0), default=0, help="(%(default)s)")
     sub.add_argument("--out", default="samples.csv", help="a .csv or .npy file (%(default)s)")
 
     sub = command("evaluate", run_evaluate, "log Z, likelihood and divergences of a model, with errors",
@@ -202,7 +211,8 @@ def _parser():
     sub.add_argument("--rtol", type=_number(float, 0, True), default=1e-6, help="relative error of Z (%(default)s)")
     sub.add_argument("--out", help="also write the numbers to this .json file")
 
-    sub = command("plot", run_plot, "draw a model's energy and exact density", "tinyebm plot tinyebm-fit/model.npz --out model.png")
+    sub = command("plot", run_plot, "draw a model's energy and exact density",
+                  "tinyebm plot tinyebm-fit/model.npz --out model.png")
     sub.add_argument("model", help="a model file written by fit or compare")
     _add_data(sub, default=None)
     sub.add_argument("--out", default="model.png", help="an image file (%(default)s)")
@@ -211,17 +221,22 @@ def _parser():
 
 def _add_data(sub, default="faithful"):
     what = f"{', '.join(datasets.NAMES)}, or a .csv or .npy file"
-    sub.add_argument("--data", default=default, help=what + (" (%(default)s)" if default else " (what the model was fitted to)"))
+    sub.add_argument("--data", default=default,
+                     help=what + (" (%(default)s)" if default else " (what the model was fitted to)"))
     sub.add_argument("--raw", action="store_true", help="do not standardise the columns of real data")
 
 
 def _add_training(sub, steps):
     sub.add_argument("--steps", type=_number(int, 1), default=steps, help="updates (%(default)s)")
     sub.add_argument("--batch-size", type=_number(int, 1), default=256, help="rows in a batch (%(default)s)")
-    sub.add_argument("--learning-rate", type=_number(float, 0, True), help="Adam's (0.03 on a population in compare, else 0.01)")
-    sub.add_argument("--step-size", type=_number(float, 0, True), default=0.01, help="ε of Langevin dynamics, in [x]² (%(default)s)")
+    sub.add_argument("--learning-rate", type=_number(float, 0, True),
+                     help="Adam's, falling to zero over the second half (0.03 on a population, 0.01 on finite data)")
+    sub.add_argument("--step-size", type=_number(float, 0, True), default=0.01,
+                     help="ε of Langevin dynamics, in [x]² (%(default)s)")
     sub.add_argument("--hidden", type=_hidden, default=(64, 64), help="widths of the hidden layers (64,64)")
     sub.add_argument("--activation", choices=list(ACTIVATIONS), default="silu", help="(%(default)s)")
-    sub.add_argument("--confinement", type=_number(float, 0), default=1.0, help="c of the term c|x|²/2 in the energy (%(default)s)")
-    sub.add_argument("--ema", type=_number(float, 0), default=0.99, help="decay of the running average of the parameters (%(default)s)")
+    sub.add_argument("--confinement", type=_number(float, 0), default=1.0,
+                     help="c of the term c|x|²/2 in the energy (%(default)s)")
+    sub.add_argument("--ema", type=_number(float, 0), default=0.99,
+                     help="decay of the running average of the parameters (%(default)s)")
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="(%(default)s)")

@@ -111,7 +111,8 @@ def model(p, points=None):
     if hasattr(points, "sample"):
         points = points.sample(1000, np.random.default_rng(0))
     points = getattr(points, "x", points)
-    figure, axes = plt.subplots(1, 2 if points is None else 3, figsize=(4 * (2 if points is None else 3), 3.6), layout="constrained")
+    panels = 2 if points is None else 3
+    figure, axes = plt.subplots(1, panels, figsize=(4 * panels, 3.6), layout="constrained")
     if points is not None:
         data(points, axes[0], window).set_title("data")
     energy(p, axes[-2], window).set_title("energy E(x), nats above its minimum")

@@ -10,6 +10,7 @@ refined until log Z has settled to `rtol`.
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,8 +120,7 @@ def _refine(p, rule, rtol, max_nodes, tail):
             floor = _rounding(log_z)
             error = max(change, change_before / 4) + tail + floor
             if error <= rtol and (change <= change_before / 10 or change <= floor):
-                finer = rule.counts(GROWTH[p.space.dim] * refinement)
-                return Quadrature(grid, log_z, error, lambda: rule.grid(finer))
+                return Quadrature(grid, log_z, error, partial(rule.grid, rule.counts(GROWTH[p.space.dim] * refinement)))
         refinement, before = GROWTH[p.space.dim] * refinement, log_z
     return None
 
@@ -210,7 +210,7 @@ def expectation(p, f, rtol=1e-8):
 
 
 def mean_over(p, f, grid):
-    """Σ_i f(x_i) p_i over a grid's atoms, in one streaming pass; an atom of probability zero does not count, whatever f is there."""
+    """Σ_i f(x_i) p_i over a grid's atoms, in one streaming pass; where p is zero f does not count, be it infinite."""
     top, total, weighted = -np.inf, 0.0, 0.0
     for x, log_w in grid.blocks():
         u = exponent(p, x) + log_w
