@@ -98,7 +98,8 @@ def run_evaluate(a):
         found["nll"] = nll(p, data, a.rtol)
         if hasattr(data, "entropy"):
             found |= {"kl": kl(data, p, a.rtol), "tv": total_variation(data, p, a.rtol)}
-    names = {"log_z": "log Z", "entropy": "entropy of the model", "nll": "NLL of the data", "kl": "KL(data‖model)", "tv": "TV"}
+    names = {"log_z": "log Z", "entropy": "entropy of the model", "nll": "NLL of the data",
+             "kl": "KL(data‖model)", "tv": "TV"}
     width = max(map(len, names.values()))
     for name, estimate in found.items():
         print(f"{names[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}")

@@ -41,7 +41,8 @@ def load_model(path):
 def _spell(part):
     name = type(part).__name__
     if KINDS.get(name) is not type(part):
-        raise ValueError(f"only energies and spaces of tinyebm can be saved, not {part!r}: keep theta with checkpoint.save_tree")
+        raise ValueError(f"only energies and spaces of tinyebm can be saved, not {part!r}: "
+                         f"keep theta with checkpoint.save_tree")
     return {"kind": name, **dataclasses.asdict(part)}
 
 

@@ -22,7 +22,8 @@ def data(x, ax=None, window=None, **style):
     """Draw rows x (n, d): dots in the plane, a histogram on the line (a density, area 1)."""
     ax, x = _axes(ax), to_numpy(x)
     if x.shape[1] == 1:
-        ax.hist(x[:, 0], **{"bins": 60, "density": True, "color": BLUE, "alpha": 0.35, "range": window and window[0]} | style)
+        usual = {"bins": 60, "density": True, "color": BLUE, "alpha": 0.35, "range": window and window[0]}
+        ax.hist(x[:, 0], **usual | style)
     else:
         ax.scatter(x[:, 0], x[:, 1], **{"s": 4, "color": BLUE, "alpha": 0.5, "linewidths": 0} | style)
     return _frame(ax, window, x.shape[1])
@@ -43,7 +44,7 @@ def density(p, ax=None, window=None, resolution=200, **style):
 
 
 def energy(p, ax=None, window=None, resolution=200, levels=15, **style):
-    """Draw E(x) with the base measure in it, lowest value 0, in nats: a curve in 1-D, filled contours up to 15 nats in 2-D."""
+    """Draw E(x), base measure included, in nats above its minimum: a curve in 1-D, contours up to 15 nats in 2-D."""
     ax, window = _axes(ax), window or view(p)
     if p.space.dim == 1:
         t = np.linspace(*window[0], 4 * resolution)

@@ -27,11 +27,12 @@ def table(comparison):
     columns = [name for name in ("method", "updates", *LEGEND) if any(name in row for row in rows)]
     lines = [[name for name in columns]] + [[row.get(name, "") for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    text = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
-            for line in lines]
+    align = [str.ljust] + [str.rjust] * (len(columns) - 1)
+    text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)) for line in lines]
     text.insert(1, "-" * len(text[0]))
     of = "of the training data" if finite else "under the population"
-    legend = [f"{name:>9}  {LEGEND[name].format(reference=comparison.reference, of=of)}" for name in columns if name in LEGEND]
+    explain = {name: LEGEND[name].format(reference=comparison.reference, of=of) for name in columns if name in LEGEND}
+    legend = [f"{name:>9}  {meaning}" for name, meaning in explain.items()]
     failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
     return "\n".join([_heading(comparison), "", *text, "", *legend, *failed])
 

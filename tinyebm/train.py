@@ -128,8 +128,8 @@ def _advance(p, x, rng, state, objective, optimizer, clip, ema):
     """One update: (next state, metrics)."""
     gradient, metrics, memory = objective.gradient(p, x, rng, state["objective"] or None)
     if not math.isfinite(sum(float(g.sum()) for g in tree_flatten(gradient)[0])):
-        raise FloatingPointError(f"update {int(state['step']) + 1}: the gradient is not finite. The chains or the energy have "
-                                 f"diverged: try a smaller learning rate or step_size, clip=, or alpha=")
+        raise FloatingPointError(f"update {int(state['step']) + 1}: the gradient is not finite. The chains or the energy "
+                                 f"have diverged: try a smaller learning rate or step_size, clip=, or alpha=")
     if clip:
         gradient = clip_norm(gradient, clip)
     theta, moments = optimizer.update(gradient, state["optimizer"], p.theta)

@@ -133,9 +133,13 @@ def _peaks(p):
                               "shift or scale x, or use Box")
     if np.abs(peaks[np.argmax(top)]).max() > FARTHEST or top.max() == np.inf:
         raise QuadratureError("log p rises without end: the energy is unbounded below, so Z is infinite")
-    keep = np.unique(np.round(peaks / unit, 3), axis=0, return_index=True)[1]
-    keep = keep[np.argsort(-top[keep])][:16]
-    return peaks[keep], top[keep]
+    order = np.argsort(-top)
+    peaks, top, scale = peaks[order], top[order], _scales(p, peaks[order])
+    kept = []
+    for i in range(len(peaks)):  # one of every group of climbers that reached the same peak
+        if all((np.abs(peaks[i] - peaks[k]) > scale[k]).any() for k in kept) and len(kept) < 32:
+            kept.append(i)
+    return peaks[kept], top[kept]
 
 
 def _scales(p, x):
@@ -168,7 +172,8 @@ def _push_faces(p, peaks, top, narrow, enough):
     moving = np.ones(2 * d, dtype=bool)
     for _ in range(100):
         x[face, :, axis] = (origin + sign * distance)[:, None]
-        climbed, level = _climb(p, x[moving].reshape(-1, d), (high - low) / 20, 12 if d > 1 else 1, frozen[moving].reshape(-1, d))
+        points, held = x[moving].reshape(-1, d), frozen[moving].reshape(-1, d)
+        climbed, level = _climb(p, points, (high - low) / 20, 12 if d > 1 else 1, held)
         x[moving], u[moving] = climbed.reshape(x[moving].shape), level.reshape(u[moving].shape)
         drop = top - u.max(axis=1)
         if drop.min() < -1e-6:
@@ -188,7 +193,7 @@ def _push_faces(p, peaks, top, narrow, enough):
     endless = (distance > FARTHEST) | ~((decay > d) | (drop == np.inf))  # ∫ beyond needs decay > d
     if endless.any():
         i = np.argmax(endless)
-        raise QuadratureError(f"the density does not decay along axis {axis[i]} towards {'+' if sign[i] > 0 else '-'}infinity: "
+        raise QuadratureError(f"the density does not decay along axis {axis[i]} towards {'-+'[int(sign[i] > 0)]}infinity: "
                               f"{drop[i]:.3g} nats below its peak at a distance of {distance[i]:.3g}")
     extent = place[d:].diagonal() - place[:d].diagonal()
     wide = np.minimum(_scales(p, place), extent) / narrow  # how wide the density is on the face, next to the peak

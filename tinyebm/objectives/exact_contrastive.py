@@ -52,7 +52,7 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
     QuadratureError
         If the grid needs too many nodes for that noise.
 
-    Cost of a push of N atoms in dimension d: O(N^{1 + 1/d}) for ULA, O(N²) for MALA.
+    Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs O(n N).
     """
     x, mass = _rows(data)
     if x is None:
@@ -97,8 +97,9 @@ def _grid_for(p, x, kernel, k, nodes):
         return p.space.grid()
     reach = 10 * kernel.noise_scale
     if p.space.bounded:
-        counts = (nodes or math.ceil((p.space.high - p.space.low) / (SPACING * kernel.noise_scale) * math.pi / 2),) * p.space.dim
-        _check_size(counts, kernel)
+        width = p.space.high - p.space.low
+        counts = (nodes or math.ceil(0.5 * math.pi * width / (SPACING * kernel.noise_scale)),) * p.space.dim
+        _check_size(counts, kernel, k)
         return p.space.grid(counts)
     window = find_window(p)
     ends = np.concatenate([x, x + kernel.step_size * score(p, x)])
@@ -107,12 +108,12 @@ def _grid_for(p, x, kernel, k, nodes):
         low, high = np.minimum(low, window.low), np.maximum(high, window.high)
     spacing = SPACING * np.minimum(kernel.noise_scale, window.scale / (2 if k == 1 else 1))
     counts = (nodes,) * p.space.dim if nodes else tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
-    _check_size(counts, kernel)
+    _check_size(counts, kernel, k)
     return Grid(tuple(trapezoid(n, a, b) for n, a, b in zip(counts, low, high, strict=True)))
 
 
-def _check_size(counts, kernel):
-    if math.prod(counts) > MAX_ATOMS:
+def _check_size(counts, kernel, k):
+    if math.prod(counts) > (MAX_ATOMS if k == 1 else MAX_ATOMS // 4):  # a push of N atoms in the plane takes 2 N² flops
         raise QuadratureError(f"steps with noise of standard deviation {kernel.noise_scale:.3g} need a grid of "
                               f"{' x '.join(map(str, counts))} nodes: use a larger step_size, or nodes=")
 
