@@ -68,7 +68,7 @@ def find_window(p, rtol=1e-8):
         If log p rises or stays high without end, or has so heavy a tail that no
         window holds enough of it, saying along which axis.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         found = _peaks(p)
         for drop in DROPS:
             window = _find(p, *found, drop)

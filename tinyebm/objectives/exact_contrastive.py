@@ -54,6 +54,7 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
 
     Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs O(n N).
     """
+    _check_steps(k)
     x, mass = _rows(data)
     if x is None:
         grid = grid_of(p, mass)
@@ -126,9 +127,14 @@ class ExactContrastiveDivergence:
     k: int = 1
 
     def __post_init__(self):
-        if isinstance(self.k, bool) or int(self.k) != self.k or self.k < 1:
-            raise ValueError(f"k must be a positive number of kernel steps, got {self.k!r}")
+        _check_steps(self.k)
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); rng is not used."""
-        return Step(exact_cd_gradient(p, x, self.kernel, self.k), {}, None)
+        gradient = exact_cd_gradient(p, x, self.kernel, self.k)
+        return Step(tree_map(lambda g, t: g.astype(t.dtype), gradient, p.theta), {}, None)
+
+
+def _check_steps(k):
+    if isinstance(k, bool) or int(k) != k or k < 1:
+        raise ValueError(f"k must be a positive number of kernel steps, got {k!r}")
