@@ -86,6 +86,10 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     ValueError
         For what does not fit together.
     """
+    if hasattr(data, "energy") and not hasattr(data, "sample"):
+        raise ValueError("a Density has no rows to draw batches from: use te.sample(density, n, rng), or te.mle")
+    if resume and not checkpoint:
+        raise ValueError("resume=True needs the checkpoint= to resume from")
     x, _ = law = data_law(data)
     space = space or getattr(data, "space", None) or Reals(x.shape[1])
     options = {"batch_size": batch_size, "data_noise": data_noise, "clip": clip, "ema": ema, "dtype": dtype}
@@ -127,7 +131,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
 def _advance(p, x, rng, state, objective, optimizer, clip, ema):
     """One update: (next state, metrics)."""
     gradient, metrics, memory = objective.gradient(p, x, rng, state["objective"] or None)
-    if not math.isfinite(sum(float(g.sum()) for g in tree_flatten(gradient)[0])):
+    if not all(bool(np.isfinite(g).all()) for g in tree_flatten(gradient)[0]):
         raise FloatingPointError(f"update {int(state['step']) + 1}: the gradient is not finite. The chains or the energy "
                                  f"have diverged: try a smaller learning rate or step_size, clip=, or alpha=")
     if clip:
@@ -192,6 +196,9 @@ def _check(objective, space, x, steps, options):
         raise ValueError(f"some data lie outside {space}, for example {x[~space.contains(x)][0].tolist()}")
     if int(steps) != steps or steps < 0:
         raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
+    size = options["batch_size"]
+    if size is not None and (int(size) != size or size < 1):
+        raise ValueError(f"batch_size must be a positive integer, or None for all rows, got {size!r}")
     if options["dtype"] not in ("float32", "float64"):
         raise ValueError(f'dtype must be "float32" or "float64", got {options["dtype"]!r}')
     if not 0 <= options["data_noise"] < math.inf:

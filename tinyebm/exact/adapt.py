@@ -60,6 +60,8 @@ def adapt(p, low, high, rtol, max_nodes):
 
     The error is twice the sum of the boxes' changes between the two rules: where
     a kink runs through a box, the finer rule may be no better than the coarser.
+    At a jump in the plane (E = +inf beyond a curve) slivers can hide between the
+    nodes, and the error is an order of magnitude, not a bound.
 
     Raises
     ------
@@ -67,13 +69,14 @@ def adapt(p, low, high, rtol, max_nodes):
         If the boxes would hold more than max_nodes nodes, or shrink to rounding.
     """
     d = p.space.dim
-    edges = [np.linspace(a, b, SLICES[d] * p_panels + 1) for a, b in zip(low, high, strict=True)
-             for p_panels in (getattr(p.space, "panels", 1),)]
-    low = Grid(tuple((e[:-1], 0 * e[1:]) for e in edges)).all()[0]
-    high = Grid(tuple((e[1:], 0 * e[1:]) for e in edges)).all()[0]
+    slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)  # a box may know where its density jumps
+    edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
+    low, high = (Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0] for end in (slice(None, -1), slice(1, None)))
     coarse, fine = _log_integrals(p, low, high, COARSE), _log_integrals(p, low, high, FINE)
     while True:
         top = max(fine.max(), coarse.max())
+        if top == -np.inf:
+            raise QuadratureError("the energy is +inf at every node")
         total = np.exp(fine - top).sum()
         change = np.abs(np.exp(fine - top) - np.exp(coarse - top)) / total
         error = 2 * float(change.sum())
@@ -97,6 +100,8 @@ def adapt(p, low, high, rtol, max_nodes):
 def _log_integrals(p, low, high, nodes):
     """log ∫ e^{-E} dμ over each box."""
     u = np.concatenate([exponent(p, x) + log_w for x, log_w in Patches(low, high, nodes).blocks()])
+    if np.isnan(u).any() or u.max() == np.inf:
+        raise ValueError("the energy is nan or -inf somewhere")
     return logsumexp(u.reshape(len(low), -1), axis=1)
 
 
@@ -118,7 +123,8 @@ def _worst_axis(p, low, high):
     for i in range(d):
         step = np.zeros_like(low)
         step[:, i] = 0.5 * (high - low)[:, i]
-        bend.append(np.abs(exponent(p, centre - step) + exponent(p, centre + step) - 2 * u_centre))
+        with np.errstate(invalid="ignore"):  # inf - inf: the edge of the support
+            bend.append(np.abs(exponent(p, centre - step) + exponent(p, centre + step) - 2 * u_centre))
     bend = np.nan_to_num(np.stack(bend, axis=1), nan=np.inf)
     length = high - low
     return np.argmax(np.where(length > length.max(axis=1, keepdims=True) / 8, bend + 1e-12 * length, -1.0), axis=1)
