@@ -89,6 +89,18 @@ def legendre(n):
     return np.polynomial.legendre.leggauss(n)
 
 
+@lru_cache
+def lobatto(n):
+    """Nodes and weights of the n-point Gauss-Lobatto rule on [-1, 1], with the ends moved in by 1e-12.
+
+    Its outer nodes see what happens at the ends, but not beyond a jump that lies there.  The inner nodes
+    are the roots of P'_{n-1}; w = 2 / (n (n-1) P_{n-1}(t)²) (Abramowitz & Stegun 1964, 25.4.32).
+    """
+    top = np.polynomial.legendre.Legendre.basis(n - 1)
+    t = np.concatenate([[-1.0], np.sort(top.deriv().roots().real), [1.0]])
+    return t * (1 - 1e-12), 2 / (n * (n - 1) * top(t) ** 2)
+
+
 def gauss_legendre(n, low, high, panels=1):
     """(nodes, log weights) of at least n Gauss-Legendre nodes on [low, high], in equal panels.
 

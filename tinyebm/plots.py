@@ -73,34 +73,49 @@ def curves(series, ax=None, xlabel="updates", ylabel="KL, nats", log=True):
 
 
 def comparison(found):
-    """The figure of a `Comparison`: data, one density per method, the divergence against updates and against seconds."""
+    """The figure of a `Comparison`: data, one density per method, the divergence against updates and against seconds.
+
+    In three dimensions there is nothing to see of the densities: a bar per method shows its NLL instead.
+    """
     points, window, dim = _scene(found)
     if dim > 2:
-        raise ValueError(f"pictures are for dim 1 and 2, not {dim}")
+        return _bars(found)
     panels = max(3, len(found.fits) + 1)
     figure = plt.figure(figsize=(2.7 * panels, 6.2), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1])
-    axes = top.subplots(1, panels)
-    for ax in axes[len(found.fits) + 1 :]:
-        ax.set_visible(False)
-    data(points, axes[0], window).set_title(f"data: {found.name}")
-    columns = getattr(found.data, "columns", None)
-    if columns and dim == 2:
-        units = "" if np.all(found.data.scale == 1) else ", standardised"
-        axes[0].set(xlabel=columns[0] + units, ylabel=columns[1] + units)
-    rows = {row["method"]: row for row in found.rows}
-    for ax, (method, fitted) in zip(axes[1:], found.fits.items(), strict=False):
-        if dim == 1:
-            data(points, ax, window)
-        density(fitted.density, ax, window).set_title(_title(method, rows[method]))
-    left, right = bottom.subplots(1, 2)
+    top, bottom = figure.subfigures(2, 1)
+    _densities(found, points, window, top.subplots(1, panels))
     finite = "entropy" not in found.truth
     label = "exact NLL of the training data, nats" if finite else "exact KL(data‖model), nats"
-    for ax, column, xlabel in ((left, 0, "updates"), (right, 1, "seconds of training")):
+    for ax, column, xlabel in zip(bottom.subplots(1, 2), (0, 1), ("updates", "seconds of training"), strict=True):
         series = {name: ([c[column] for c in curve], [c[2] for c in curve]) for name, curve in found.curves.items() if curve}
         curves(series, ax, xlabel, label, log=not finite)
         if finite:
             _trim(ax, series)
+    return figure
+
+
+def _densities(found, points, window, axes):
+    """The upper row of `comparison`: the data, then every fitted density in the same window."""
+    data(points, axes[0], window).set_title(f"data: {found.name}")
+    columns = getattr(found.data, "columns", None)
+    if columns and len(window) == 2:
+        units = "" if np.all(found.data.scale == 1) else ", standardised"
+        axes[0].set(xlabel=columns[0] + units, ylabel=columns[1] + units)
+    rows = {row["method"]: row for row in found.rows}
+    for ax, (method, fitted) in zip(axes[1:], found.fits.items(), strict=False):
+        if len(window) == 1:
+            data(points, ax, window)
+        density(fitted.density, ax, window).set_title(_title(method, rows[method]))
+    for ax in axes[len(found.fits) + 1 :]:
+        ax.set_visible(False)
+
+
+def _bars(found):
+    figure, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    fitted = [row for row in found.rows if "nll" in row]
+    ax.bar([row["method"] for row in fitted], [row["nll"] for row in fitted], color=BLUE)
+    ax.set(ylabel="exact NLL, nats", title=found.name)
+    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -28,8 +28,8 @@ def table(comparison):
     lines = [[name for name in columns]] + [[row.get(name, "") for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     align = [str.ljust] + [str.rjust] * (len(columns) - 1)
-    text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)) for line in lines]
-    text.insert(1, "-" * len(text[0]))
+    text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)).rstrip() for line in lines]
+    text.insert(1, "-" * (sum(widths) + 2 * len(widths) - 2))
     of = "of the training data" if finite else "under the population"
     explain = {name: LEGEND[name].format(reference=comparison.reference, of=of) for name in columns if name in LEGEND}
     legend = [f"{name:>9}  {meaning}" for name, meaning in explain.items()]

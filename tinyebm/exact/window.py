@@ -81,7 +81,7 @@ def find_window(p, rtol=1e-8):
 def _find(p, peaks, top, enough):
     """The Window for one drop; begins anew when a face runs into a higher peak than was known."""
     for _ in range(20):
-        near = np.isfinite(top) & (top > top.max() - enough)
+        near = np.isfinite(top) & (top >= top.max() - enough)
         peaks, top = peaks[near], top[near]
         best, narrow = peaks[np.argmax(top)], _scales(p, peaks).min(axis=0)
         places, u, tails = _push_faces(p, peaks, top.max(), narrow, enough)
@@ -184,13 +184,16 @@ def _push_faces(p, peaks, top, narrow, enough):
             break
         guess = distance * np.sqrt(1.2 * enough / np.clip(drop, 1e-9, 1e12))
         guess = np.minimum(np.maximum(np.maximum(guess, 1.02 * near), distance / 8), 2 * distance)
-        distance = np.where(moving, np.where(far < np.inf, np.minimum(guess, (near + far) / 2), guess), distance)
+        before, distance = distance, np.where(
+            moving, np.where(far < np.inf, np.minimum(guess, (near + far) / 2), guess), distance)
+        x = peaks[0] + (x - peaks[0]) * (distance / before)[:, None, None]  # a straight ridge is followed outwards
 
     place = x[face, u.argmax(axis=1)]
     if drop.min() < -1e-6:
         return place, u.max(axis=1), np.zeros(2 * d)
-    decay = -sign * exponent_and_score(p, place)[1][face, axis] * distance  # log p falls like -decay log|x|:
-    endless = (distance > FARTHEST) | ~((decay > d) | (drop == np.inf))  # ∫ beyond needs decay > d
+    with np.errstate(divide="ignore"):  # along the ray from the peak log p falls like -decay log(distance):
+        decay = (exponent(p, place) - exponent(p, peaks[0] + 1.1 * (place - peaks[0]))) / math.log(1.1)
+    endless = (distance > FARTHEST) | ~((decay > d) | (drop == np.inf))  # ∫ beyond is finite if decay > d
     if endless.any():
         i = np.argmax(endless)
         raise QuadratureError(f"the density does not decay along axis {axis[i]} towards {'-+'[int(sign[i] > 0)]}infinity: "

@@ -179,7 +179,7 @@ def require_resolution(noise_scale, grid):
     2 exp(-2π² (σ/√2 h)²): 4e-7 at h = 0.8 σ, 3e-17 at h = σ/2.
     """
     if noise_scale == 0:
-        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: `step` can follow it, `push` cannot")
+        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: only `step` can follow it")
     widest = max(float(np.diff(nodes).max()) for nodes, _ in grid.axes)
     if widest > COARSEST * noise_scale:
         wanted = math.ceil(1.1 * max(grid.shape) * widest / (COARSEST * noise_scale))
