@@ -1,0 +1,213 @@
+"""What Z makes possible (log_prob, probabilities, expectations), how much memory it takes, and what is refused."""
+
+import math
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import special
+
+from tinyebm import ops
+from tinyebm.density import Density, exponent
+from tinyebm.energies.analytic import GaussianEnergy
+from tinyebm.energies.mlp import MLP
+from tinyebm.energies.tabular import TabularEnergy
+from tinyebm.errors import QuadratureError
+from tinyebm.estimate import Estimate
+from tinyebm.exact.partition import (
+    entropy,
+    expectation,
+    log_partition,
+    log_prob,
+    log_sum,
+    mean_over,
+    probabilities,
+    quadrature,
+)
+from tinyebm.grids import Atoms, Grid, trapezoid
+from tinyebm.spaces import Box, Cells, Reals
+
+SPACES = [Reals(1), Reals(2), Reals(2, base_scale=0.6), Box(-1.5, 2, 1), Box(-1.5, 2, 2)]
+everywhere = pytest.mark.parametrize("space", SPACES, ids=repr)
+
+
+def network(space, seed=0):
+    """A random network on the space."""
+    rng = np.random.default_rng(seed)
+    net = MLP((space.dim, 10, 10, 1), confinement=1.0)
+    theta = [{"W": layer["W"], "b": rng.standard_normal(layer["b"].shape)} for layer in net.init(rng)]
+    return Density(net, theta, space)
+
+
+def plain(energy, space):
+    return Density(lambda theta, x: energy(x), {}, space)
+
+
+# ------------------------------------------------------------------------------ densities
+
+@everywhere
+def test_log_prob_integrates_to_one(space):
+    """By a dense midpoint rule of its own.  Catches log(-E), Z of another measure, and a base measure left out."""
+    n, p = {1: 20_000, 2: 500}[space.dim], network(space)
+    low, high = (space.low, space.high) if space.bounded else (-15.0, 15.0)
+    h = (high - low) / n
+    axis = low + h * (np.arange(n) + 0.5)
+    x = np.stack(np.meshgrid(*[axis] * space.dim), axis=-1).reshape(-1, space.dim)
+
+    assert np.exp(log_prob(p, x)).sum() * h**space.dim == pytest.approx(1, abs=2e-6 if space.bounded else 1e-8)
+    assert float(log_partition(p)) == log_partition(p).value
+
+
+def test_outside_there_is_nothing():
+    """Catches a finite log p beyond a wall, and an energy that is asked where it is not defined."""
+    p = plain(lambda x: ops.sum(ops.power(x + 0.5, 0.5), axis=1), Box(0, 1, 2))  # nan, with a warning, below -0.5
+    x = np.array([[0.5, 0.5], [-0.6, 0.5], [0.5, 1.1], [np.nan, 0.0], [0.0, 1.0]])
+
+    log_p = log_prob(p, x)
+    assert np.isfinite(log_p).tolist() == [True, False, False, False, True]
+    assert np.all(log_p[1:4] == -np.inf)
+    np.testing.assert_array_equal(log_prob(p, x, log_z=1.0)[[0, 4]], exponent(p, x[[0, 4]]) - 1.0)
+
+
+@everywhere
+@pytest.mark.parametrize("c", [-1e3, 0.1, 1e6])
+def test_a_constant_shifts_log_z_only(space, c):
+    """E + c: log Z - c, the same p.  Catches an exponential taken before the maximum is subtracted."""
+    p = network(space)
+    q = Density(lambda theta, x: p.energy(theta, x) + c, p.theta, space)
+    x = np.random.default_rng(0).uniform(-1, 1, (20, space.dim))
+
+    assert log_partition(q) == pytest.approx(log_partition(p) - c, abs=1e-10 + 1e-14 * abs(c))
+    np.testing.assert_allclose(log_prob(q, x), log_prob(p, x), atol=1e-9)
+    np.testing.assert_allclose(probabilities(q), probabilities(p), atol=1e-10)
+    assert entropy(q) == pytest.approx(entropy(p), abs=1e-8)
+
+
+@everywhere
+def test_probabilities_are_those_of_the_default_atoms(space):
+    """One number per atom, p(x) w, summing to one.  Catches weights left out, or another order of atoms."""
+    p = network(space)
+    x, log_w = space.atoms()
+    mass = probabilities(p)
+
+    assert mass.shape == (len(x),) and mass.sum() == pytest.approx(1, abs=1e-13)
+    np.testing.assert_allclose(mass, np.exp(log_prob(p, x) + log_w), atol=1e-8)
+    assert mass @ x[:, 0] == pytest.approx(float(expectation(p, lambda x: x[:, 0])), abs=1e-7)
+
+
+def test_atoms_that_miss_the_density_are_refused():
+    """Outside the extent, or finer than the nodes.  Catches probabilities of a density that is elsewhere."""
+    far = Density(GaussianEnergy(1), {"mean": np.array([30.0]), "precision": np.eye(1)}, Reals(1))
+    thin = Density(GaussianEnergy(1), {"mean": np.array([0.01]), "precision": np.eye(1) * 1e8}, Reals(1))
+    for p in (far, thin):
+        with pytest.raises(QuadratureError, match=r"512 atoms of Reals.*extent=.*nodes="):
+            probabilities(p)
+    assert probabilities(Density(far.energy, far.theta, Reals(1, extent=50.0))).sum() == pytest.approx(1)
+
+
+# --------------------------------------------------------------------------- expectations
+
+def test_expectations_of_any_shape():
+    """Numbers, vectors and matrices of a Gaussian.  Catches an axis summed that should stay."""
+    A = np.array([[2.0, 0.6], [0.6, 0.5]])
+    p = Density(GaussianEnergy(2), {"mean": np.array([1.0, -3.0]), "precision": np.linalg.inv(A)}, Reals(2))
+
+    one = expectation(p, lambda x: x[:, 0] * x[:, 1])
+    assert isinstance(one, Estimate) and abs(one + 3 - 0.6) <= one.error < 1e-7
+    np.testing.assert_allclose(expectation(p, lambda x: x), [1, -3], atol=1e-9)
+    centred = lambda x: (x - [1, -3])[:, :, None] * (x - [1, -3])[:, None, :]
+    np.testing.assert_allclose(expectation(p, centred), A, atol=1e-9)
+
+
+def test_the_error_of_an_expectation_is_the_sums_own():
+    """Indicators need a finer grid than log Z does.  Catches log Z's tiny error passed on: here it is 1e7 times too small."""
+    p = Density(GaussianEnergy(1), GaussianEnergy(1).init(np.random.default_rng(0)), Reals(1))
+    at = np.linspace(-1, 1, 30)
+    found = [expectation(p, lambda x, t=t: (x[:, 0] < t) * 1.0) for t in at]
+
+    true = np.square([z - special.ndtr(t) for z, t in zip(found, at, strict=True)]).mean() ** 0.5
+    reported = np.square([z.error for z in found]).mean() ** 0.5
+    assert 0.001 < true < 3 * reported < 0.5
+
+
+def test_atoms_without_mass_do_not_count():
+    """0 · inf is no NaN: f may be infinite, or undefined, where p is zero."""
+    x = np.arange(4.0)[:, None]
+    p = Density(TabularEnergy(4), {"energy": np.array([0.0, np.inf, math.log(3), 2000.0])}, Cells(4))
+    f = lambda x: np.array([1.0, np.nan, 5.0, np.inf])[x[:, 0].astype(int)]
+
+    assert mean_over(p, f, Atoms(x, np.zeros(4))) == pytest.approx(0.75 * 1 + 0.25 * 5)
+    assert expectation(p, f) == pytest.approx(2.0) and entropy(p) == pytest.approx(special.entr([0.75, 0.25]).sum())
+    alone = mean_over(p, lambda x: x, Atoms(x[[1, 0, 3]], np.zeros(3)))
+    np.testing.assert_array_equal(alone, [0.0])
+
+
+@pytest.mark.parametrize("s", [1e-3, 1.0, 1e3])
+def test_entropy_of_scales(s):
+    """½ log(2πe s²) per axis, with a base measure too.  Catches entropy against the base measure, not Lebesgue's."""
+    bell = 0.5 * math.log(2 * math.pi * math.e * s**2)
+    flat = plain(lambda x: 0.0 * x[:, 0], Reals(2, base_scale=s))
+    agreed = Density(GaussianEnergy(2), {"mean": np.zeros(2), "precision": np.eye(2) / s**2}, Reals(2))
+
+    for p in (flat, agreed):
+        found = entropy(p)
+        assert abs(found - 2 * bell) <= found.error < 1e-7
+    assert log_partition(flat) == pytest.approx(0, abs=1e-10)
+
+
+# ------------------------------------------------------------------------ cost and refusals
+
+def test_memory_does_not_grow_with_the_grid():
+    """Nodes in blocks: 900 000 of them in 3-D take less than 5 MB, where the states alone would take 20."""
+    p = plain(lambda x: ops.sum(x * x * x * x, axis=1), Reals(3))
+    grid = Grid((trapezoid(96, -5, 5),) * 3)
+
+    tracemalloc.start()
+    dense = log_sum(p, grid)
+    mean = mean_over(p, lambda x: x[:, 0] ** 2, grid)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6 and grid.size == 96**3
+    assert dense == pytest.approx(3 * math.log(2 * special.gamma(1.25)), abs=1e-10)
+    assert mean == pytest.approx(special.gamma(0.75) / special.gamma(0.25), abs=1e-10)
+
+
+def test_the_quadrature_reports_its_own_sum():
+    """Catches a log Z that belongs to another grid than the one handed out, and a `finer` that is not."""
+    for space in SPACES:
+        q = quadrature(network(space))
+        assert log_sum(network(space), q.grid) == q.log_z and q.finer().size > q.grid.size
+
+
+@pytest.mark.parametrize(("energy", "message"), [
+    (lambda x: x[:, :1] ** 2, r"one number per row: shape \(\d+,\), got \(\d+, 1\)"),
+    (lambda x: ops.sum(x * x), r"got \(\)"), (lambda x: 0.0 * x[:, 0] + math.nan, "nan"),
+    (lambda x: np.where(x[:, 0] > 0.4, math.nan, 0.0), "nan"), (lambda x: 0.0 * x[:, 0] + math.inf, r"\+inf")])
+@pytest.mark.parametrize("space", [Box(0, 1, 1), Box(0, 1, 2)], ids=repr)
+def test_what_is_no_energy_is_refused(energy, message, space):
+    """Catches NaN behind a finite log Z, and (n, 1) energies that broadcast to (n, n)."""
+    with pytest.raises(ValueError, match=message):
+        log_partition(plain(energy, space))
+
+
+@pytest.mark.parametrize("rtol", [0, 1, -1e-3, math.nan])
+def test_rtol_is_between_zero_and_one(rtol):
+    with pytest.raises(ValueError, match="rtol must be between 0 and 1"):
+        log_partition(network(Box(0, 1, 1)), rtol)
+
+
+@pytest.mark.parametrize("space", [Reals(4), Box(0, 1, 4)], ids=repr)
+def test_four_dimensions_are_refused_with_their_cost(space):
+    """Catches hours of silence: 40⁴ nodes."""
+    with pytest.raises(ValueError, match=r"dim <= 3.*dim 4 needs 2.6e\+06"):
+        log_partition(network(space))
+
+
+def test_estimates_are_numbers_with_errors():
+    """Catches an error lost on the way through a pickle, or a text that hides it."""
+    z = Estimate(-2.5, 1e-9)
+    back = pickle.loads(pickle.dumps(z))
+
+    assert z == -2.5 and z + 1 == -1.5 and z.value == -2.5 and back == z and back.error == z.error == 1e-9
+    assert str(z) == "-2.5 ± 1e-09" and repr(z) == "Estimate(value=-2.5, error=1e-09)"

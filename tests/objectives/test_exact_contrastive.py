@@ -1,0 +1,207 @@
+"""Expected contrastive divergence: against closed forms, exact rationals, and its limits in step size and in k."""
+
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm import ops
+from tinyebm.tree import ravel, tree_map
+
+rng = np.random.default_rng  # every test makes its own
+NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
+ROWS = np.array([[-1.4], [-0.5], [0.3], [1.1], [2.0]])
+
+
+def normal(mean, variance, space=None):
+    theta = {"mean": np.array([mean]), "precision": np.array([[1 / variance]])}
+    return te.Density(te.GaussianEnergy(1), theta, space or te.Reals(1, extent=10))
+
+
+def flat(tree):
+    return ravel(tree)[0]
+
+
+@pytest.fixture
+def net(oracle):
+    """The oracle's network and data; a function that puts a gradient into the oracle's order; its numbers."""
+    case = oracle("mlp2d_tanh_langevin_cd_mala")
+    t, x = (np.array(case["parameters"][name]) for name in ("theta", "data"))
+    theta = [{"W": t[:8].reshape(4, 2).T, "b": t[8:12]}, {"W": t[12:, None], "b": np.zeros(1)}]
+    order = lambda g: np.concatenate([g[0]["W"].T.ravel(), g[0]["b"], g[1]["W"][:, 0]])
+    return te.Density(NET, theta, te.Reals(2)), x, order, case["expected"]
+
+
+@pytest.fixture
+def quartic(oracle):
+    """E(x) = t₁ x² / 2 + t₂ x⁴ / 4 + t₃ x, a plain function, with the exact rationals for it."""
+    case = oracle("cd1_langevin_to_score_matching_1d")
+    energy = lambda t, x: t[0] * ops.square(x[:, 0]) / 2 + t[1] * ops.square(ops.square(x[:, 0])) / 4 + t[2] * x[:, 0]
+    x = np.array(case["parameters"]["data"])[:, None]
+    return te.Density(energy, np.array(case["parameters"]["theta"]), te.Reals(1)), x, case["expected"]
+
+
+# ------------------------------------------------------------------------------------ oracles
+
+@pytest.mark.parametrize("eps", ["0.1", "0.01", "0.001"])
+def test_first_step_of_ula_in_the_plane(net, eps):
+    """By Gauss-Hermite quadrature over the noise.  Catches laws smoothed over a grid cell: their error is O(1) here."""
+    p, x, order, expected = net
+    gradient = order(te.exact_cd_gradient(p, x, te.ULA(float(eps) / 2), 1))
+
+    np.testing.assert_allclose(gradient / (float(eps) / 2), expected["expected_cd1_over_half_eps"][eps], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("eps", ["1/10", "1/100", "1/1000", "1/1000000"])
+def test_first_step_of_ula_on_the_line(quartic, eps):
+    """Exact rationals.  Catches noise or drift of another scale, and the ascent direction."""
+    p, x, expected = quartic
+    gradient = te.exact_cd_gradient(p, x, te.ULA(0.5 / float(eps.partition("/")[2])), 1)
+
+    np.testing.assert_allclose(gradient, expected["cd1_gradient"][eps], rtol=0, atol=1e-12)
+
+
+def test_infinitesimal_cd_is_score_matching(net):
+    """CD-1 / ε → ∇ of Hyvärinen's loss, with an error O(ε): Hyvärinen (2007)."""
+    p, x, order, expected = net
+    scaled = lambda step_size: order(te.exact_cd_gradient(p, x, te.ULA(step_size), 1)) / step_size
+    errors = [np.abs(scaled(step_size) - expected["sm_gradient"]).max() for step_size in (1e-3, 1e-4)]
+
+    assert errors[1] < 3e-3 and abs(errors[0] / errors[1] - 10) < 0.2
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_cd_of_a_gaussian_mean_is_unbiased_but_shrunk(oracle, k):
+    """By 1 - a^k with a = 1 - ε / s² (Yuille 2004): 0.2262190625 at k = 5.
+
+    Catches k - 1 or k + 1 pushes, and a grid that a long drift leaves.
+    """
+    case = oracle("yuille_eigenfunction_unbiased")
+    factor = 1 - (1 - case["parameters"]["eps"] / 2) ** k
+    p, x = normal(0.0, case["parameters"]["s2"]), ROWS + 100
+    gradient = te.exact_cd_gradient(p, x, te.ULA(case["parameters"]["eps"] / 2), k)["mean"]
+
+    np.testing.assert_allclose(gradient, factor * te.nll_gradient(p, x)["mean"], rtol=1e-9)
+    if k == case["parameters"]["k"]:
+        assert abs(factor - case["expected"]["mean_factor_ula"]) < 1e-13
+
+
+# --------------------------------------------------------------------------- closed form, any k
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("form", ["rows", "Data", "probabilities", "Density"])
+def test_all_forms_of_data_against_the_closed_form(form, temperature, k):
+    """Any law under ULA on a Gaussian has mean and variance
+
+        m_k = m + a^k (m_0 - m),    v_k = a^{2k} v_0 + 2εT (1 - a^{2k}) / (1 - a²),    a = 1 - ε / s².
+
+    Catches data that are read in the wrong form, and atoms of p taken for atoms of the data.
+    """
+    m, s2, kernel = -0.3, 0.7, te.ULA(0.2, temperature)
+    mean, variance, law = 0.8, 0.5, normal(0.8, 0.5)
+    data = {"rows": ROWS, "Data": te.datasets.Data("toy", ROWS, "", "", ("x",), 0.0, 1.0),
+            "probabilities": te.probabilities(law), "Density": law}[form]
+    if form in ("rows", "Data"):
+        mean, variance = ROWS.mean(), ROWS.var()
+
+    a = 1 - kernel.step_size / s2
+    mean_k = m + a**k * (mean - m)
+    variance_k = a ** (2 * k) * variance + 2 * kernel.step_size * temperature * (1 - a ** (2 * k)) / (1 - a**2)
+    gradient = te.exact_cd_gradient(normal(m, s2), data, kernel, k)
+
+    second = lambda mean, variance: ((mean - m) ** 2 + variance) / 2
+    np.testing.assert_allclose(gradient["mean"], (mean_k - mean) / s2, rtol=1e-7)
+    np.testing.assert_allclose(gradient["precision"], second(mean, variance) - second(mean_k, variance_k), rtol=1e-7)
+
+
+def test_three_dimensions():
+    """A correlated Gaussian: the mean moves by the matrix (1 - εP)^k.  Catches axes mixed up."""
+    P, x, space = np.array([[1.0, 0.3, 0.0], [0.3, 1.5, -0.2], [0.0, -0.2, 0.8]]), rng(0).uniform(-1, 1, (4, 3)), te.Reals(3)
+    p = te.Density(te.GaussianEnergy(3), {"mean": np.zeros(3), "precision": P}, space)
+    gradient = te.exact_cd_gradient(p, x, te.ULA(0.8), 2, nodes=30)["mean"]
+
+    A = np.eye(3) - 0.8 * P
+    np.testing.assert_allclose(gradient, -P @ (x.mean(axis=0) - A @ A @ x.mean(axis=0)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel, rtol", [(te.ULA(0.15), 1e-6), (te.MALA(0.15), 5e-4)])
+def test_rows_and_probabilities_in_the_plane(kernel, rtol):
+    """Rows that happen to be atoms, as rows and as probabilities, three steps: catches masses put on other atoms.
+
+    The two use different grids, and the min(1, ...) in MALA has a kink.
+    """
+    space = te.Reals(2, extent=5)
+    p, atoms = te.Density(NET, NET.init(rng(5)), space), space.atoms(41)[0]
+    where = np.flatnonzero((np.abs(atoms) < 1.5).all(axis=1))[::13]
+    mass = np.bincount(where, minlength=len(atoms)) / len(where)
+    rows = flat(te.exact_cd_gradient(p, atoms[where], kernel, 3, nodes=48))
+    law = flat(te.exact_cd_gradient(p, mass, kernel, 3))
+
+    assert np.abs(rows - law).max() < rtol * np.abs(law).max()
+
+
+# ------------------------------------------------------------------------------------- limits
+
+@pytest.mark.parametrize("form", ["rows", "probabilities", "Density"])
+def test_many_steps_of_mala_give_maximum_likelihood(form):
+    """Its bias dies out with k.  Catches mass that stays at the data for ever."""
+    p, law = normal(-0.3, 0.7), normal(ROWS.mean(), ROWS.var())
+    data = {"rows": ROWS, "probabilities": te.probabilities(law), "Density": law}[form]
+
+    gradient = flat(te.exact_cd_gradient(p, data, te.MALA(0.3), 100))
+    np.testing.assert_allclose(gradient, flat(te.nll_gradient(p, ROWS)), atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_mala_at_the_data_is_at_rest_and_ula_is_not(k):
+    """At p = data CD with an invariant kernel has gradient 0: its population minimiser is the truth.  ULA's is not.
+
+    Catches a kernel that loses its invariance between the grids of data and model.
+    """
+    p = normal(0.2, 0.8)
+    gradient = lambda data, kernel: np.abs(flat(te.exact_cd_gradient(p, data, kernel, k))).max()
+
+    assert gradient(te.probabilities(p), te.MALA(0.3)) < 1e-13
+    assert gradient(p, te.MALA(0.3)) < 1e-4  # two grids
+    assert gradient(p, te.ULA(0.3)) > 0.03
+
+
+# ------------------------------------------------------------------- the objective, and refusals
+
+def test_the_objective_returns_the_function():
+    """Catches k or the kernel lost on the way."""
+    p, kernel = normal(-0.3, 0.7), te.ULA(0.2)
+    step = te.ExactContrastiveDivergence(kernel, 3).gradient(p, ROWS, None)
+
+    tree_map(np.testing.assert_array_equal, step.gradient, te.exact_cd_gradient(p, ROWS, kernel, 3))
+    assert step[1:] == ({}, None)
+
+
+def test_float32_stays_float32():
+    """Catches θ that turns to float64 at the first step, because the grid is."""
+    p = normal(-0.3, 0.7)
+    p = te.Density(p.energy, tree_map(lambda leaf: leaf.astype("float32"), p.theta), p.space)
+    gradient = te.ExactContrastiveDivergence(te.MALA(0.2), 2).gradient(p, ROWS.astype("float32"), None).gradient
+
+    assert {leaf.dtype for leaf in gradient.values()} == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True])
+def test_impossible_numbers_of_steps(k):
+    """Catches k = 0, which would compare the data with nothing."""
+    with pytest.raises(ValueError, match="k must be a positive number"):
+        te.ExactContrastiveDivergence(te.ULA(0.1), k)
+    with pytest.raises(ValueError, match="k must be a positive number"):
+        te.exact_cd_gradient(normal(0.0, 1.0), ROWS, te.ULA(0.1), k)
+
+
+def test_noise_too_fine_for_a_grid():
+    """Catches an array of 10^12 atoms, and a grid that is coarser than the noise."""
+    with pytest.raises(te.QuadratureError, match=r"need a grid of \d+ x \d+ nodes"):
+        te.exact_cd_gradient(te.Density(NET, NET.init(rng(5)), te.Reals(2)), np.eye(2), te.ULA(1e-8), 1)
+
+
+@pytest.mark.parametrize("mass", [np.ones(256), np.zeros(256), np.full(256, np.nan)])
+def test_probabilities_that_are_none(mass):
+    with pytest.raises(ValueError, match="probabilities must sum to 1"):
+        te.exact_cd_gradient(normal(0.0, 1.0), mass, te.ULA(0.2), 1)

@@ -1,0 +1,202 @@
+"""Running kernels: samples move as their law does; a pool of chains lends, restarts and takes back as it says."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import tinyebm as te
+from tinyebm.samplers.metropolis import Move
+
+rng = np.random.default_rng  # every test makes its own
+
+
+@dataclass(frozen=True)
+class Count:
+    """A kernel without chance: adds 1 to every coordinate; `accepts` tells which of its calls accept how many rows."""
+
+    accepts: tuple = ()
+
+    def step(self, p, x, rng):
+        if not self.accepts:
+            return Move(x + 1)
+        return Move(x + 1, np.arange(len(x)) < self.accepts[int(x[0, 0])], np.zeros(len(x)))
+
+
+def network(space):
+    net = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
+    return te.Density(net, net.init(rng(5)), space)
+
+
+def well(space):
+    return te.Density(te.DoubleWell(), {"barrier": np.array(1.0)}, space)
+
+
+# ------------------------------------------------------------------------------ step and push
+
+def features(x, edges):
+    """What is compared: the cell of a product of `edges` that x lies in, x itself, and second moments."""
+    cells = (len(edges) + 1) ** x.shape[1]
+    cell = sum(np.digitize(x[:, a], edges) * (len(edges) + 1) ** a for a in range(x.shape[1]))
+    pairs = itertools.combinations_with_replacement(range(x.shape[1]), 2)
+    return np.column_stack([cell[:, None] == np.arange(cells), x, *(x[:, a] * x[:, b] for a, b in pairs)])
+
+
+def triangular(space, n):
+    """Per axis density 2t on the unit interval, t = √u, stretched to the box: (samples, its density, edges of panels)."""
+    width = space.high - space.low
+    density = lambda x: np.prod(2 * (x - space.low) / width**2, axis=1)
+    return (space.low + width * np.sqrt(rng(0).random((n, space.dim))), density,
+            np.linspace(space.low, space.high, space.panels + 1)[1:-1])
+
+
+def normal(space, n, nodes):
+    """N(0.5, 0.6²) per axis: (samples, its density, edges half-way between atoms)."""
+    density = lambda x: np.prod(stats.norm.pdf(x, 0.5, 0.6), axis=1)
+    step = 2 * space.extent / (nodes - 1)
+    edges = -space.extent + step * (np.round((np.linspace(-1.5, 1.5, 7) + space.extent) / step) + 0.5)
+    return 0.5 + 0.6 * rng(0).standard_normal((n, space.dim)), density, edges
+
+
+@pytest.mark.parametrize("p, nodes, step_size", [
+    (well(te.Reals(1, extent=5)), 512, 0.05), (well(te.Box(-1.2, 1.2, 1, panels=8)), 128, 0.05),
+    (network(te.Reals(2, extent=5)), 65, 0.1), (network(te.Box(-1.2, 1.2, 2, panels=4)), 32, 0.1)])  # fmt: skip
+@pytest.mark.parametrize("kernel", [te.ULA, te.MALA])
+def test_three_steps_have_the_law_of_three_pushes(kernel, p, nodes, step_size):
+    """From one law, in cells and in moments: all |z| < 5.
+
+    Catches, in either of the two, walls that clip or wrap instead of reflecting (ULA) or rejecting (MALA), a missing
+    Hastings term, noise 1.5 times too large; and a run of two steps or four.
+    """
+    n, kernel = 50_000, kernel(step_size)
+    x, density, edges = triangular(p.space, n) if p.space.bounded else normal(p.space, n, nodes)
+    atoms, log_w = p.space.atoms(nodes)
+    law = density(atoms) * np.exp(log_w)
+
+    x, _ = te.run(kernel, p, x, 3, rng(1))
+    for _ in range(3):
+        law = kernel.push(law, p)
+
+    f, expected = features(x, edges), law @ features(atoms, edges)
+    seen = np.abs(expected) * n > 50  # the count in too rare a cell is not normal
+    z = (f.mean(axis=0) - expected)[seen] / (f.std(axis=0)[seen] / math.sqrt(n))
+    assert np.abs(z).max() < 5
+    assert p.space.contains(x).all()
+
+
+# ---------------------------------------------------------------------------------------- run
+
+def test_run_applies_the_kernel_that_often():
+    x = np.zeros((3, 2))
+
+    assert (te.run(Count(), None, x, 4, rng(0))[0] == 4).all()
+    assert (x == 0).all()
+
+
+def test_no_steps_are_possible():
+    """Catches a mean over no steps."""
+    x, info = te.run(Count(), None, np.ones((3, 2)), 0, rng(0), record=1)
+
+    assert (x == 1).all() and info["acceptance"] is None
+    assert info["trajectory"].shape == (1, 3, 2)
+
+
+@pytest.mark.parametrize("record, times", [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6]), (7, [0, 7]), (8, [0])])
+def test_trajectory_holds_the_start_and_every_record_th_point(record, times):
+    """Catches a start left out, and off by one."""
+    _, info = te.run(Count(), None, np.zeros((2, 3)), 7, rng(0), record)
+
+    np.testing.assert_array_equal(info["trajectory"], np.array(times)[:, None, None] * np.ones((1, 2, 3)))
+
+
+def test_acceptance_is_the_fraction_of_all_proposals():
+    """Of 4 rows 4, 1 and 0 accept: 5 / 12.  Catches the acceptance of the last step only."""
+    _, info = te.run(Count(accepts=(4, 1, 0)), None, np.zeros((4, 1)), 3, rng(0))
+
+    assert abs(info["acceptance"] - 5 / 12) < 1e-15
+    assert te.run(Count(), None, np.zeros((4, 1)), 3, rng(0))[1] == {"acceptance": None, "trajectory": None}
+
+
+@pytest.mark.parametrize("steps, record", [(-1, None), (1.5, None), (2, 0), (2, -1), (2, 0.5)])
+def test_impossible_runs(steps, record):
+    with pytest.raises(ValueError, match="steps must be an integer" if record is None else "record must be a positive"):
+        te.run(Count(), None, np.zeros((2, 1)), steps, rng(0), record)
+
+
+# ------------------------------------------------------------------------------------- Chains
+
+FAR = te.Box(100, 101, 1)  # restarted chains stand out: the others are numbered 0, 1, ...
+
+
+def pool_of(size):
+    return np.arange(float(size))[:, None]
+
+
+@pytest.mark.parametrize("restart", [0.0, 0.05, 0.5, 1.0])
+def test_restart_is_the_probability_of_beginning_anew(restart):
+    """Binomial.  Catches a rate of 1 - restart, and one coin for the whole batch."""
+    lent = np.concatenate([te.Chains(50, restart).lend(pool_of(50), 40, FAR, rng(seed))[1] for seed in range(500)])
+    fresh = (lent >= 100).mean()
+
+    assert abs(fresh - restart) <= 5 * math.sqrt(restart * (1 - restart) / len(lent))
+    assert FAR.contains(lent[lent[:, 0] >= 100]).all()
+
+
+def test_restarts_do_not_come_together():
+    """The number of restarts in a batch is binomial too, n r (1 - r) its variance.  Catches a fixed number per batch."""
+    counts = [(te.Chains(50, 0.5).lend(pool_of(50), 40, FAR, rng(seed))[1] >= 100).sum() for seed in range(500)]
+
+    assert abs(np.var(counts) / 10 - 1) < 5 * math.sqrt(2 / 500)
+
+
+@pytest.mark.parametrize("n", [1, 5, 8])
+def test_lent_chains_are_different_and_come_from_their_slots(n):
+    """Catches slots drawn with replacement, where one chain's progress would be overwritten, and rows in another order."""
+    for seed in range(20):
+        slots, x = te.Chains(8, restart=0.0).lend(pool_of(8), n, FAR, rng(seed))
+
+        assert len(set(slots.tolist())) == n
+        np.testing.assert_array_equal(x[:, 0], slots)
+
+
+def test_every_chain_is_lent_equally_often():
+    """Catches the first n chains lent for ever: the rest of the pool would stay at its start."""
+    lent = np.bincount(np.concatenate([te.Chains(8).lend(pool_of(8), 2, FAR, rng(seed))[0] for seed in range(2000)]))
+
+    assert np.abs(lent / 2000 - 0.25).max() < 5 * math.sqrt(0.25 * 0.75 / 2000)
+
+
+def test_points_go_back_to_the_slots_they_came_from():
+    """Catches writing to other slots than were lent, and a pool that is changed in place."""
+    pool, chains = pool_of(8), te.Chains(8, restart=0.0)
+    slots, x = chains.lend(pool, 3, FAR, rng(0))
+    after = chains.give_back(pool, slots, x + 1000)
+
+    np.testing.assert_array_equal(after[:, 0], np.arange(8) + 1000 * np.isin(np.arange(8), slots))
+    np.testing.assert_array_equal(pool, pool_of(8))
+
+
+def test_a_pool_starts_at_the_initial_law():
+    """U(100, 101): mean and variance."""
+    x = te.Chains(20_000).start(FAR, rng(0))
+
+    assert x.shape == (20_000, 1)
+    assert abs(x.mean() - 100.5) < 5 * math.sqrt(1 / 12 / 20_000)
+
+
+def test_float32_pools_stay_float32():
+    assert te.Chains(8, 0.5).lend(pool_of(8).astype("float32"), 5, FAR, rng(0))[1].dtype == np.float32
+
+
+@pytest.mark.parametrize("size, restart", [(0, 0.05), (-1, 0.05), (2.5, 0.05), (10, -0.1), (10, 1.1), (10, math.nan)])
+def test_impossible_pools(size, restart):
+    with pytest.raises(ValueError, match="size must be" if restart == 0.05 else "restart must be"):
+        te.Chains(size, restart)
+
+
+def test_no_more_chains_than_there_are():
+    with pytest.raises(ValueError, match="a pool of 8 chains cannot lend 9"):
+        te.Chains(8).lend(pool_of(8), 9, FAR, rng(0))

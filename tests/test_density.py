@@ -1,0 +1,111 @@
+"""The exponent, its score and their Laplacian against differences, the oracle, and shapes that are refused."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tinyebm import ops
+from tinyebm.density import Density, exponent, exponent_and_score, laplacian, score
+from tinyebm.energies.analytic import GaussianEnergy, GaussianMixtureEnergy
+from tinyebm.energies.mlp import MLP
+from tinyebm.energies.tabular import TabularEnergy
+from tinyebm.spaces import Box, Cells, Reals
+
+
+def slope(f, x, h=1e-3):
+    """The derivative of f (n,) by each column of x, (n, d): fourth-order central differences."""
+    near = lambda e: 8 * (f(x + e) - f(x - e)) - (f(x + 2 * e) - f(x - 2 * e))
+    return np.stack([near(e) / (12 * h) for e in h * np.eye(x.shape[1])], axis=1)
+
+
+def random_mlp(space, activation="silu"):
+    """A network with biases on the space."""
+    rng = np.random.default_rng(space.dim)
+    net = MLP((space.dim, 12, 9, 1), activation, confinement=0.3)
+    theta = [{"W": layer["W"], "b": rng.standard_normal(layer["b"].shape)} for layer in net.init(rng)]
+    return Density(net, theta, space)
+
+
+EVERYWHERE = pytest.mark.parametrize("space", [Reals(1), Reals(2), Reals(3), Reals(5), Reals(2, base_scale=0.7),
+                                               Reals(3, base_scale=4.0), Box(-2, 2, 2)], ids=repr)  # fmt: skip
+
+
+@EVERYWHERE
+def test_score_is_the_slope_of_the_exponent(space):
+    """Catches E for -E, a base measure that the score forgets, and gradients of one row in another."""
+    p, x = random_mlp(space), np.random.default_rng(0).uniform(-1.5, 1.5, (30, space.dim))
+
+    np.testing.assert_allclose(score(p, x), slope(lambda x: exponent(p, x), x), atol=1e-8)
+    np.testing.assert_allclose(score(p, x)[4:7], score(p, x[4:7]), atol=1e-14)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("activation", ["tanh", "silu", "softplus"])
+def test_laplacian_is_the_divergence_of_the_score(space, activation):
+    """Catches a trace that loses an axis, or the base measure's -d/s²."""
+    p, x = random_mlp(space, activation), np.random.default_rng(1).uniform(-1.5, 1.5, (30, space.dim))
+
+    divergence = sum(slope(lambda x, i=i: score(p, x)[:, i], x)[:, i] for i in range(space.dim))
+    np.testing.assert_allclose(laplacian(p, x), divergence, atol=1e-8)
+
+
+@EVERYWHERE
+def test_exponent_is_base_density_minus_energy(space):
+    """Against scipy's normal.  Catches a base measure counted twice, or with its variance for its scale."""
+    p, x = random_mlp(space), np.random.default_rng(2).uniform(-1.5, 1.5, (30, space.dim))
+    s = getattr(space, "base_scale", None)
+    base = stats.norm(scale=s).logpdf(x).sum(axis=1) if s else 0.0
+
+    np.testing.assert_allclose(exponent(p, x), base - p.energy(p.theta, x), atol=1e-12)
+    for one, other in zip(exponent_and_score(p, x), (exponent(p, x), score(p, x)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_gaussian_score_is_the_oracles(oracle):
+    """Catches a transposed or halved precision: the score is -P x and the Laplacian -tr P."""
+    case = oracle("gauss_2d")
+    P = np.array(case["parameters"]["P"])
+    p = Density(GaussianEnergy(2), {"mean": np.zeros(2), "precision": P}, Reals(2))
+    x = np.array([[1.0, -2.0]])
+
+    np.testing.assert_allclose(score(p, x), [case["expected"]["score_at_1_m2"]], atol=case["tolerance"])
+    np.testing.assert_allclose(laplacian(p, x), -np.trace(P), atol=1e-13)
+
+
+def test_mixture_score_is_the_oracles(oracle):
+    """Catches responsibilities without their weights, and a Laplacian without the score's square."""
+    case = oracle("mixture_1d")
+    law, known = case["parameters"], case["expected"]
+    theta = {"logits": np.log(law["w"]), "mean": np.array(law["m"])[:, None], "log_scale": np.log(law["s"]) / 2}
+    p, x = Density(GaussianMixtureEnergy(2, 1), theta, Reals(1)), np.zeros((1, 1))
+
+    assert exponent(p, x).item() == pytest.approx(known["logp0"], abs=1e-13)
+    assert score(p, x).item() == pytest.approx(known["score0"], abs=1e-13)
+    assert laplacian(p, x).item() == pytest.approx(known["d2_logp0"], abs=1e-12)
+
+
+def test_a_table_has_no_slope():
+    """Catches a derivative by the index of a state."""
+    p = Density(TabularEnergy(3), {"energy": np.array([1.0, 2.0, 4.0])}, Cells(3))
+
+    np.testing.assert_array_equal(exponent(p, np.array([[2.0], [0.0]])), [-4.0, -1.0])
+    np.testing.assert_array_equal(score(p, np.array([[2.0], [0.0]])), [[0.0], [0.0]])
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 3), (1, 4, 2)])
+@pytest.mark.parametrize("ask", [exponent, score, exponent_and_score, laplacian])
+def test_points_of_another_shape_are_refused(ask, shape):
+    """Catches a vector taken for n points, or a silent broadcast over a wrong dimension."""
+    p = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=-1), {}, Reals(2))
+    with pytest.raises(ValueError, match=r"x must have shape \(n, 2\), got \("):
+        ask(p, np.zeros(shape))
+
+
+@pytest.mark.parametrize(("energy", "got"), [
+    (lambda theta, x: x[:, :1] * x[:, :1], r"\(4, 1\)"), (lambda theta, x: ops.sum(x * x), r"\(\)"),
+    (lambda theta, x: x[:, :, None] * x[:, None, :], r"\(4, 2, 2\)"), (lambda theta, x: x[:2, 0], r"\(2,\)")])
+@pytest.mark.parametrize("ask", [exponent, score])
+def test_energies_of_another_shape_are_refused(ask, energy, got):
+    """Catches (n, 1) energies: with weights (n,) they would broadcast to (n, n) and give a finite, wrong Z."""
+    with pytest.raises(ValueError, match=rf"one number per row: shape \(4,\), got {got}"):
+        ask(Density(energy, {}, Reals(2)), np.ones((4, 2)))

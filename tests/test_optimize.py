@@ -1,0 +1,164 @@
+"""Optimisers against their published updates, written out by hand for one number at a time."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm.optimize import clip_norm, lbfgs
+from tinyebm.tree import ravel, tree_map
+
+rng = np.random.default_rng  # every test makes its own
+THETA = {"W": rng(0).standard_normal((2, 3)), "b": [rng(1).standard_normal(3), np.array(0.5)]}
+
+
+def gradients(n):
+    return [tree_map(lambda leaf, i=i: rng(i).standard_normal(leaf.shape), THETA) for i in range(2, n + 2)]
+
+
+def descend(optimizer, steps=6, theta=THETA):
+    state = optimizer.init(theta)
+    for g in gradients(steps):
+        theta, state = optimizer.update(g, state, theta)
+    return theta, state
+
+
+def flat(tree):
+    return ravel(tree)[0]
+
+
+def test_sgd():
+    """θ - η Σ g.  Catches ascent, and a gradient paired with another leaf."""
+    expected = flat(THETA) - 0.1 * sum(flat(g) for g in gradients(6))
+
+    np.testing.assert_allclose(flat(descend(te.sgd(0.1))[0]), expected, rtol=1e-14)
+
+
+def test_momentum():
+    """v ← β v + g, θ ← θ - η v.  Catches v ← β v + (1 - β) g, and Nesterov's look-ahead."""
+    theta, v = flat(THETA), 0.0
+    for g in gradients(6):
+        v = 0.7 * v + flat(g)
+        theta = theta - 0.1 * v
+
+    np.testing.assert_allclose(flat(descend(te.momentum(0.1, decay=0.7))[0]), theta, rtol=1e-14)
+
+
+def test_adam():
+    """Algorithm 1 of Kingma & Ba.  Catches moments left biased, bias corrected with t - 1, ε inside the root."""
+    theta, m, v, epsilon = flat(THETA), 0.0, 0.0, 0.3  # an ε large enough to see where it stands
+    for t, g in enumerate(map(flat, gradients(6)), start=1):
+        m = 0.8 * m + (1 - 0.8) * g
+        v = 0.95 * v + (1 - 0.95) * g**2
+        m_hat, v_hat = m / (1 - 0.8**t), v / (1 - 0.95**t)
+        theta = theta - 0.1 * m_hat / (np.sqrt(v_hat) + epsilon)
+
+    np.testing.assert_allclose(flat(descend(te.adam(0.1, 0.8, 0.95, epsilon))[0]), theta, rtol=1e-14)
+
+
+def test_first_step_of_adam_has_the_length_of_the_learning_rate():
+    """Whatever the gradient's scale; with the published constants as defaults."""
+    for scale in (1e-3, 1.0, 1e6):
+        theta, gradient = {"w": np.zeros(2)}, {"w": np.array([scale, -scale])}
+        theta, _ = te.adam(0.1).update(gradient, te.adam(0.1).init(theta), theta)
+        np.testing.assert_allclose(theta["w"], [-0.1, 0.1], rtol=2e-5)
+
+    default, published = te.adam(0.1), te.adam(0.1, 0.9, 0.999, 1e-8)
+    np.testing.assert_array_equal(flat(descend(default)[0]), flat(descend(published)[0]))
+
+
+@pytest.mark.parametrize("make", [te.sgd, te.momentum, te.adam])
+def test_learning_rates_may_change(make):
+    """A schedule is asked at steps 0, 1, 2, ... in turn.  Catches a count from 1, and a rate asked only once."""
+    asked = []
+    descend(make(lambda step: asked.append(step) or 0.1), steps=4)
+    assert sorted(set(asked)) == [0, 1, 2, 3]
+
+    np.testing.assert_array_equal(flat(descend(make(lambda step: 0.1))[0]), flat(descend(make(0.1))[0]))
+    only_third = descend(te.sgd(lambda step: 0.1 if step == 2 else 0.0))[0]
+    np.testing.assert_allclose(flat(only_third), flat(THETA) - 0.1 * flat(gradients(3)[2]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("optimizer", [te.sgd(0.1), te.momentum(0.1), te.adam(0.1)])
+def test_updates_are_pure(optimizer):
+    """Twice the same update gives the same numbers, from untouched arguments.  Catches moments changed in place."""
+    theta, state, (g,) = tree_map(np.copy, THETA), optimizer.init(THETA), gradients(1)
+    before = tree_map(np.copy, state)
+    first, second = optimizer.update(g, state, theta), optimizer.update(g, state, theta)
+
+    tree_map(np.testing.assert_array_equal, list(first), list(second))
+    tree_map(np.testing.assert_array_equal, theta, THETA)
+    tree_map(np.testing.assert_array_equal, state, before)
+
+
+@pytest.mark.parametrize("optimizer", [te.sgd(0.1), te.momentum(0.1), te.adam(0.1), te.adam(lambda step: 0.1 / (1 + step))])
+def test_float32_stays_float32(optimizer):
+    """Catches a NumPy scalar beside the arrays, or moments started in float64."""
+    half = lambda tree: tree_map(lambda leaf: leaf.astype("float32"), tree)
+    theta, state = optimizer.update(half(gradients(1)[0]), optimizer.init(half(THETA)), half(THETA))
+    step = state.pop("step")
+
+    assert step == 1
+    assert flat([theta, state]).dtype == np.float32
+
+
+@pytest.mark.parametrize("make", [te.sgd, te.momentum, te.adam])
+@pytest.mark.parametrize("rate", [0, -0.1, math.nan, math.inf])
+def test_impossible_learning_rates(make, rate):
+    with pytest.raises(ValueError, match="learning_rate must be positive and finite"):
+        make(rate)
+
+
+@pytest.mark.parametrize("make", [lambda d: te.momentum(0.1, d), lambda d: te.adam(0.1, d), lambda d: te.adam(0.1, 0.9, d)])
+@pytest.mark.parametrize("decay", [-0.1, 1.0, math.nan])
+def test_impossible_decays(make, decay):
+    with pytest.raises(ValueError, match=r"decay\d? must be in \[0, 1\)"):
+        make(decay)
+
+
+# ---------------------------------------------------------------------------------- clip_norm
+
+def test_clipping_shortens_and_keeps_the_direction():
+    """(3, 4) and 12 have length 13 together.  Catches leaves clipped one by one, numbers clipped, and a squared length."""
+    g = {"a": np.array([3.0, 4.0]), "b": np.array(12.0)}
+
+    np.testing.assert_allclose(flat(clip_norm(g, 1.0)), np.array([3, 4, 12]) / 13, rtol=1e-15)
+    assert clip_norm(g, 13.0) is g and clip_norm(g, 1e9) is g
+
+
+def test_clipping_keeps_float32():
+    assert clip_norm({"a": np.ones(4, "float32")}, 1.0)["a"].dtype == np.float32
+
+
+# -------------------------------------------------------------------------------------- lbfgs
+
+def rosenbrock(theta):
+    """Σ 100 (b - a²)² + (1 - a)², with a and b in different leaves; least, 0, at ones."""
+    a, b = theta["a"], theta["b"][0]
+    gradient = {"a": -400 * a * (b - a**2) - 2 * (1 - a), "b": [200 * (b - a**2)]}
+    return float(np.sum(100 * (b - a**2) ** 2 + (1 - a) ** 2)), gradient
+
+
+def test_lbfgs_finds_the_minimum_of_a_function_of_a_tree():
+    """Catches leaves ravelled in one order and unravelled in another."""
+    start = {"a": np.array([[-1.2, 0.0], [2.0, 1.0]]), "b": [np.array([[1.0, 3.0], [-1.0, 0.0]])]}
+    theta, value, steps, converged = lbfgs(rosenbrock, start, gtol=1e-9)
+
+    assert converged and 10 < steps < 1000 and value < 1e-16
+    tree_map(lambda leaf: np.testing.assert_allclose(leaf, np.ones((2, 2)), atol=1e-8), theta)
+    assert max(np.abs(leaf).max() for leaf in (rosenbrock(theta)[1]["a"], rosenbrock(theta)[1]["b"][0])) <= 1e-9
+
+
+def test_lbfgs_says_when_it_has_not_converged():
+    """After three steps.  Catches success reported for running out of steps."""
+    theta, value, steps, converged = lbfgs(rosenbrock, {"a": np.array([-1.2]), "b": [np.array([1.0])]}, max_steps=3)
+
+    assert not converged and steps == 3
+    assert value == rosenbrock(theta)[0]
+
+
+def test_lbfgs_at_the_minimum_stays():
+    theta, value, steps, converged = lbfgs(rosenbrock, {"a": np.ones(1), "b": [np.ones(1)]})
+
+    assert (converged, steps, value) == (True, 0, 0.0)

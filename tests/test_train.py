@@ -1,0 +1,250 @@
+"""Fitting by steps: closed-form trajectories, runs resumed to the bit, what a step may see, and what is refused."""
+
+import io
+import math
+import sys
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm import ops
+from tinyebm.checkpoint import load_tree
+from tinyebm.objectives.step import Step
+from tinyebm.tree import tree_flatten
+
+rng = np.random.default_rng  # every test makes its own
+ROWS = np.array([[-0.5], [0.0], [0.4], [2.1]])  # mean 0.5
+NORMAL = te.GaussianEnergy(1)
+NET = te.MLP((1, 4, 1), confinement=1.0)
+START = {"m": np.array([0.0, 0.0])}
+
+
+def shifted(theta, x):
+    """½ (x - m₀)² + 0 m₁: the gradient of the likelihood by m is (m₀ - mean of the data, 0)."""
+    return 0.5 * ops.square(x[:, 0] - theta["m"][0]) + 0.0 * theta["m"][1]
+
+
+@dataclass(frozen=True)
+class Spy:
+    """An objective that keeps the batches it sees, returns given gradients, and counts its calls in its state."""
+
+    gradients: tuple = ((3.0, 4.0),) * 100
+    seen: list = field(default_factory=list, repr=False)
+
+    def gradient(self, p, x, rng, state=None):
+        self.seen.append(x)
+        calls = 1 if state is None else int(state["calls"]) + 1
+        return Step({"m": np.array(self.gradients[calls - 1])}, {"calls": float(calls)}, {"calls": np.array(calls)})
+
+
+def fit(data=ROWS, energy=shifted, theta=START, **options):
+    """te.fit, quietly, and from a known θ where the energy is `shifted`."""
+    options = {"objective": te.ExactLikelihood(), "steps": 10, "progress": False, **options}
+    return te.fit(energy, data, theta=theta if energy is shifted else None, **options)
+
+
+def identical(one, other):
+    (a, _), (b, _) = tree_flatten(one), tree_flatten(other)
+    return len(a) == len(b) and all(x.dtype == y.dtype and np.array_equal(x, y, equal_nan=True)
+                                    for x, y in zip(map(np.asarray, a), map(np.asarray, b), strict=True))
+
+
+def test_gradient_descent_on_the_likelihood():
+    """m_t = x̄ (1 - (1 - η)^t).  Catches ascent, one step too many or too few, batches that are not all of the data."""
+    for steps in (0, 1, 7):
+        found = fit(steps=steps, optimizer=te.sgd(0.2))
+        np.testing.assert_allclose(found.theta["m"], [0.5 * (1 - 0.8**steps), 0.0], atol=1e-6)
+    assert not START["m"].any()  # not changed in place
+
+
+def test_long_gradients_are_clipped():
+    """(3, 4) clipped to length 1 is (0.6, 0.8), clipped to 10 itself."""
+    for clip, expected in ((1.0, [-0.6, -0.8]), (10.0, [-3.0, -4.0]), (None, [-3.0, -4.0])):
+        theta = fit(steps=1, objective=Spy(), optimizer=te.sgd(1.0), clip=clip).theta
+        np.testing.assert_allclose(theta["m"], expected, rtol=1e-15)
+
+
+def test_running_average():
+    """a ← 0.9 a + 0.1 θ from a = θ₀, and it is a that comes back.  Catches weights swapped, and θ returned."""
+    found = fit(steps=4, objective=Spy(), optimizer=te.sgd(0.1), ema=0.9)
+    average = np.zeros(2)
+    for t in range(1, 5):
+        average = 0.9 * average + 0.1 * (-0.1 * t * np.array([3.0, 4.0]))
+
+    np.testing.assert_allclose(found.theta["m"], average, rtol=1e-14)
+    np.testing.assert_allclose(found.state["theta"]["m"], [-1.2, -1.6], rtol=1e-14)
+    assert found.density.theta is found.theta
+    assert found.history["nll"][-1] == pytest.approx(te.nll(found.density, ROWS), abs=1e-5)
+
+
+def test_small_data_are_seen_whole_and_large_data_in_batches():
+    """Rows drawn with replacement, all alike.  Catches batches of neighbours, the same batch for ever, a row never drawn."""
+    for batch_size in (4, 100, None):
+        fit(objective=(spy := Spy()), steps=2, batch_size=batch_size)
+        assert all(np.array_equal(batch, ROWS) for batch in spy.seen)
+
+    fit(np.arange(50.0)[:, None], objective=(spy := Spy()), steps=100, batch_size=20, exact=False)
+    counts = np.bincount(np.concatenate(spy.seen)[:, 0].astype(int), minlength=50)
+    z = (counts - 40) / math.sqrt(2000 / 50 * (1 - 1 / 50))
+    assert np.abs(z).max() < 5
+    assert any(len(np.unique(batch)) < 20 for batch in spy.seen)  # with replacement
+    assert abs(np.sum(z**2) - 50) < 5 * math.sqrt(2 * 50)  # χ², 49 degrees of freedom
+
+
+def test_targets_are_sampled_afresh():
+    """Catches one sample drawn at the start, or the quadrature's atoms taken for a sample."""
+    target = te.datasets.load("bimodal")
+    fit(target, objective=(spy := Spy()), steps=40, batch_size=500, exact=False)
+    x = np.concatenate(spy.seen)[:, 0]
+    assert len(np.unique(x)) == 20_000
+
+    for f in (lambda x: x, lambda x: x**2):
+        exact = te.expectation(target, lambda x, f=f: f(x[:, 0]))
+        assert abs(f(x).mean() - exact) < 5 * f(x).std() / math.sqrt(len(x))
+
+
+def test_data_noise():
+    """N(0, 0.3²), anew at each step, reflected at walls.  Catches a variance of 0.3, and noise drawn once."""
+    fit(np.zeros((500, 1)), objective=(spy := Spy()), steps=40, batch_size=None, data_noise=0.3, exact=False)
+    noise = np.stack(spy.seen)[:, :, 0] / 0.3  # (steps, rows)
+
+    assert abs(noise.mean()) < 5 / math.sqrt(noise.size)
+    assert abs(np.mean(noise**2) - 1) < 5 * math.sqrt(2 / noise.size)
+    assert abs(np.mean(noise[1:] * noise[:-1])) < 5 / math.sqrt(noise.size)
+
+    fit(np.full((500, 1), 0.9), space=te.Box(0, 1, 1), objective=(spy := Spy()), steps=2, batch_size=None, data_noise=0.3)
+    assert te.Box(0, 1, 1).contains(np.concatenate(spy.seen)).all()
+
+
+def test_alpha_reaches_the_objective():
+    """The same as an objective with that alpha: catches a regulariser that is dropped."""
+    one, other, without = (fit(energy=NET, objective=te.ShortRun(te.ULA(0.1), 2, alpha=a), alpha=b)
+                           for a, b in ((0.0, 0.3), (0.3, 0.0), (0.0, 0.0)))
+
+    assert identical(one.theta, other.theta) and not identical(one.theta, without.theta)
+
+
+def test_a_seed_is_a_run():
+    """Catches the global generator, and an `init` that does not depend on the seed."""
+    runs = [fit(energy=NET, objective=te.ContrastiveDivergence(te.ULA(0.1)), seed=seed) for seed in (3, 3, 4)]
+
+    assert identical(runs[0].state, runs[1].state) and runs[0].history == runs[1].history
+    assert not identical(runs[0].theta, runs[2].theta)
+    assert not identical(*(fit(energy=NET, steps=0, seed=seed).theta for seed in (3, 4)))
+
+
+OBJECTIVES = {"cd": te.ContrastiveDivergence(te.MALA(0.1), 2), "mle": te.ExactLikelihood(refresh=7),
+              "pcd": te.PersistentContrastiveDivergence(te.ULA(0.1), 2, chains=16, restart=0.2)}  # fmt: skip
+OPTIMIZERS = {"sgd": te.sgd(0.05), "momentum": te.momentum(lambda step: 0.05 / (1 + step)), "adam": te.adam(0.01)}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_resumed_run_is_the_uninterrupted_one(objective, optimizer, dtype, tmp_path):
+    """Killed at every log point: θ, moments, chains, average, history agree to the bit.
+
+    Catches a generator that starts over, chains or moments begun anew, a schedule that restarts, float32 saved as float64.
+    """
+    options = dict(energy=NET, objective=OBJECTIVES[objective], optimizer=OPTIMIZERS[optimizer], dtype=dtype, steps=11,
+                   log_every=3, batch_size=3, ema=0.8, data_noise=0.1, seed=5)  # fmt: skip
+
+    def killed(step, density, record):
+        raise KeyboardInterrupt
+
+    for _ in range(4):  # after steps 3, 6, 9, 11
+        with pytest.raises(KeyboardInterrupt):
+            fit(**options, checkpoint=tmp_path / "run.npz", resume=True, callback=killed)
+    whole, resumed = fit(**options), fit(**options, checkpoint=tmp_path / "run.npz", resume=True)
+
+    assert identical(whole.state, resumed.state) and identical(whole.theta, resumed.theta)
+    assert str(whole.history) == str(resumed.history) and whole.history["step"] == [0, 3, 6, 9, 11]
+    memory = whole.state["objective"] if objective == "pcd" else ()
+    assert {leaf.dtype.name for leaf in tree_flatten([whole.theta, whole.state["theta"], memory])[0]} == {dtype}
+
+
+@pytest.mark.parametrize("name, value", [
+    ("seed", 1), ("objective", te.ExactLikelihood(rtol=1e-3)), ("energy", NET), ("space", te.Box(-3, 3, 1)),
+    ("batch_size", 3), ("dtype", "float32"), ("ema", 0.5), ("clip", 1.0), ("data_noise", 0.1)])  # fmt: skip
+def test_a_run_resumes_no_other(name, value, tmp_path):
+    """Catches numbers of one run carried on under the settings of another."""
+    fit(energy=NORMAL, checkpoint=tmp_path / "run.npz")
+    with pytest.raises(ValueError, match=f"belongs to another run: its {name} is"):
+        fit(**{"energy": NORMAL, "checkpoint": tmp_path / "run.npz", "resume": True, name: value})
+
+
+def test_history_of_a_target():
+    """Exact at every log point, the start included.  Catches KL taken for NLL, and an NLL of the last batch."""
+    target, seen = te.datasets.load("bimodal"), []
+    found = fit(target, energy=NET, objective=OBJECTIVES["cd"], steps=6, log_every=2, callback=lambda *row: seen.append(row))
+    start = te.Density(NET, fit(energy=NET, steps=0).theta, te.Reals(1))
+
+    assert found.history["step"] == [0, 2, 4, 6] and [step for step, _, _ in seen] == [2, 4, 6]
+    for i, p in enumerate([start, *(density for _, density, _ in seen)]):
+        assert found.history["nll"][i] == pytest.approx(te.nll(p, target), abs=1e-4)
+        assert found.history["kl"][i] == pytest.approx(te.kl(target, p), abs=1e-4)
+    for i, (_, _, record) in enumerate(seen, start=1):
+        assert record == {name: values[i] for name, values in found.history.items()}
+    assert set(found.history) == {"step", "nll", "kl", "loss", "energy_data", "energy_model", "acceptance"}
+    assert math.isnan(found.history["loss"][0])  # no step yet
+
+
+def test_history_of_rows():
+    """By default 20 log points; no KL; nothing exact above two dimensions.  Catches an objective's state that is lost."""
+    assert fit(steps=40).history["step"] == [0, *range(2, 41, 2)]
+    history = fit(steps=3, exact=False, objective=Spy()).history
+    assert str(history) == "{'step': [0, 1, 2, 3], 'calls': [nan, 1.0, 2.0, 3.0]}"
+    assert "nll" not in fit(np.zeros((4, 3)), energy=te.GaussianEnergy(3), objective=OBJECTIVES["cd"], steps=1).history
+
+
+def test_an_infinite_partition_function_is_recorded_as_such():
+    """An unconfined tanh network on the line.  Catches a fit that stops, and a finite number."""
+    history = fit(energy=te.MLP((1, 4, 1), activation="tanh"), objective=OBJECTIVES["cd"], steps=1).history
+    assert history["nll"] == [math.inf, math.inf]
+
+
+def test_progress(monkeypatch):
+    """In a terminal the last line has all steps and the NLL; in a pipe there is nothing.  Catches a bar in log files."""
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    for terminal, wanted in ((True, True), (False, True), (True, False)):
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        sys.stderr.isatty = lambda terminal=terminal: terminal
+        nll = fit(progress=wanted).history["nll"][-1]
+        last = f"fit {'━' * 20} 10/10    0 s left  nll {nll:.4f}\n" if terminal and wanted else ""
+        assert sys.stderr.getvalue().rpartition("\r")[2] == last
+
+
+@pytest.mark.parametrize("bad", [(math.nan, 1.0), (1.0, math.inf), (math.inf, -math.inf), (-math.inf, 0.0)])
+def test_a_gradient_that_is_not_finite_stops_the_run(bad, tmp_path):
+    """At the third update, with θ as after the second in the checkpoint.  Catches NaN behind a finite loss."""
+    objective = Spy(gradients=((1.0, 2.0), (1.0, 2.0), bad))
+    with pytest.raises(FloatingPointError, match="update 3: the gradient is not finite"):
+        fit(objective=objective, optimizer=te.sgd(1.0), checkpoint=tmp_path / "run.npz", log_every=1, clip=10.0)
+
+    assert load_tree(tmp_path / "run.npz")[0]["theta"]["m"].tolist() == [-2.0, -4.0]
+
+
+NORMAL_LAW = te.Density(NORMAL, {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"objective": None}, "fit needs an objective"),
+    ({"data": np.zeros((5, 2)), "space": te.Reals(1)}, "the data have 2 columns, the space .* has dimension 1"),
+    ({"space": te.Box(0, 1, 1)}, r"some data lie outside Box.*, for example \[-0.5\]"),
+    ({"data": np.array([[0.5]]), "space": te.Cells(3)}, "some data lie outside Cells"),
+    ({"data": np.array([[0.0], [np.nan]])}, "nan or inf"), ({"data": np.array([[np.inf]])}, "nan or inf"),
+    ({"data": np.zeros(5)}, r"rows \(n, d\)"), ({"data": np.zeros((0, 1))}, r"rows \(n, d\)"),
+    ({"data": [[1.0]]}, "got list"), ({"data": np.array([[1], [2]])}, "floating-point"), ({"data": NORMAL_LAW}, "no rows"),
+    ({"dtype": "float16"}, "dtype must be"), ({"device": "tpu"}, "device must be"), ({"resume": True}, "needs the check"),
+    ({"steps": -1}, "steps must be"), ({"steps": 1.5}, "steps must be"), ({"batch_size": 0}, "batch_size must be"),
+    ({"batch_size": 2.5}, "batch_size must be"), ({"data_noise": -0.1}, "data_noise must be"),
+    ({"data_noise": math.nan}, "data_noise must be"), ({"clip": 0.0}, "clip must be"), ({"clip": math.nan}, "clip must be"),
+    ({"ema": 1.0}, "ema must be"), ({"ema": -0.1}, "ema must be"), ({"alpha": 0.1}, "negative samples .* has none"),
+    ({"alpha": -0.1, "objective": OBJECTIVES["cd"]}, "alpha must be"),
+])  # fmt: skip
+def test_what_does_not_fit_together(options, message):
+    """Catches a crash far from its cause, and above all a fit that goes through."""
+    with pytest.raises(ValueError, match=message):
+        fit(**options)
