@@ -36,7 +36,6 @@ def test_a_gaussian_recovers_mean_and_covariance(x):
     assert found.history["nll"][-1] == pytest.approx(te.nll(found.density, x), abs=1e-8)
 
 
-@pytest.mark.xfail(strict=True, reason="on the first grid L-BFGS runs into θ for which that grid is too small or too coarse")
 @pytest.mark.parametrize("mean, scale", [(5.0, 3.0), (30.0, 1.0), (0.0, 30.0), (0.0, 0.1), (0.0, 0.03)])
 def test_data_in_other_units(mean, scale):
     """Far from the standard normal that `init` starts from, or much wider, or much narrower.
@@ -70,12 +69,10 @@ def test_a_quartic_recovers_the_double_well():
 TANH = te.MLP((1, 2, 1), activation="tanh", confinement=0.5)
 WELLS = np.array([[-1.1], [-0.8], [0.3], [0.9], [1.2]])
 CLUSTERS = np.array([[-2.0], [-1.5], [-1.2], [1.0], [1.4], [2.2], [2.3]])
-outgrown = pytest.mark.xfail(strict=True, reason="the gradient is 8e-6: its integrals are not as exact as Z on the last grid")
-
 
 @pytest.mark.parametrize("energy, space, data", [
     (te.DoubleWell(), None, WELLS), (te.Quartic(), None, WELLS), (te.GaussianEnergy(2), te.Box(-3, 3, 2), PLANE[:20] / 2),
-    pytest.param(te.GaussianMixtureEnergy(2, 1), None, CLUSTERS, marks=outgrown), (TANH, None, rng(2).standard_normal((20, 1))),
+    (te.GaussianMixtureEnergy(2, 1), None, CLUSTERS), (TANH, None, rng(2).standard_normal((20, 1))),
 ], ids=["double well", "quartic", "gaussian in a box", "mixture", "network"])  # fmt: skip
 def test_the_gradient_vanishes(energy, space, data):
     """Where no formula is known.  Catches convergence reported on a grid that the model has outgrown."""

@@ -7,3 +7,7 @@ class DivergentPartitionError(ValueError):
 
 class QuadratureError(ValueError):
     """An integral could not be computed to the accuracy asked for."""
+
+
+class EmptyError(QuadratureError):
+    """The density is zero wherever it was looked at."""

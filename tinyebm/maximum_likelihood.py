@@ -4,9 +4,10 @@ import numpy as np
 
 from tinyebm.backend import Stream
 from tinyebm.density import Density
+from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import model_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law, exponents
-from tinyebm.exact.partition import log_sum, quadrature
+from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.spaces import Reals
@@ -18,8 +19,8 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     """Maximise the exact likelihood by L-BFGS until no component of its gradient exceeds gtol.
 
     The data are all rows of an array or Data, or the population of a Target, by
-    quadrature.  L-BFGS runs on a fixed grid; afterwards log Z is checked on a grid
-    chosen anew, and the run goes on from there until the two agree to rtol.
+    quadrature.  The quadrature's grid is chosen anew for every θ that is tried, so
+    that no step can leave the grid or slip between its nodes.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     Returns
     -------
     Fit
-        `history` has an entry per grid: "step", "nll" (nats), "converged".
+        `history` holds "nll" (nats) at every θ that was tried and, last, at the result; the
+        number of steps, and whether the run "converged".
 
     >>> from tinyebm import GaussianEnergy
     >>> x = np.array([[0.0], [1.0], [5.0]])
@@ -47,28 +49,23 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     theta = energy.init(Stream(seed).at(0)) if theta is None else theta
     theta = tree_map(lambda leaf: leaf.astype("float64"), theta)
 
-    def nll_on(grid):
-        def value_and_gradient(theta):
-            p = Density(energy, theta, space)
-            log_z, model = model_phase(p, grid)
-            value = log_z - float(mass @ exponents(p, x))
-            return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
-        return value_and_gradient
+    seen = {"worst": 0.0}
 
-    history, steps, bar = {"step": [], "nll": [], "converged": []}, 0, Progress("mle", max_steps, progress)
-    q = quadrature(Density(energy, theta, space), rtol)
-    stretch = 25  # steps on one grid, while the grid still changes
-    while True:
-        theta, value, taken, converged = lbfgs(nll_on(q.grid), theta, min(stretch, max_steps - steps), gtol)
-        steps, stretch = steps + taken, 2 * stretch
+    def value_and_gradient(theta):
         p = Density(energy, theta, space)
-        seen = log_sum(p, q.grid)
-        q = quadrature(p, rtol)
-        agree = abs(seen - q.log_z) <= 10 * rtol
-        for name, entry in (("step", steps), ("nll", value - seen + q.log_z), ("converged", converged and agree)):
-            history[name].append(entry)
-        bar(min(steps, max_steps - 1), f"nll {history['nll'][-1]:.6f}")
-        if (converged and agree) or steps >= max_steps or (taken == 0 and agree):
-            break
-    bar(max_steps, f"nll {history['nll'][-1]:.6f}")
-    return Fit(theta, p, history, {"step": np.array(steps), "theta": theta})
+        try:
+            log_z, model = model_phase(p, quadrature(p, rtol).finer())
+        except (DivergentPartitionError, QuadratureError):  # a line search went where Z is infinite or out of reach:
+            return seen["worst"] + 1e3, tree_map(np.zeros_like, theta)  # a wall, higher than anything seen
+        value = log_z - float(mass @ exponents(p, x))
+        seen["worst"] = max(seen["worst"], abs(value))
+        history["nll"].append(value)
+        bar(min(len(history["nll"]), max_steps - 1), f"nll {value:.6f}")
+        return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
+
+    history, bar = {"nll": []}, Progress("mle", max_steps, progress)
+    log_partition(Density(energy, theta, space), rtol)  # where the start itself is refused, say why
+    theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol)
+    bar(max_steps, f"nll {value:.6f}")
+    history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [converged]}
+    return Fit(theta, Density(energy, theta, space), history, {"step": np.array(steps), "theta": theta})

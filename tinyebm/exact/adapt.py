@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyebm.density import exponent
-from tinyebm.errors import QuadratureError
+from tinyebm.errors import EmptyError, QuadratureError
 from tinyebm.grids import BLOCK, Grid, legendre, lobatto
 from tinyebm.ops import logsumexp
 
@@ -80,7 +80,7 @@ def adapt(p, low, high, rtol, max_nodes):
     while True:
         top = max(fine.max(), coarse.max())
         if top == -np.inf:
-            raise QuadratureError("the energy is +inf at every node")
+            raise EmptyError("the energy is +inf at every node")
         total = np.exp(fine - top).sum()
         change = np.abs(np.exp(fine - top) - np.exp(coarse - top)) / total
         error = 3 * float(change.sum())
