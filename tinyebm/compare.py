@@ -204,7 +204,7 @@ def _judge(found, train, test, reference, data):
     if test is not None:
         row |= _number("test_nll", _or_nan(nll, p, test, RTOL))
     if reference is not None:
-        row |= _number("kl", _or_nan(kl, reference, p, RTOL)) | _number("tv", _or_nan(total_variation, reference, p, RTOL))
+        row |= _number("kl", _or_nan(kl, reference, p, RTOL)) | _number("tv", _or_nan(total_variation, reference, p))
     if getattr(data, "mode", None) is not None:
         row["modes"] = _or_nan(mode_masses, p, data)
     return row
