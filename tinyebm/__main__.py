@@ -19,7 +19,7 @@ def run():
     if not missing:
         sys.exit(main())
     os.environ.update(missing)
-    command = [sys.executable, "-m", "tinyebm", *sys.argv[1:]]
+    command = [sys.executable, *sys.orig_argv[1:]]  # as it was started: -m would put the user's folder on the path
     if os.name == "posix":
         os.execv(sys.executable, command)
     sys.exit(subprocess.call(command))

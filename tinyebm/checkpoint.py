@@ -21,8 +21,9 @@ def save_tree(path, tree, **notes):
     """Write a tree of arrays and some JSON-able notes; the file appears whole or not at all."""
     leaves, rebuild = tree_flatten(tree)
     header = {"format": FORMAT, "tree": _describe(rebuild(range(len(leaves)))), "notes": notes}
+    text = json.dumps(header, default=np.generic.item)  # a NumPy scalar is a number too
     buffer = io.BytesIO()
-    np.savez(buffer, header=np.array(json.dumps(header)), **{str(i): to_numpy(leaf) for i, leaf in enumerate(leaves)})
+    np.savez(buffer, header=np.array(text), **{str(i): to_numpy(leaf) for i, leaf in enumerate(leaves)})
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".partial")

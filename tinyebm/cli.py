@@ -4,7 +4,6 @@ Whatever the user gets wrong ends in one line on stderr and exit status 2.
 """
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from tinyebm.exact.sampling import sample
 from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model
 from tinyebm.optimize import adam
+from tinyebm.report import json_text
 from tinyebm.samplers.langevin import ULA
 from tinyebm.train import fit
 
@@ -31,8 +31,8 @@ def main(argv=None):
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except (ValueError, OSError, FloatingPointError) as error:
-        message = " ".join(str(error).split())
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+        message = " ".join(str(error).split()) or "out of memory"
         print(f"tinyebm {arguments.command}: error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -45,6 +45,7 @@ def main(argv=None):
 
 def run_compare(a):
     """Train by every method, judge exactly, print the table, write the folder."""
+    Path(a.out).mkdir(parents=True, exist_ok=True)  # before the work, not after it
     found = compare(_data(a), methods=a.methods.split(","), steps=a.steps, batch_size=a.batch_size,
                     learning_rate=a.learning_rate, step_size=a.step_size, hidden=a.hidden, activation=a.activation,
                     confinement=a.confinement, ema=a.ema, seed=a.seed)
@@ -64,26 +65,27 @@ def run_fit(a):
         found = fit(energy, data, objective=named_objective(a.method, ULA(a.step_size)), steps=a.steps,
                     optimizer=adam(schedule(a.learning_rate, data, a.steps)), batch_size=a.batch_size,
                     seed=a.seed, ema=a.ema, checkpoint=folder / "checkpoint.npz", resume=a.resume)
-    save_model(folder / "model.npz", found.density, data=a.data, standardise=not a.raw)
-    (folder / "history.json").write_text(json.dumps(found.history, indent=1) + "\n", encoding="utf-8")
-    _draw(found.density, data, folder / "fit.png")
+    save_model(folder / "model.npz", found.density, **datasets.origin(data))
+    (folder / "history.json").write_text(json_text(found.history), encoding="utf-8")
+    paths = [folder / "model.npz", folder / "history.json"]
+    if dim < 3:
+        paths.append(_draw(found.density, data, folder / "fit.png"))
     summary = ", ".join(f"{name} {values[-1]:.6g}" for name, values in found.history.items() if name in ("nll", "kl"))
-    print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates: {summary} (nats)")
-    _tell([folder / name for name in ("model.npz", "history.json", "fit.png")])
+    print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates" + (f": {summary} (nats)" if summary else ""))
+    _tell(paths)
 
 
 def run_sample(a):
     """Exact, independent draws of a model, in the units of its data, as csv or npy."""
     p, notes = load_model(a.model)
     x = sample(p, a.n, Stream(a.seed).at(0))
-    data = _data_of(notes)
-    if hasattr(data, "original"):
-        x = data.original(x)
+    if "scale" in notes:
+        x = x * np.array(notes["scale"]) + np.array(notes["centre"])
     out = Path(a.out)
     if out.suffix == ".npy":
         np.save(out, x)
     else:
-        header = ",".join(getattr(data, "columns", None) or [f"x{i + 1}" for i in range(x.shape[1])])
+        header = ",".join(notes.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])])
         np.savetxt(out, x, delimiter=",", header=header, comments="", fmt="%.9g")
     print(f"{len(x)} exact draws of {a.model}")
     _tell([out])
@@ -105,7 +107,7 @@ def run_evaluate(a):
         print(f"{names[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}")
     if a.out:
         written = {name: {"value": float(e), "error": e.error} for name, e in found.items()}
-        Path(a.out).write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+        Path(a.out).write_text(json_text(written), encoding="utf-8")
         _tell([a.out])
 
 
@@ -113,8 +115,7 @@ def run_plot(a):
     """A picture of a model: its energy and its exact density, beside its data."""
     p, notes = load_model(a.model)
     data = datasets.load(a.data, standardise=not a.raw) if a.data else _data_of(notes)
-    _draw(p, data, a.out)
-    _tell([a.out])
+    _tell([_draw(p, data, a.out)])
 
 
 # ------------------------------------------------------------------------------ helpers
@@ -126,7 +127,7 @@ def _data(a):
 def _data_of(notes):
     """The data a model was fitted to, if it can still be found."""
     name = notes.get("data")
-    if name is None or (name not in datasets.NAMES and not Path(name).exists()):
+    if name is None or (name not in datasets.NAMES and not Path(name).is_file()):
         return None
     return datasets.load(name, standardise=notes.get("standardise", True))
 
@@ -134,8 +135,7 @@ def _data_of(notes):
 def _draw(p, data, path):
     from tinyebm import plots  # matplotlib loads only when a figure is wanted
 
-    figure = plots.model(p, data)
-    figure.savefig(path, dpi=120)
+    return plots.save(plots.model(p, data), path)
 
 
 def _tell(paths):
@@ -168,7 +168,7 @@ def _number(kind, low, open_end=False):
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         """One line, without the usage: `--help` has that."""
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
 def _parser():

@@ -6,7 +6,6 @@ log-likelihood, the divergences, the mass of every mode, and the gradient that
 contrastive divergence follows on average, beside the true one.
 """
 
-import json
 import math
 import re
 import time
@@ -23,13 +22,14 @@ from tinyebm.energies.mlp import MLP
 from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
-from tinyebm.exact.partition import mean_over, quadrature
+from tinyebm.exact.partition import mean_over
+from tinyebm.exact.window import find_window
 from tinyebm.models import save_model
 from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.optimize import adam
-from tinyebm.report import table
+from tinyebm.report import json_text, table
 from tinyebm.samplers.langevin import ULA
 from tinyebm.train import fit
 from tinyebm.tree import ravel
@@ -37,6 +37,8 @@ from tinyebm.tree import ravel
 METHODS = ("mle", "cd-1", "cd-10", "pcd-10")
 RTOL = 1e-5  # of Z, for the numbers of the table
 HELD_OUT = 0.25  # the part of finite data kept for testing
+MODE_NODES = {1: 4096, 2: 512, 3: 128}  # per axis, for the mass of a region: its indicator jumps, so sums converge slowly
+FAILURES = (FloatingPointError, QuadratureError, DivergentPartitionError)  # each a row's status, not the end of all rows
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,20 @@ class Comparison:
         return plots.comparison(self)
 
     def save(self, folder):
-        """Write compare.txt, compare.json, compare.png and a model file per method; return the paths."""
+        """Write compare.txt, compare.json, compare.png (in 1-D and 2-D) and a model file per method; return the paths."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / "compare.txt", folder / "compare.json", folder / "compare.png"]
+        paths = [folder / "compare.txt", folder / "compare.json"]
         paths[0].write_text(self.table() + "\n", encoding="utf-8")
         found = {name: getattr(self, name) for name in ("name", "reference", "truth", "rows", "curves", "settings")}
-        paths[1].write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        self.plot().savefig(paths[2], dpi=120)
+        paths[1].write_text(json_text(found), encoding="utf-8")
+        if self.settings["dim"] < 3:
+            from tinyebm import plots
+
+            paths.append(plots.save(self.plot(), folder / "compare.png"))
         for method, found in self.fits.items():
             paths.append(folder / f"{method}.npz")
-            save_model(paths[-1], found.density, data=self.name)
+            save_model(paths[-1], found.density, **datasets.origin(self.data))
         return paths
 
 
@@ -126,7 +131,7 @@ def compare(target="faithful", methods=METHODS, steps=500, batch_size=256, learn
     if dim > 3:
         raise ValueError(f"{name} has {dim} columns: exact answers need quadrature, which is for dim <= 3")
     energy = MLP((dim, *hidden, 1), activation, confinement)
-    settings = {"steps": steps, "batch_size": batch_size, "learning_rate": rate(0), "step_size": step_size,
+    settings = {"dim": dim, "steps": steps, "batch_size": batch_size, "learning_rate": rate(0), "step_size": step_size,
                 "hidden": list(hidden), "activation": activation, "confinement": confinement, "ema": ema, "seed": seed}
 
     fits, curves, status = {}, {}, {}
@@ -136,7 +141,7 @@ def compare(target="faithful", methods=METHODS, steps=500, batch_size=256, learn
             fits[method] = fit(energy, train, objective=objective, optimizer=adam(rate), steps=steps, ema=ema, seed=seed,
                                batch_size=batch_size, exact=False, callback=watch, progress=progress and method)
             status[method] = "ok"
-        except (FloatingPointError, QuadratureError) as error:
+        except FAILURES as error:
             status[method] = str(error)
 
     reference = train if not finite else fits["mle"].density if "mle" in fits else None
@@ -213,15 +218,15 @@ def _judge(found, train, test, reference, data):
 def _bias(found, train, objective):
     """Angle (degrees) and norm ratio of the gradient the method follows on average against the exact one."""
     p = found.density
-    exact = _flat(nll_gradient(p, train, RTOL))
     if isinstance(objective, ExactLikelihood):
         return {"angle": 0.0, "norm_ratio": 1.0}
     start = found.state["objective"]["chains"] if "chains" in found.state["objective"] else None
     if isinstance(objective, ShortRun):
         start = p.space.initial(4096, Stream(0).at(0))
     try:
+        exact = _flat(nll_gradient(p, train, RTOL))
         followed = _flat(exact_cd_gradient(p, train, objective.kernel, objective.k, start=start))
-    except QuadratureError:
+    except FAILURES:
         return {"angle": math.nan, "norm_ratio": math.nan}
     norms = np.linalg.norm(followed) * np.linalg.norm(exact)
     cosine = float(np.clip(followed @ exact / norms, -1, 1))
@@ -229,9 +234,10 @@ def _bias(found, train, objective):
 
 
 def mode_masses(p, data):
-    """The probability under p of each mode of a Target or Data, a list, by summing p over the region of the mode."""
+    """The probability under p, on R^d or a box, of each mode of a Target or Data: a list, to about three decimals."""
     indicator = lambda x: (data.mode(x)[:, None] == np.arange(data.modes)) * 1.0
-    return mean_over(p, indicator, quadrature(p, RTOL).finer()).tolist()
+    rule = p.space if p.space.bounded else find_window(p, RTOL)
+    return mean_over(p, indicator, rule.grid((MODE_NODES[p.space.dim],) * p.space.dim)).tolist()
 
 
 def _truth(data, train):

@@ -147,6 +147,22 @@ class Data:
         return x * self.scale + self.centre
 
 
+def origin(data):
+    """What a model file remembers of its data: how to load them again, and what leads back to the units of the source.
+
+    >>> [round(s, 6) for s in origin(load("faithful"))["scale"]]
+    [1.139271, 13.56996]
+    >>> origin(load("rings")), origin(np.zeros((2, 1)))
+    ({'data': 'rings'}, {})
+    """
+    if not hasattr(data, "scale"):
+        return {"data": data.name} if hasattr(data, "name") else {}
+    from_file = Path(data.source).suffix.lower() in READERS
+    plain = not data.centre.any() and bool((data.scale == 1).all())
+    return {"data": data.source if from_file else data.name, "standardise": not plain, "columns": list(data.columns),
+            "centre": data.centre.tolist(), "scale": data.scale.tolist()}
+
+
 def load(name, standardise=True):
     """The population or data set of that name, or the table in a file.
 
@@ -179,10 +195,9 @@ def load(name, standardise=True):
         return _target(name)
     if name == "faithful":
         return _faithful(standardise)
-    readers = {".csv": _read_csv, ".npy": _read_npy}
     suffix = Path(name).suffix.lower()
-    if suffix in readers:
-        x, columns = readers[suffix](Path(name))
+    if suffix in READERS:
+        x, columns = READERS[suffix](Path(name))
         return _data(Path(name).stem, x, columns, name, "not stated", standardise)
     close = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -258,3 +273,6 @@ def _read_npy(path):
     for i, j in np.argwhere(~np.isfinite(x)):
         raise ValueError(f"{path}, row {i + 1}, column {j + 1}: {x[i, j]} is not a finite number")
     return x, tuple(f"column {j + 1}" for j in range(x.shape[1]))
+
+
+READERS = {".csv": _read_csv, ".npy": _read_npy}

@@ -15,7 +15,8 @@ from tinyebm.spaces import Box, Cells, Reals
 
 ENERGIES = (MLP, TabularEnergy, analytic.GaussianEnergy, analytic.GaussianMixtureEnergy, analytic.DoubleWell,
             analytic.Quartic, analytic.Ring, analytic.Banana, analytic.Funnel)
-KINDS = {kind.__name__: kind for kind in (*ENERGIES, Reals, Box, Cells)}
+SPACES = (Reals, Box, Cells)
+KINDS = {kind.__name__: kind for kind in (*ENERGIES, *SPACES)}
 
 
 def save_model(path, p, **notes):
@@ -34,7 +35,7 @@ def load_model(path):
     theta, notes = load_tree(path)
     if not {"energy", "space"} <= set(notes):
         raise ValueError(f"{path} is a checkpoint of a run, not a model")
-    energy, space = (_read(path, notes.pop(part)) for part in ("energy", "space"))
+    energy, space = _read(path, notes.pop("energy"), ENERGIES), _read(path, notes.pop("space"), SPACES)
     return Density(energy, theta, space), notes
 
 
@@ -46,8 +47,8 @@ def _spell(part):
     return {"kind": name, **dataclasses.asdict(part)}
 
 
-def _read(path, spelled):
-    kind = spelled.pop("kind")
-    if kind not in KINDS:
-        raise ValueError(f"{path}: unknown kind of model {kind!r}")
-    return KINDS[kind](**spelled)
+def _read(path, spelled, kinds):
+    try:
+        return {kind.__name__: kind for kind in kinds}[spelled.pop("kind")](**spelled)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: this version of tinyebm has no such energy or space ({error})") from error

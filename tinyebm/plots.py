@@ -20,6 +20,7 @@ RTOL = 1e-5
 
 def data(x, ax=None, window=None, **style):
     """Draw rows x (n, d): dots in the plane, a histogram on the line (a density, area 1)."""
+    _require_flat(x.shape[1])
     ax, x = _axes(ax), to_numpy(x)
     if x.shape[1] == 1:
         usual = {"bins": 60, "density": True, "color": BLUE, "alpha": 0.35, "range": window and window[0]}
@@ -31,6 +32,7 @@ def data(x, ax=None, window=None, **style):
 
 def density(p, ax=None, window=None, resolution=200, **style):
     """Draw the normalised density of p: a curve in 1-D, an image in 2-D (dark is low, bright is high)."""
+    _require_flat(p.space.dim)
     ax, window = _axes(ax), window or view(p)
     if p.space.dim == 1:
         t = np.linspace(*window[0], 4 * resolution)
@@ -45,14 +47,15 @@ def density(p, ax=None, window=None, resolution=200, **style):
 
 def energy(p, ax=None, window=None, resolution=200, levels=15, **style):
     """Draw E(x), base measure included, in nats above its minimum: a curve in 1-D, contours up to 15 nats in 2-D."""
+    _require_flat(p.space.dim)
     ax, window = _axes(ax), window or view(p)
     if p.space.dim == 1:
         t = np.linspace(*window[0], 4 * resolution)
-        u = -exponents(p, t[:, None])
+        u = _energies(p, t[:, None])
         ax.plot(t, u - u.min(), **{"color": BLACK} | style)
     else:
         x, shape = _mesh(window, resolution)
-        u = -exponents(p, x).reshape(shape)
+        u = _energies(p, x).reshape(shape)
         t = [np.linspace(*window[i], resolution) for i in (0, 1)]
         ax.contourf(*t, np.minimum(u - u.min(), 15.0).T, levels, **{"cmap": "cividis_r"} | style)
     return _frame(ax, window, p.space.dim)
@@ -73,13 +76,9 @@ def curves(series, ax=None, xlabel="updates", ylabel="KL, nats", log=True):
 
 
 def comparison(found):
-    """The figure of a `Comparison`: data, one density per method, the divergence against updates and against seconds.
-
-    In three dimensions there is nothing to see of the densities: a bar per method shows its NLL instead.
-    """
+    """The figure of a `Comparison`: data, one density per method, the divergence against updates and against seconds."""
     points, window, dim = _scene(found)
-    if dim > 2:
-        return _bars(found)
+    _require_flat(dim)
     panels = max(3, len(found.fits) + 1)
     figure = plt.figure(figsize=(2.7 * panels, 6.2), layout="constrained")
     top, bottom = figure.subfigures(2, 1)
@@ -103,30 +102,33 @@ def _densities(found, points, window, axes):
         axes[0].set(xlabel=columns[0] + units, ylabel=columns[1] + units)
     rows = {row["method"]: row for row in found.rows}
     for ax, (method, fitted) in zip(axes[1:], found.fits.items(), strict=False):
+        ax.set_title(_title(method, rows[method]))
         if len(window) == 1:
             data(points, ax, window)
-        density(fitted.density, ax, window).set_title(_title(method, rows[method]))
+        if np.isfinite(rows[method]["nll"]):
+            density(fitted.density, ax, window)
+        else:
+            ax.text(0.5, 0.5, "Z is infinite or unknown", ha="center", transform=ax.transAxes)
     for ax in axes[len(found.fits) + 1 :]:
         ax.set_visible(False)
 
 
-def _bars(found):
-    figure, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    fitted = [row for row in found.rows if "nll" in row]
-    ax.bar([row["method"] for row in fitted], [row["nll"] for row in fitted], color=BLUE)
-    ax.set(ylabel="exact NLL, nats", title=found.name)
-    ax.spines[["top", "right"]].set_visible(False)
-    return figure
+def save(figure, path):
+    """Write a figure to an image file, close it, and return the path."""
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path
 
 
 def model(p, points=None):
     """A figure of one model: its energy, and its exact density with log Z, beside the data it was fitted to."""
-    if p.space.dim > 2:
-        raise ValueError(f"pictures are for dim 1 and 2, not {p.space.dim}")
+    _require_flat(p.space.dim)
     window = view(p)
     if hasattr(points, "sample"):
         points = points.sample(1000, np.random.default_rng(0))
     points = getattr(points, "x", points)
+    if points is not None and points.shape[1] != p.space.dim:
+        raise ValueError(f"the data have {points.shape[1]} columns, the model has dimension {p.space.dim}")
     panels = 2 if points is None else 3
     figure, axes = plt.subplots(1, panels, figsize=(4 * panels, 3.6), layout="constrained")
     if points is not None:
@@ -150,6 +152,11 @@ def view(p, margin=0.1):
         low, high = (t[order][np.searchsorted(cumulative, level * cumulative[-1])] for level in (5e-5, 1 - 5e-5))
         window.append((low - margin * (high - low), high + margin * (high - low)))
     return window
+
+
+def _require_flat(dim):
+    if dim > 2:
+        raise ValueError(f"pictures are for dim 1 and 2, not {dim}")
 
 
 def _scene(found):
@@ -176,6 +183,10 @@ def _trim(ax, series):
     values = values[np.isfinite(values)]
     if len(values):
         ax.set_ylim(values.min() - 0.05, min(values.max(), values.min() + 2) + 0.05)
+
+
+def _energies(p, x):
+    return np.where(p.space.contains(x), -exponents(p, x), np.inf)
 
 
 def _log_density(p, x):

@@ -1,5 +1,6 @@
 """Numbers for people: a comparison as a table of aligned text."""
 
+import json
 import math
 
 LEGEND = {
@@ -28,13 +29,29 @@ def table(comparison):
     lines = [[name for name in columns]] + [[row.get(name, "") for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     align = [str.ljust] + [str.rjust] * (len(columns) - 1)
-    text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)).rstrip() for line in lines]
-    text.insert(1, "-" * (sum(widths) + 2 * len(widths) - 2))
+    text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)) for line in lines]
+    text.insert(1, "-" * len(text[0]))
     of = "of the training data" if finite else "under the population"
     explain = {name: LEGEND[name].format(reference=comparison.reference, of=of) for name in columns if name in LEGEND}
     legend = [f"{name:>9}  {meaning}" for name, meaning in explain.items()]
     failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
     return "\n".join([_heading(comparison), "", *text, "", *legend, *failed])
+
+
+def json_text(found):
+    """A tree of names and numbers as JSON, which has no word for them: nan and ±inf become "nan", "inf", "-inf".
+
+    >>> json_text({"nll": math.inf}).split()
+    ['{', '"nll":', '"inf"', '}']
+    """
+    def spell(value):
+        if isinstance(value, dict):
+            return {name: spell(child) for name, child in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [spell(child) for child in value]
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(spell(found), indent=1, allow_nan=False) + "\n"
 
 
 def _heading(comparison):

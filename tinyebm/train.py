@@ -128,6 +128,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused here, in words
 def _advance(p, x, rng, state, objective, optimizer, clip, ema):
     """One update: (next state, metrics)."""
     gradient, metrics, memory = objective.gradient(p, x, rng, state["objective"] or None)
@@ -152,6 +153,7 @@ def _measurer(data, law, exact):
     """A function of a density: {"nll": [...], "kl": [...]}, as far as they can be had exactly."""
     entropy = getattr(data, "entropy", None)  # a population's
 
+    @np.errstate(over="ignore", invalid="ignore")  # an energy that overflows ends as inf or nan in the history
     def measure(p):
         if not exact:
             return {}

@@ -121,7 +121,7 @@ def test_expectations_of_any_shape():
 
 
 def test_the_error_of_an_expectation_is_the_sums_own():
-    """Indicators need a finer grid than log Z does.  Catches log Z's tiny error passed on: here it is 1e7 times too small."""
+    """Indicators need a finer grid than log Z does.  Catches log Z's tiny error passed on: 1e7 times too small here."""
     p = Density(GaussianEnergy(1), GaussianEnergy(1).init(np.random.default_rng(0)), Reals(1))
     at = np.linspace(-1, 1, 30)
     found = [expectation(p, lambda x, t=t: (x[:, 0] < t) * 1.0) for t in at]

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from tinyebm.autodiff import vjp
+from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import quadrature
 from tinyebm.grids import BLOCK
@@ -39,7 +40,9 @@ def model_phase(p, grid):
     for x, log_w in grid.blocks():
         energies, pullback = vjp(lambda theta, x=x: p.energy(theta, x), p.theta)
         u = p.space.log_base(x) + log_w - energies
-        new_top = max(top, float(u.max()))
+        if np.isnan(block_top := float(u.max())):
+            raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
+        new_top = max(top, block_top)
         if new_top == -np.inf:
             continue
         shrink = math.exp(top - new_top)
@@ -47,6 +50,8 @@ def model_phase(p, grid):
         part = pullback(mass)[0]
         gradient = tree_map(lambda g, h, shrink=shrink: shrink * g + h, gradient, part)
         top, total = new_top, shrink * total + float(mass.sum())
+    if total == 0.0:
+        raise QuadratureError("the energy is +inf everywhere")
     return top + math.log(total), tree_map(lambda g: g / total, gradient)
 
 

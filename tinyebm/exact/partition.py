@@ -143,7 +143,7 @@ def log_sum(p, grid):
         u = exponent(p, x) + log_w
         block_top = u.max()
         if np.isnan(block_top):
-            raise ValueError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
+            raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
         if block_top > top:
             total, top = total * math.exp(top - block_top), float(block_top)
         if top > -np.inf:

@@ -107,7 +107,7 @@ def _climb(p, x, stride, steps, frozen=None):
     for _ in range(steps):
         u, s = exponent_and_score(p, x)
         if np.isnan(u).any():
-            raise ValueError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
+            raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
         better = u > top
         best[better], top[better] = x[better], u[better]
         direction = np.sign(np.nan_to_num(s))
