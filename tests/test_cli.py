@@ -1,0 +1,211 @@
+"""The command line: every command does its job (what users get wrong: `test_cli_mistakes.py`)."""
+
+import importlib
+import json
+import shlex
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm import cli
+from tinyebm.backend import Stream
+from tinyebm.models import load_model
+
+COMMANDS = ("compare", "fit", "sample", "evaluate", "plot")
+TINY = "--hidden 8,8 --steps 20 --batch-size 32 --step-size 0.05 --seed 3"
+ROWS = np.random.default_rng(0).normal([3.0, -1.0], [1.5, 0.2], size=(40, 2))
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
+
+
+def tinyebm(line):
+    """The exit status of a command line."""
+    try:
+        return cli.main(shlex.split(line))
+    except SystemExit as left:  # argparse's way
+        return left.code
+
+
+def theta(path):
+    return [leaf for layer in load_model(path)[0].theta for leaf in layer.values()]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def strict(path):
+    """What a JSON file says; NaN and Infinity are not JSON."""
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """A folder with data of one's own, and two fitted models."""
+    folder = tmp_path_factory.mktemp("workshop")
+    np.savetxt(folder / "mine.csv", ROWS, delimiter=",", header="length (m),width (m)", comments="", fmt="%.17g")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert tinyebm(f"fit --data bimodal --method pcd-2 --out line {TINY}") == 0
+        assert tinyebm(f"fit --data mine.csv --method cd-1 --out plane {TINY}") == 0
+    plt.close("all")
+    return folder
+
+
+@pytest.fixture
+def here(workshop, monkeypatch):
+    monkeypatch.chdir(workshop)
+    return workshop
+
+
+# ------------------------------------------------------------------------ the commands
+
+def test_fit_is_the_fit_of_the_library(here):
+    """Catches an option that does not arrive, θ before its average, and a history of another run."""
+    p, notes = load_model("line/model.npz")
+    halving = lambda step: 0.03 * min(1.0, 2 * (1 - step / 20))
+    objective = te.PersistentContrastiveDivergence(te.ULA(0.05), 2, restart=0.0)
+    found = te.fit(te.MLP((1, 8, 8, 1), "silu", 1.0), te.datasets.load("bimodal"), objective=objective, steps=20,
+                   batch_size=32, seed=3, ema=0.99, optimizer=te.adam(halving), progress=False)
+
+    assert p.energy == found.density.energy and p.space == te.Reals(1) and notes["data"] == "bimodal"
+    assert same(theta("line/model.npz"), [leaf for layer in found.theta for leaf in layer.values()])
+    history = strict(here / "line" / "history.json")
+    assert list(history) == list(found.history) and all(history[name][1:] == found.history[name][1:] for name in history)
+    assert plt.imread("line/fit.png").std() > 0.05
+
+
+def test_every_option_of_fit_arrives(here):
+    """Catches an option that is parsed and forgotten."""
+    options = "--activation tanh --confinement 0.5 --ema 0 --learning-rate 0.5 --method short-3 --raw --steps 4"
+    assert tinyebm(f"fit --data mine.csv --out options {TINY} {options}") == 0
+    found = te.fit(te.MLP((2, 8, 8, 1), "tanh", 0.5), te.datasets.load("mine.csv", standardise=False), steps=4,
+                   objective=te.ShortRun(te.ULA(0.05), 3), batch_size=32, seed=3, ema=None, progress=False,
+                   optimizer=te.adam(lambda step: 0.5 * min(1.0, 2 * (1 - step / 4))))
+
+    assert np.array_equal(theta("options/model.npz")[0], found.theta[0]["W"])
+
+
+def test_fit_goes_on_where_it_was_interrupted(here, monkeypatch, capsys):
+    """Catches a resumed run that begins anew, loses its chains, or repeats the random numbers of its first steps."""
+    train = importlib.import_module("tinyebm.train")
+    save, saved = train.save_tree, []
+
+    def interrupted(*arguments, **notes):
+        save(*arguments, **notes)
+        saved.append(1)
+        if len(saved) == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "save_tree", interrupted)
+    command = f"fit --data bimodal --method pcd-2 {TINY} --out again"
+    assert tinyebm(command) == 130
+    assert capsys.readouterr().err == "\ntinyebm fit: interrupted\n"
+    assert not (here / "again" / "model.npz").exists()
+    assert tinyebm(command + " --resume") == 0
+
+    assert len(saved) == 20 and same(theta("again/model.npz"), theta("line/model.npz"))
+    assert (here / "again" / "history.json").read_text() == (here / "line" / "history.json").read_text()
+
+
+def test_fit_to_convergence(here, capsys):
+    """Catches L-BFGS that stops early: at the optimum the gradient of the likelihood is 0."""
+    assert tinyebm("fit --data mine.csv --method lbfgs --hidden 2 --steps 2000 --out converged") == 0
+    p, _ = load_model("converged/model.npz")
+    gradient = te.nll_gradient(p, te.datasets.load("mine.csv").x)
+
+    assert max(abs(leaf).max() for layer in gradient for leaf in layer.values()) < 2e-6
+    assert f"nll {te.nll(p, te.datasets.load('mine.csv')):.5g}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", ["draws.csv", "draws.npy"])
+def test_sample_draws_in_the_units_of_the_data(here, out):
+    """Catches standardised draws, a scale without its centre, columns exchanged or nameless, and a seed not used."""
+    assert tinyebm(f"sample plane/model.npz -n 50 --seed 4 --out {out}") == 0
+    x = np.load(out) if out.endswith("npy") else np.loadtxt(out, delimiter=",", skiprows=1)
+    exact = te.sample(load_model("plane/model.npz")[0], 50, Stream(4).at(0)) * ROWS.std(axis=0) + ROWS.mean(axis=0)
+
+    assert x.shape == (50, 2) and np.allclose(x, exact, rtol=1e-8)
+    assert out.endswith("npy") or (here / out).read_text().splitlines()[0] == "length (m),width (m)"
+
+
+def test_a_model_keeps_its_units_wherever_it_goes(here, tmp_path, monkeypatch):
+    """Catches draws in standard deviations once the data are moved, changed or not loaded with the same options."""
+    assert tinyebm(f"compare --data mine.csv --methods cd-1 --out a --raw {TINY}") == 0
+    assert tinyebm(f"compare --data mine.csv --methods cd-1 --out b {TINY}") == 0
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name, centre, scale in (("a/cd-1.npz", 0, 1), ("b/cd-1.npz", ROWS.mean(axis=0), ROWS.std(axis=0)),
+                                ("plane/model.npz", ROWS.mean(axis=0), ROWS.std(axis=0))):
+        assert tinyebm(f"sample {here}/{name} -n 5") == 0
+        exact = te.sample(load_model(here / name)[0], 5, Stream(0).at(0)) * scale + centre
+        assert np.allclose(np.loadtxt("samples.csv", delimiter=",", skiprows=1), exact, rtol=1e-8)
+
+
+@pytest.mark.parametrize("model", ["line", "plane"])
+def test_evaluate(here, capsys, model):
+    """Catches a number under another's name, without its error, or of other data."""
+    assert tinyebm(f"evaluate {model}/model.npz --out numbers.json") == 0
+    p, data = load_model(f"{model}/model.npz")[0], te.datasets.load({"line": "bimodal", "plane": "mine.csv"}[model])
+    exact = {"log_z": te.log_partition(p), "entropy": te.entropy(p), "nll": te.nll(p, data)}
+    if model == "line":
+        exact |= {"kl": te.kl(data, p), "tv": te.total_variation(data, p)}
+    read = strict(here / "numbers.json")
+    out = capsys.readouterr().out
+
+    assert list(read) == list(exact)
+    for (name, number), line in zip(exact.items(), out.splitlines(), strict=False):
+        assert read[name]["value"] == pytest.approx(float(number), abs=2e-6 + read[name]["error"])
+        assert f"{read[name]['value']:.10g} ± {read[name]['error']:.1g}" in line
+        assert {"log_z": "log Z", "nll": "NLL", "kl": "KL", "tv": "TV", "entropy": "entropy"}[name] in line
+    assert tinyebm(f"evaluate {model}/model.npz --data {'mine.csv' if model == 'plane' else 'double_well'} --rtol 1e-3") == 0
+
+
+def test_plot(here, monkeypatch):
+    """Catches a picture of other data, or of standardised beside raw ones."""
+    plots = importlib.import_module("tinyebm.plots")
+    model, seen = plots.model, []
+    monkeypatch.setattr(plots, "model", lambda *arguments: seen.append(arguments) or model(*arguments))
+    assert tinyebm("plot plane/model.npz --out own.png") == 0
+    assert tinyebm("plot plane/model.npz --data mine.csv --raw --out raw.pdf") == 0
+
+    assert np.array_equal(seen[0][1].x, te.datasets.load("mine.csv").x) and np.allclose(seen[1][1].x, ROWS, rtol=1e-15)
+    assert plt.imread("own.png").std() > 0.05 and (here / "raw.pdf").read_bytes()[:4] == b"%PDF"
+
+
+def test_compare(here, capsys):
+    """Catches an option that does not arrive, and a table that is not the one of the library."""
+    assert tinyebm(f"compare --data double_well --methods mle,short-2 --out race {TINY} --activation tanh --ema 0.5") == 0
+    out = capsys.readouterr().out
+    found = te.compare("double_well", ["mle", "short-2"], steps=20, batch_size=32, step_size=0.05, hidden=(8, 8), seed=3,
+                       activation="tanh", ema=0.5, progress=False)
+
+    read = strict(here / "race" / "compare.json")
+    assert read["settings"] == found.settings
+    assert [row | {"seconds": 0} for row in read["rows"]] == [row | {"seconds": 0} for row in found.rows]
+    assert out.startswith((here / "race" / "compare.txt").read_text()) and "wrote race/compare.txt" in out
+    assert np.array_equal(theta("race/short-2.npz")[0], found.fits["short-2"].theta[0]["W"])
+
+
+def test_three_dimensions_have_no_picture_but_a_model(here, capsys):
+    """Catches a run that ends in an error after all its work is done."""
+    np.save("three.npy", np.random.default_rng(0).standard_normal((30, 3)))
+    assert tinyebm(f"fit --data three.npy --method cd-1 --out three {TINY}") == 0
+    assert "wrote three/model.npz, three/history.json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command, capsys):
+    """Catches help without an example, and an example that does not parse."""
+    assert tinyebm(f"{command} --help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    example = text[text.index("example: tinyebm") + len("example: tinyebm "):]
+
+    assert cli._parser().parse_args(shlex.split(example)).command == command
+    assert tinyebm("--help") == 0 and all(name in capsys.readouterr().out for name in [command])

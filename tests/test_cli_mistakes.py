@@ -1,0 +1,156 @@
+"""What users get wrong: one clear line on stderr, exit status 2, never a traceback."""
+
+import shlex
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm import cli
+from tinyebm.checkpoint import save_tree
+from tinyebm.models import save_model
+
+FILES = {"words.csv": "a,b\n1,2\n3,x\n", "ragged.csv": "a,b\n1,2\n3\n", "empty.csv": "", "header.csv": "a,b\n",
+         "nan.csv": "1,2\nnan,3\n", "constant.csv": "1,5\n2,5\n3,5\n", "four.csv": "1,2,3,4\n2,3,4,6\n3,3,4,7\n9,8,1,2\n",
+         "good.csv": "1,2\n3,5\n5,4\n2,2\n7,1\n", "text.npz": "hello", "null.npy": "", "a file": ""}
+FIT = "fit --data bimodal --hidden 2 --steps 4 --batch-size 8"
+COMPARE = "compare --data bimodal --hidden 2 --steps 4 --batch-size 8"
+
+MISTAKES = [  # a command line, and what its message must hold, / between phrases
+    ("", "required: command"),
+    ("trian", "invalid choice: 'trian'"),
+    ("fit --frobnicate 3", "unrecognized arguments: --frobnicate 3"),
+    ("fit --data two_mons", "unknown data set 'two_mons': did you mean 'two_moons'?"),
+    ("fit --data nowhere.csv", "nowhere.csv / No such file"),
+    ("fit --data folder.csv", "folder.csv / directory"),
+    ("fit --data words.csv", "words.csv, line 3, column 2: 'x' is not a finite number"),
+    ("fit --data ragged.csv", "ragged.csv, line 3: 1 entries, but the first has 2"),
+    ("fit --data empty.csv", "empty.csv / no rows"),
+    ("fit --data header.csv", "header.csv / no rows"),
+    ("fit --data nan.csv", "nan.csv, line 2, column 1: 'nan' is not a finite number"),
+    ("fit --data constant.csv", "column 2 / constant?"),
+    ("fit --data null.npy", "cannot read null.npy"),
+    ("fit --data table.xlsx", "unknown data set 'table.xlsx' / .csv or .npy"),
+    ("fit --data four.csv --hidden 2", "dim <= 3 / dim 4"),
+    ("fit --data good.csv --method cd-x", "unknown method 'cd-x' / cd-10"),
+    (f"{COMPARE} --methods mle,nce", "unknown method 'nce' / cd-10"),
+    (f"{COMPARE} --methods mle,", "unknown method ''"),
+    ("fit --steps -5", "--steps: -5 is not at least 1"),
+    ("fit --steps 0", "--steps: 0 is not at least 1"),
+    ("fit --steps 1e3", "--steps: '1e3' is not an integer"),
+    ("fit --steps", "--steps: expected one argument"),
+    ("compare --batch-size 0", "--batch-size: 0 is not at least 1"),
+    ("fit --learning-rate 0", "--learning-rate: 0 is not above 0"),
+    ("fit --learning-rate fast", "'fast' is not a number"),
+    ("fit --learning-rate nan", "--learning-rate: nan"),
+    ("fit --step-size inf", "--step-size: inf"),
+    ("fit --hidden 8,x", "--hidden: / integers separated by commas / 64,64 / '8,x'"),
+    ("fit --hidden 8,0", "--hidden: / widths are positive / '8,0'"),
+    ("fit --hidden 10000000,10000000 --data bimodal", "Unable to allocate"),
+    ("fit --activation gelu", "--activation: / invalid choice: 'gelu' / silu"),
+    ("fit --confinement -1", "--confinement: -1 is not at least 0"),
+    (f"{FIT} --confinement 0 --method mle --seed 5", "Z is infinite / confinement"),
+    (f"{FIT} --ema 1.5", "ema must be in [0, 1), got 1.5"),
+    ("fit --seed -1", "--seed: -1 is not at least 0"),
+    (f"{FIT} --step-size 1e300 --method cd-10", "update 1: the gradient is not finite / step_size"),
+    (f"{FIT} --learning-rate 1e300 --method cd-1", "the gradient is not finite / learning rate"),
+    (f"{FIT} --out 'a file'", "a file"),
+    (f"{FIT} --out 'a file/below'", "a file/below"),
+    (f"{COMPARE} --out 'a file'", "a file"),
+    (f"{FIT} --out run --resume --seed 1", "run/checkpoint.npz / another run / seed / 0, not 1"),
+    (f"{FIT} --out run --resume --hidden 3", "run/checkpoint.npz / another run / energy"),
+    (f"{FIT} --out run --resume --step-size 0.5", "run/checkpoint.npz / another run / objective"),
+    (f"{FIT} --out damaged --resume", "damaged/checkpoint.npz / not a tinyebm checkpoint"),
+    ("sample", "required: model"),
+    ("sample nowhere.npz", "nowhere.npz / No such file"),
+    ("sample text.npz", "text.npz is not a tinyebm checkpoint"),
+    ("sample cut.npz", "cut.npz is not a tinyebm checkpoint, or is damaged"),
+    ("sample folder.csv", "folder.csv / directory"),
+    ("sample run/checkpoint.npz", "run/checkpoint.npz is a checkpoint of a run, not a model"),
+    ("sample stranger.npz", "stranger.npz / Transformer"),
+    ("sample model.npz -n 0", "-n: 0 is not at least 1"),
+    ("sample model.npz -n 10000000000000", "Unable to allocate"),
+    ("sample model.npz -n 5 --out folder.csv", "folder.csv / directory"),
+    ("sample model.npz -n 5 --out nowhere/x.csv", "nowhere/x.csv"),
+    ("evaluate model.npz --rtol 2", "rtol must be between 0 and 1, got 2.0"),
+    ("evaluate model.npz --rtol 0", "--rtol: 0 is not above 0"),
+    ("evaluate model.npz --data rings", "shape (n, 1)"),
+    ("evaluate model.npz --data good.csv", "shape (n, 1)"),
+    ("evaluate model.npz --out folder.csv", "folder.csv / directory"),
+    ("plot model.npz --data two_moons", "2 columns / dimension 1"),
+    ("plot model.npz --out model.xyz", "xyz / supported / png"),
+    ("plot model.npz --out nowhere/x.png", "nowhere/x.png"),
+    ("plot wide.npz", "dim 1 and 2, not 3"),
+    ("sample 'no\nfile'", "No such file"),
+    ("fit --steps 'a\nb'", "is not an integer"),
+]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """A folder with good and bad files."""
+    folder = tmp_path_factory.mktemp("workshop")
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    (folder / "folder.csv").mkdir()
+    net, wide = te.MLP((1, 2, 1), confinement=1.0), te.GaussianEnergy(3)
+    save_model(folder / "model.npz", te.Density(net, net.init(np.random.default_rng(0)), te.Reals(1)))
+    save_model(folder / "wide.npz", te.Density(wide, wide.init(np.random.default_rng(0)), te.Reals(3)))
+    save_tree(folder / "stranger.npz", {}, energy={"kind": "Transformer"}, space={"kind": "Reals", "dim": 1})
+    (folder / "cut.npz").write_bytes((folder / "model.npz").read_bytes()[:-300])
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "checkpoint.npz").write_bytes(b"PK")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert tinyebm(f"{FIT} --method cd-1 --out run") == 0
+    plt.close("all")
+    return folder
+
+
+def tinyebm(line):
+    """The exit status of a command line."""
+    try:
+        return cli.main(shlex.split(line))
+    except SystemExit as left:  # argparse's way
+        return left.code
+
+
+@pytest.mark.parametrize(("line", "words"), MISTAKES, ids=[line for line, _ in MISTAKES])
+def test_a_mistake_is_one_line(workshop, monkeypatch, capsys, line, words):
+    """Catches a traceback, a warning or a usage above the message, a message that does not say what is wrong, status 0."""
+    monkeypatch.chdir(workshop)
+    if "--resume" in line:
+        line += " --method cd-1"
+    assert tinyebm(line) == 2
+
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("tinyebm") and ": error: " in error, error
+    assert all(word.lower() in error.lower() for word in words.split(" / ")), error
+
+
+def test_mistakes_are_found_before_the_work(workshop, monkeypatch, capsys):
+    """Catches a folder that turns out not to be one after half an hour of training."""
+    monkeypatch.chdir(workshop)
+    monkeypatch.setattr(cli, "compare", pytest.fail)
+    assert tinyebm(f"{COMPARE} --out 'a file'") == 2
+
+
+@pytest.mark.parametrize("command", ["compare", "fit"])
+def test_ctrl_c(workshop, monkeypatch, capsys, command):
+    """Catches a traceback after Ctrl-C, and status 0 for half the work."""
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(workshop)
+    monkeypatch.setattr(cli, command, interrupted)
+    assert tinyebm(f"{command} --data bimodal --out interrupted") == 130
+    assert capsys.readouterr().err == f"\ntinyebm {command}: interrupted\n"
+
+
+def test_the_last_word_is_not_a_warning(workshop, monkeypatch, capsys, recwarn):
+    """Catches NumPy's warnings of an overflow above the message that says the same in words."""
+    monkeypatch.chdir(workshop)
+    for change in ("--step-size 1e300 --method cd-10", "--step-size 1e200 --method pcd-3", "--learning-rate 1e300"):
+        assert tinyebm(f"{FIT} {change}") == 2
+    assert not recwarn.list

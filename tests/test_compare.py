@@ -1,0 +1,250 @@
+"""The comparison: every number of a row against an independent one, and that the race is fair."""
+
+import dataclasses
+import importlib
+import json
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy import stats
+
+import tinyebm as te
+from tinyebm.backend import Stream
+from tinyebm.models import load_model
+
+MODULE = importlib.import_module("tinyebm.compare")  # the name tinyebm.compare is the function
+METHODS = ("mle", "cd-2", "pcd-2", "short-2")
+SMALL = {"steps": 12, "hidden": (8, 8), "batch_size": 64, "step_size": 0.05, "ema": 0.9, "seed": 3, "progress": False}
+T = np.linspace(-9, 9, 20001)  # log densities are below -80 at its ends
+ROWS = np.random.default_rng(0).normal(0.5, 1.2, size=(41, 1))
+
+
+def integral(f):
+    """∫ f by the trapezoidal rule on T."""
+    return float(np.sum((f[1:] + f[:-1]) / 2) * (T[1] - T[0]))
+
+
+def log_density(found, x=T):
+    """log p of a fit, by NumPy alone: the network written out, and Z by `integral`."""
+    def energy(x):
+        h = x[:, None]
+        for layer in found.theta[:-1]:
+            h = h @ layer["W"] + layer["b"]
+            h = h / (1 + np.exp(-h))
+        return (h @ found.theta[-1]["W"] + found.theta[-1]["b"])[:, 0] + x**2 / 2
+
+    return -energy(x) - math.log(integral(np.exp(-energy(T))))
+
+
+def log_joint(x):
+    """log p(x, mode) of the population `bimodal`, from its description."""
+    return np.stack([np.log(0.65) + stats.norm.logpdf(x, -1.5, 0.5), np.log(0.35) + stats.norm.logpdf(x, 1.5, 0.4)])
+
+
+def strict(path):
+    """What a JSON file says; NaN and Infinity are not JSON."""
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+
+
+def numbers(found):
+    return [row | {"seconds": None} for row in found.rows]
+
+
+def flat(tree):
+    return np.concatenate([leaf.reshape(-1) for layer in tree for _, leaf in sorted(layer.items())])
+
+
+@pytest.fixture(scope="module")
+def found():
+    return te.compare("bimodal", METHODS, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def finite():
+    return te.compare(ROWS, ["cd-1", "mle"], **SMALL)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("i", range(len(METHODS)))
+def test_nll_kl_and_tv_on_a_population(found, i):
+    """Catches KL with its arguments exchanged, TV without its half, NLL of a batch, θ instead of its running average."""
+    row, log_q, log_p = found.rows[i], log_density(found.fits[METHODS[i]]), np.logaddexp(*log_joint(T))
+    p = np.exp(log_p)
+
+    assert row["method"] == METHODS[i] and row["status"] == "ok" and row["updates"] == 12
+    assert row["nll"] == pytest.approx(-integral(p * log_q), abs=1e-8 + row["nll_error"])
+    assert row["kl"] == pytest.approx(integral(p * (log_p - log_q)), abs=1e-8 + row["kl_error"])
+    assert row["tv"] == pytest.approx(integral(abs(p - np.exp(log_q))) / 2, abs=1e-8 + row["tv_error"])
+    assert 0 < row["nll_error"] < 1e-5 and 0 < row["kl_error"] < 1e-5 and 0 < row["tv_error"] < 0.03
+
+
+@pytest.mark.parametrize("i", range(len(METHODS)))
+def test_mode_masses(found, i):
+    """Catches modes in the wrong order, and masses of a sample or of the population instead of the model's."""
+    q, k = np.exp(log_density(found.fits[METHODS[i]])), log_joint(T).argmax(axis=0)
+
+    assert found.rows[i]["modes"] == pytest.approx([integral(q * (k == 0)), integral(q * (k == 1))], abs=1e-3)
+    assert abs(sum(found.rows[i]["modes"]) - 1) < 1e-12
+
+
+def test_truth_of_a_population(found):
+    """Catches an entropy of the wrong sign, and mode weights of the generator instead of the masses of the regions."""
+    p, k = np.exp(np.logaddexp(*log_joint(T))), log_joint(T).argmax(axis=0)
+
+    assert found.truth["entropy"] == pytest.approx(-integral(p * np.logaddexp(*log_joint(T))), abs=1e-8)
+    assert found.truth["modes"] == pytest.approx([integral(p * (k == 0)), integral(p * (k == 1))], abs=1e-3)
+    assert (found.name, found.reference) == ("bimodal", "the population bimodal")
+
+
+def test_angle_and_norm_ratio(found):
+    """Catches PCD or a short run pushed from the data, k lost, radians, a ratio upside down, θ before the average."""
+    starts = {"cd-2": None, "pcd-2": found.fits["pcd-2"].state["objective"]["chains"],
+              "short-2": found.fits["short-2"].density.space.initial(4096, Stream(0).at(0))}
+    for row in found.rows[1:]:
+        p = found.fits[row["method"]].density
+        exact = flat(te.nll_gradient(p, found.data))
+        followed = flat(te.exact_cd_gradient(p, found.data, te.ULA(0.05), 2, start=starts[row["method"]]))
+        cosine = followed @ exact / np.linalg.norm(followed) / np.linalg.norm(exact)
+        assert math.cos(math.radians(row["angle"])) == pytest.approx(cosine, abs=1e-4)
+        assert row["norm_ratio"] == pytest.approx(np.linalg.norm(followed) / np.linalg.norm(exact), rel=1e-4)
+    assert (found.rows[0]["angle"], found.rows[0]["norm_ratio"]) == (0.0, 1.0)
+
+
+def test_curves(found):
+    """Catches curves of NLL where KL is promised, seconds that run backwards, and a curve of θ, not of its average."""
+    for row in found.rows:
+        steps, seconds, kls = map(list, zip(*found.curves[row["method"]], strict=True))
+        assert steps == list(range(1, 13)) and seconds == sorted(seconds) and row["seconds"] == seconds[-1] > 0
+        assert kls[-1] == pytest.approx(row["kl"], abs=2e-3)
+
+
+def test_every_method_has_the_same_start_and_the_same_batches():
+    """Catches a seed that moves on from method to method: a race decided by luck."""
+    batches, target = [], te.datasets.load("bimodal")
+    recorded = dataclasses.replace(target, sample=lambda n, rng: batches.append(target.sample(n, rng)) or batches[-1])
+    found = te.compare(recorded, METHODS, **SMALL | {"learning_rate": 1e-300})  # nobody moves
+
+    start = te.MLP((1, 8, 8, 1), confinement=1.0).init(Stream(3).at(0))
+    assert all(np.allclose(flat(fit.theta), flat(start), rtol=0, atol=1e-15) for fit in found.fits.values())
+    assert len(batches) == 4 * 12 and all(len(x) == 64 for x in batches)
+    assert all(np.array_equal(batches[i], batches[i % 12]) for i in range(48))
+    assert not np.array_equal(batches[0], batches[1])
+
+
+@pytest.mark.parametrize(("target", "given", "rate"), [("bimodal", None, 0.03), (ROWS, None, 0.01), (ROWS, 0.5, 0.5)])
+def test_learning_rate_falls_over_the_second_half(monkeypatch, target, given, rate):
+    """Catches a schedule that starts falling at once or never ends, and the defaults exchanged."""
+    schedules = []
+    monkeypatch.setattr(MODULE, "adam", lambda schedule: schedules.append(schedule) or te.adam(schedule))
+    found = te.compare(target, ["cd-1"], **SMALL | {"learning_rate": given})
+
+    assert [schedules[0](step) for step in (0, 3, 6)] == [rate] * 3
+    assert [schedules[0](step) for step in (9, 11)] == pytest.approx([rate / 2, rate / 6])
+    assert found.settings["learning_rate"] == rate
+
+
+def test_a_quarter_of_finite_data_is_held_out(monkeypatch):
+    """Catches held-out rows that are trained on, another split for every method, a test NLL of training rows."""
+    trained = []
+    monkeypatch.setattr(MODULE, "fit", lambda energy, data, **rest: trained.append(data) or te.fit(energy, data, **rest))
+    found = te.compare(ROWS, ["cd-1", "mle"], **SMALL)
+
+    kept, held = trained[0][:, 0], np.setdiff1d(ROWS, trained[0])
+    assert np.array_equal(trained[0], trained[1]) and (len(kept), len(held)) == (31, 10)
+    for row in found.rows:
+        fit = found.fits[row["method"]]
+        assert row["nll"] == pytest.approx(-log_density(fit, kept).mean(), abs=1e-8 + row["nll_error"])
+        assert row["test_nll"] == pytest.approx(-log_density(fit, held).mean(), abs=1e-8 + row["test_nll_error"])
+    te.compare(ROWS, ["cd-1"], **SMALL | {"seed": 4})
+    assert not np.array_equal(trained[2], trained[0])  # the split depends on the seed
+
+
+def test_finite_data_are_judged_against_the_maximum_likelihood_fit(finite):
+    """Catches KL measured from the data, from the method itself or in the wrong direction, and one to nothing at all."""
+    log_p, log_q = (log_density(finite.fits[method]) for method in ("mle", "cd-1"))
+    first, second = finite.rows
+    assert finite.reference == "the exact maximum-likelihood fit" and finite.truth == {}
+    assert first["kl"] == pytest.approx(integral(np.exp(log_p) * (log_p - log_q)), abs=1e-8 + first["kl_error"])
+    assert abs(second["kl"]) < 1e-12 and abs(second["tv"]) < 1e-12
+    assert "modes" not in first
+    alone = te.compare(ROWS, ["cd-1"], **SMALL)
+    assert alone.reference == "nothing" and not {"kl", "tv"} & set(alone.rows[0])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("change", "lost"), [
+    ({"step_size": 1e20}, {"pcd-9"}), ({"step_size": 1e300}, {"cd-9", "pcd-9"}),
+    ({"learning_rate": 1e300}, {"mle", "cd-9", "pcd-9"}), ({"confinement": 0.0, "seed": 0}, {"mle"})])
+def test_a_method_that_diverges_is_a_row_and_the_others_survive(tmp_path, change, lost):
+    """Catches an experiment of an hour that is lost because its last method overflows, or Z is infinite."""
+    found = te.compare("bimodal", ("mle", "cd-9", "pcd-9"), **SMALL | {"steps": 30} | change)
+    failed = {row["method"] for row in found.rows if row["status"] != "ok"}
+    assert [row["method"] for row in found.rows] == ["mle", "cd-9", "pcd-9"]
+    assert failed == lost and failed.isdisjoint(found.fits)
+    assert all(row["status"] in found.table() for row in found.rows if row["method"] in failed)
+    found.save(tmp_path)
+    assert len(strict(tmp_path / "compare.json")["rows"]) == 3
+
+
+@pytest.mark.parametrize("method", ["", "foo", "MLE", "mle-1", "cd", "cd-0", "cd--1", "cd-1.5", "cd-01", "cd-1 ", "xcd-1"])
+def test_unknown_methods_are_refused(method):
+    """Catches a name that is silently read as another method, and training before the names are checked."""
+    with pytest.raises(ValueError, match="unknown method .*mle, cd-K, pcd-K and short-K"):
+        te.compare("bimodal", ["mle", method], **SMALL)
+
+
+def test_method_names():
+    """Catches PCD that restarts chains, and a k that is lost or given to another kind."""
+    kernel, named = te.ULA(0.1), MODULE.named_objective
+    assert named("cd-12", kernel) == te.ContrastiveDivergence(kernel, 12)
+    assert named("pcd-3", kernel) == te.PersistentContrastiveDivergence(kernel, 3, restart=0.0)
+    assert named("short-40", kernel) == te.ShortRun(kernel, 40) and isinstance(named("mle", kernel), te.ExactLikelihood)
+
+
+def test_the_seed_decides_everything(finite):
+    """Catches a global generator, and a seed that is not used."""
+    again, other = (te.compare(ROWS, ["cd-1", "mle"], **SMALL | {"seed": seed}) for seed in (3, 4))
+    assert numbers(again) == numbers(finite) != numbers(other)
+
+
+def test_targets_of_every_kind(tmp_path):
+    """Catches a csv file, Data or an array that is read, named or split otherwise than the same rows."""
+    path = tmp_path / "mine.csv"
+    np.savetxt(path, ROWS, fmt="%.17g")
+    data = te.datasets.load(path)
+    one, two, three, four = (numbers(te.compare(target, ["cd-1"], **SMALL)) for target in (path, str(path), data, data.x))
+
+    assert one == two == three == four
+    with pytest.raises(ValueError, match="too few"):
+        te.compare(ROWS[:2], ["cd-1"], **SMALL)
+
+
+def test_save(found, tmp_path):
+    """Catches a model file of another method or of θ before the average, numbers that are rounded, a file left out."""
+    paths = found.save(tmp_path / "new" / "folder")
+    names = ["compare.txt", "compare.json", "compare.png", *(f"{method}.npz" for method in METHODS)]
+
+    assert [path.name for path in paths] == names and all(path.stat().st_size > 0 for path in paths)
+    assert paths[0].read_text(encoding="utf-8") == found.table() + "\n"
+    read = strict(paths[1])
+    assert read["rows"] == found.rows and read["settings"] == found.settings and read["truth"] == found.truth
+    assert {name: list(map(tuple, curve)) for name, curve in read["curves"].items()} == found.curves
+    for method, path in zip(METHODS, paths[3:], strict=True):
+        assert np.array_equal(flat(load_model(path)[0].theta), flat(found.fits[method].theta))
+    assert not plt.get_fignums()  # the figure is closed
+
+
+def test_three_dimensions(tmp_path):
+    """Catches models and numbers that are lost because there is no density to draw."""
+    x = np.random.default_rng(1).standard_normal((8, 3))
+    found = te.compare(x, ["cd-1"], **SMALL | {"steps": 2, "hidden": (4,)})
+
+    assert {path.name for path in found.save(tmp_path)} >= {"compare.txt", "compare.json", "cd-1.npz"}
+    assert strict(tmp_path / "compare.json")["rows"] == found.rows
