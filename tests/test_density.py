@@ -6,10 +6,11 @@ from scipy import stats
 
 from tinyebm import ops
 from tinyebm.density import Density, exponent, exponent_and_score, laplacian, score
+from tinyebm.discrete import Cells
 from tinyebm.energies.analytic import GaussianEnergy, GaussianMixtureEnergy
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.spaces import Box, Cells, Reals
+from tinyebm.spaces import Box, Reals
 
 
 def slope(f, x, h=1e-3):

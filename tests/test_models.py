@@ -22,6 +22,11 @@ MODELS = [
     te.Density(te.Ring(), None, te.Reals(2)),
     te.Density(te.Banana(), None, te.Reals(2, extent=20.0)),
     te.Density(te.Funnel(3), None, te.Reals(3)),
+    te.Density(te.BoltzmannMachine(5), None, te.Spins(5)),
+    te.Density(te.RBM(5, 3), None, te.Bits(5)),
+    te.Density(te.GaussianBernoulliRBM(3, 2), None, te.Reals(3)),
+    te.Density(te.Ising((2, 3), periodic=False), None, te.Spins(6)),
+    te.Density(te.Potts(3, (1, 4), simple=False), None, te.Cells(3, dim=4)),
 ]
 FINE = {"energy": {"kind": "DoubleWell"}, "space": {"kind": "Reals", "dim": 1}}
 

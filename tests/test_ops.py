@@ -144,6 +144,8 @@ def all_cases():
             for keepdims in (False, True):
                 how = {"axis": axis, "keepdims": keepdims}
                 yield random_case(name, partial(getattr(ops, name), **how), (2, 3, 4), about=how)
+    for shape in [(3,), (2, 3), (2, 103)]:  # more than one chunk
+        yield random_case("softplus_sum", ops.softplus_sum, shape)
     for axis, shapes in [(0, [(2, 3), (1, 3)]), (1, [(2, 1), (2, 2), (2, 3)]), (-1, [(2, 2), (2, 1)])]:
         yield random_case("concatenate", lambda *xs, a=axis: ops.concatenate(xs, a), *shapes, about=axis)
 
@@ -275,6 +277,18 @@ def test_logsumexp_is_scipys(axis, keepdims):
     want = scipy.special.logsumexp(x, axis=axis, keepdims=keepdims)
 
     np.testing.assert_allclose(ops.logsumexp(x, axis=axis, keepdims=keepdims), want, rtol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 99, 100, 101, 784, 3000])
+def test_softplus_sum_is_a_sum(n):
+    """Against scipy, term by term.  Catches a chunk left out or counted twice, and a product that overflows."""
+    x = np.random.default_rng(n).standard_normal((5, n)) * 10
+    want = -scipy.special.log_expit(-x).sum(axis=1)
+
+    np.testing.assert_allclose(ops.softplus_sum(x), want, rtol=1e-14, atol=1e-15 * n)
+    np.testing.assert_allclose(ops.softplus_sum(x.astype(np.float32)), want, rtol=1e-5, atol=1e-6 * n)
+    np.testing.assert_allclose(ops.softplus_sum(0 * x), n * np.log(2), rtol=1e-14)
+    assert np.isnan(ops.softplus_sum(np.array([0.0, np.nan])))
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tinyebm.spaces import Box, Cells, Reals
+from tinyebm.discrete import Cells
+from tinyebm.spaces import Box, Reals
 
 EVERY_RUN_ALIKE = settings(derandomize=True, deadline=None, database=None)
 
@@ -52,7 +53,7 @@ def test_cells_are_counted():
 
     np.testing.assert_array_equal(x, [[0.0], [1.0], [2.0], [3.0]])
     assert not log_w.any() and len(Cells(4).atoms(4)[0]) == 4
-    with pytest.raises(ValueError, match=r"Cells\(4\) has 4 atoms, not 5"):
+    with pytest.raises(ValueError, match="has 4 values, not 5"):
         Cells(4).atoms(5)
 
 
@@ -135,7 +136,7 @@ def test_contains(space, rows, inside):
     (lambda: Box(1, 1, 2), "low < high, got 1 and 1"), (lambda: Box(0, math.inf, 1), "got 0 and inf"),
     (lambda: Box((0, 0), (1, 1), 2), "two numbers low < high"), (lambda: Box(math.nan, 1, 1), "got nan"),
     (lambda: Box(0, 1, 1, panels=0), "panels must be a positive integer, got 0"),
-    (lambda: Cells(0), "positive number of states, got 0"), (lambda: Cells(2.5), "got 2.5"),
+    (lambda: Cells(0), "the number of states must be a positive integer, got 0"), (lambda: Cells(2.5), "got 2.5"),
     (lambda: Box(0, 1, 2).atoms(1), "nodes must be an integer >= 2, or 2 of them, got 1"),
     (lambda: Box(0, 1, 2).atoms((4, 5, 6)), r"got \(4, 5, 6\)"), (lambda: Reals(1).atoms(7.5), "got 7.5"),
     (lambda: Reals(4).atoms(), r"dimension 4 would need about 40\^4 nodes: they are for dim <= 3")])  # fmt: skip

@@ -5,6 +5,7 @@ from tinyebm.autodiff import grad, hvp, stop_gradient, value_and_grad, vjp
 from tinyebm.compare import Comparison, compare
 from tinyebm.density import Density, laplacian, score
 from tinyebm.diagnostics.divergences import kl, total_variation
+from tinyebm.discrete import Bits, Cells, Spins
 from tinyebm.energies.analytic import (
     Banana,
     DoubleWell,
@@ -14,13 +15,17 @@ from tinyebm.energies.analytic import (
     Quartic,
     Ring,
 )
+from tinyebm.energies.boltzmann import BoltzmannMachine
+from tinyebm.energies.lattice import Ising, Potts
 from tinyebm.energies.mlp import MLP
+from tinyebm.energies.rbm import RBM, GaussianBernoulliRBM
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import nll
-from tinyebm.exact.partition import entropy, expectation, log_partition, log_prob, probabilities
+from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import sample
 from tinyebm.maximum_likelihood import mle
 from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
@@ -28,6 +33,9 @@ from tinyebm.objectives.exact_contrastive import ExactContrastiveDivergence, exa
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.optimize import adam, momentum, sgd
 from tinyebm.samplers.chains import Chains, run
+from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
+from tinyebm.samplers.gwg import GibbsWithGradients
 from tinyebm.samplers.langevin import MALA, ULA
-from tinyebm.spaces import Box, Cells, Reals
+from tinyebm.samplers.spectrum import spectral_gap, spectrum, transition_matrix
+from tinyebm.spaces import Box, Reals
 from tinyebm.train import Fit, fit

@@ -16,7 +16,8 @@ from tinyebm.compare import compare, named_objective, schedule
 from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.energies.mlp import ACTIVATIONS, MLP
 from tinyebm.exact.likelihood import nll
-from tinyebm.exact.partition import entropy, log_partition
+from tinyebm.exact.normalised import entropy
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import sample
 from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model

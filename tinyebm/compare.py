@@ -22,7 +22,7 @@ from tinyebm.energies.mlp import MLP
 from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
-from tinyebm.exact.partition import mean_over
+from tinyebm.exact.normalised import mean_over
 from tinyebm.exact.window import find_window
 from tinyebm.models import save_model
 from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun

@@ -56,6 +56,11 @@ def exponent(p, x):
     return p.space.log_base(x) - energies
 
 
+def atom_exponents(p, grid):
+    """log(w_i e^{-E(x_i)}) of every atom of a grid, (N,), computed block by block."""
+    return np.concatenate([exponent(p, x) + log_w for x, log_w in grid.blocks()])
+
+
 def exponent_and_score(p, x):
     """The exponent (n,) and its gradient by x, the score (n, d), in one pass."""
     value, pullback = vjp(lambda x: exponent(p, x), x)

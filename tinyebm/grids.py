@@ -7,8 +7,9 @@ trapezoid        spectral for smooth functions that decay before the ends
                  (Trefethen & Weideman 2014, SIAM Review 56, theorem 5.1)
 sinh_trapezoid   the same, for features many powers of ten apart
 
-A `Grid` is a product of rules, `Atoms` any list of points; both hand out their
-points in blocks, so that memory stays bounded whatever their number.
+A `Grid` is a product of rules, an `Enumeration` lists discrete states, `Atoms` is
+any list of points; all hand out their points in blocks, so that memory stays
+bounded whatever their number.
 """
 
 import math
@@ -17,7 +18,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from tinyebm.errors import QuadratureError
+
 BLOCK = 512  # atoms handed out at a time: the activations of a 64-wide layer fit the L2 cache
+STATES = 1024  # states handed out at a time: a block of 24-bit states is 192 KiB
+MAX_STATES = 2**26  # states that are enumerated: about a minute for the cheapest energies
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,69 @@ class Grid:
         zero = [0 * nodes for nodes, _ in self.axes]
         return tuple(Grid(tuple((e[end], z) for e, z in zip(edges, zero, strict=True))).all()[0]
                      for end in (slice(None, -1), slice(1, None)))
+
+
+@dataclass(frozen=True)
+class Enumeration:
+    """All states of `dim` sites with the same `values` each, of weight one; the first site is the most significant.
+
+    >>> Enumeration((0.0, 1.0), 2).all()[0].tolist()
+    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    """
+
+    values: tuple
+    dim: int
+
+    @property
+    def shape(self):
+        """Number of values on each site."""
+        return (len(self.values),) * self.dim
+
+    @property
+    def size(self):
+        """Number of states."""
+        return len(self.values) ** self.dim
+
+    def blocks(self, size=STATES):
+        """All states, up to `size` at a time: states (m, dim) and log weights (m,), all zero.
+
+        The last sites run through the same states in every block; only the sites
+        before them change.
+
+        Raises
+        ------
+        QuadratureError
+            If there are more than 2^26 states.
+        """
+        places = self._places()
+        tail = sum(int(place) * len(self.values) <= max(size, len(self.values)) for place in places)
+        m = len(self.values) ** tail
+        last, zeros = self._states(np.arange(m), places[self.dim - tail :]), np.zeros(m)
+        for first in self._states(np.arange(0, self.size, m), places[: self.dim - tail]):
+            yield np.concatenate([np.broadcast_to(first, (m, len(first))), last], axis=1), zeros
+
+    def all(self):
+        """All states at once: (N, dim) and log weights (N,)."""
+        (states, log_w), = self.blocks(self.size)
+        return states, log_w
+
+    def index(self, x):
+        """The number of each row of x among the states, (n,); the rows must be states."""
+        step = self.values[1] - self.values[0] if len(self.values) > 1 else 1.0
+        return np.rint((x - self.values[0]) / step).astype(np.int64) @ np.asarray(self._places(), like=x)
+
+    def _places(self):
+        """What one step of each site adds to a state's number, (dim,)."""
+        if self.size > MAX_STATES:
+            raise QuadratureError(
+                f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some minutes. Use an energy "
+                f"whose structure gives Z (RBM, Ising), estimate Z by annealed importance sampling, or train without Z by "
+                f"Pseudolikelihood or contrastive divergence")
+        return len(self.values) ** np.arange(self.dim)[::-1]
+
+    def _states(self, number, places):
+        """The digits of these numbers at some places, as values of sites, (m, sites)."""
+        return np.array(self.values)[(number[:, None] // places) % len(self.values)]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import numpy as np
 from tinyebm.backend import Stream
 from tinyebm.density import Density
 from tinyebm.errors import DivergentPartitionError, QuadratureError
-from tinyebm.exact.gradient import model_phase, weighted_energy_gradient
+from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law, exponents
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.spaces import Reals
@@ -54,7 +54,7 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     def value_and_gradient(theta):
         p = Density(energy, theta, space)
         try:
-            log_z, model = model_phase(p, quadrature(p, rtol).finer())
+            log_z, model = exact_phase(p, rtol, finer=True)
         except (DivergentPartitionError, QuadratureError):  # a line search went where Z is infinite or out of reach:
             return seen["worst"] + 1e3, tree_map(np.zeros_like, theta)  # a wall, higher than anything seen
         value = log_z - float(mass @ exponents(p, x))

@@ -8,14 +8,19 @@ import dataclasses
 
 from tinyebm.checkpoint import load_tree, save_tree
 from tinyebm.density import Density
+from tinyebm.discrete import Bits, Cells, Spins
 from tinyebm.energies import analytic
+from tinyebm.energies.boltzmann import BoltzmannMachine
+from tinyebm.energies.lattice import Ising, Potts
 from tinyebm.energies.mlp import MLP
+from tinyebm.energies.rbm import RBM, GaussianBernoulliRBM
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.spaces import Box, Cells, Reals
+from tinyebm.spaces import Box, Reals
 
 ENERGIES = (MLP, TabularEnergy, analytic.GaussianEnergy, analytic.GaussianMixtureEnergy, analytic.DoubleWell,
-            analytic.Quartic, analytic.Ring, analytic.Banana, analytic.Funnel)
-SPACES = (Reals, Box, Cells)
+            analytic.Quartic, analytic.Ring, analytic.Banana, analytic.Funnel, BoltzmannMachine, Ising, Potts, RBM,
+            GaussianBernoulliRBM)
+SPACES = (Reals, Box, Bits, Spins, Cells)
 KINDS = {kind.__name__: kind for kind in (*ENERGIES, *SPACES)}
 
 

@@ -13,6 +13,8 @@ import numpy as np
 
 from tinyebm.autodiff import Var, primitive, stop_gradient, zeros_like
 
+CHUNK = 100  # factors of at most 2 whose product overflows in no floating-point type: 2^100 < 3.4e38
+
 
 def broadcasting(function):
     """Broadcast the Var arguments of an elementwise primitive to one shape first."""
@@ -56,7 +58,10 @@ def getitem(x, index): return x[index]
 def scatter(x, index, shape):
     """Zeros of `shape` plus x at `index`; repeated indices accumulate."""
     out = np.zeros_like(x, shape=shape)
-    np.add.at(out, index, x)
+    if builtins.all(isinstance(i, (int, slice)) for i in (index if isinstance(index, tuple) else (index,))):
+        out[index] = x  # nothing repeats in a slice
+    else:
+        np.add.at(out, index, x)
     return out
 
 @primitive(lambda g, y, a, b: sum_to(g @ swap_last_axes(b), a.shape),
@@ -111,7 +116,14 @@ def silu(x): return x * sigmoid(x)
 def _silu_slope(x): s = sigmoid(x); return s * (1 + x * (1 - s))
 
 @primitive(lambda g, y, x: g * sigmoid(x))
-def softplus(x): return np.logaddexp(x, 0.0)  # log(1 + e^x), never overflows
+def softplus(x): return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # log(1 + e^x), never overflows
+
+@primitive(lambda g, y, x: reshape(g, (*x.shape[:-1], 1)) * sigmoid(x))
+def softplus_sum(x):
+    """Σ log(1 + e^x) over the last axis, with one logarithm for every 100 terms: log Π (1 + e^-|x|) + Σ max(x, 0)."""
+    factors = 1 + np.exp(-np.abs(x))  # in [1, 2]
+    logs = builtins.sum(np.log(factors[..., i : i + CHUNK].prod(axis=-1)) for i in range(0, x.shape[-1], CHUNK))
+    return logs + np.maximum(x, 0).sum(axis=-1)
 
 @primitive(lambda g, y, x: g * sign(x))
 def abs(x): return np.abs(x)

@@ -1,15 +1,14 @@
-"""Where x lives, and the measure μ there.
+"""Where x lives, and the measure μ there: the continuous spaces.
 
 Everything exact is a logsumexp over *atoms*: pairs (state, log weight) with
 
     ∫ f dμ ≈ Σ_i exp(log w_i) f(x_i)                                        (1)
 
 in a continuous space (a quadrature rule) and equality, all log w_i = 0, in a
-discrete one.
+discrete one (`tinyebm.discrete`).
 
 Box    Gauss-Legendre per axis.
 Reals  the trapezoidal rule per axis.
-Cells  the states 0, ..., n-1.
 
 A space also tells a sampler where to start (`initial`), what the base measure
 is (`log_base`, against Lebesgue measure), and how to stay inside (`fold`).
@@ -145,45 +144,6 @@ class Box:
     def contains(self, x):
         """Which rows of x lie in the box, (n,)."""
         return ((x >= self.low) & (x <= self.high)).all(axis=1)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The states 0, ..., n-1 in an array (n, 1), with counting measure: Z is a sum.
-
-    >>> Cells(3).atoms()[0][:, 0]
-    array([0., 1., 2.])
-    """
-
-    n: int
-    dim = 1
-    discrete, bounded = True, True
-
-    def __post_init__(self):
-        if int(self.n) != self.n or self.n < 1:
-            raise ValueError(f"Cells needs a positive number of states, got {self.n!r}")
-
-    def grid(self, nodes=None):
-        """All states, each with weight one; `nodes` may only repeat their number."""
-        if nodes not in (None, self.n):
-            raise ValueError(f"Cells({self.n}) has {self.n} atoms, not {nodes}")
-        return Grid(((np.arange(self.n) * 1.0, np.zeros(self.n)),))
-
-    def atoms(self, nodes=None):
-        """States (n, 1) and log weights (n,), all zero."""
-        return self.grid(nodes).all()
-
-    def log_base(self, x):
-        """0: μ counts."""
-        return 0.0
-
-    def initial(self, n, rng):
-        """n uniformly drawn states (n, 1)."""
-        return rng.integers(0, self.n, size=(n, 1)) * 1.0
-
-    def contains(self, x):
-        """Which rows of x are states, (n,)."""
-        return ((x >= 0) & (x < self.n) & (x == np.floor(x))).all(axis=1)
 
 
 def _per_axis(nodes, dim):

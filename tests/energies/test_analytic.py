@@ -18,7 +18,8 @@ from tinyebm.energies.analytic import (
     Quartic,
     Ring,
 )
-from tinyebm.exact.partition import expectation, log_partition, log_prob
+from tinyebm.exact.normalised import expectation, log_prob
+from tinyebm.exact.partition import log_partition
 from tinyebm.spaces import Reals
 from tinyebm.tree import ravel
 

@@ -7,9 +7,10 @@ from scipy import special
 from tinyebm import ops
 from tinyebm.autodiff import grad
 from tinyebm.density import Density
+from tinyebm.discrete import Cells
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.exact.partition import entropy, expectation, log_partition, log_prob, probabilities
-from tinyebm.spaces import Cells
+from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
+from tinyebm.exact.partition import log_partition
 
 ENERGIES = np.array([0.3, -1.0, 2.0, 0.0, 5.0])
 

@@ -10,23 +10,16 @@ from scipy import special
 
 from tinyebm import ops
 from tinyebm.density import Density, exponent
+from tinyebm.discrete import Cells
 from tinyebm.energies.analytic import GaussianEnergy
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
-from tinyebm.exact.partition import (
-    entropy,
-    expectation,
-    log_partition,
-    log_prob,
-    log_sum,
-    mean_over,
-    probabilities,
-    quadrature,
-)
+from tinyebm.exact.normalised import entropy, expectation, log_prob, mean_over, probabilities
+from tinyebm.exact.partition import log_partition, log_sum, quadrature
 from tinyebm.grids import Atoms, Grid, trapezoid
-from tinyebm.spaces import Box, Cells, Reals
+from tinyebm.spaces import Box, Reals
 
 SPACES = [Reals(1), Reals(2), Reals(2, base_scale=0.6), Box(-1.5, 2, 1), Box(-1.5, 2, 2)]
 everywhere = pytest.mark.parametrize("space", SPACES, ids=repr)

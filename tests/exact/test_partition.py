@@ -17,7 +17,8 @@ from tinyebm.energies.analytic import (
     Ring,
 )
 from tinyebm.energies.mlp import MLP
-from tinyebm.exact.partition import entropy, expectation, log_partition, log_sum
+from tinyebm.exact.normalised import entropy, expectation
+from tinyebm.exact.partition import log_partition, log_sum
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 from tinyebm.spaces import Box, Reals
 

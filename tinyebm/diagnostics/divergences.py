@@ -8,7 +8,8 @@ from tinyebm.density import Density
 from tinyebm.errors import EmptyError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
-from tinyebm.exact.partition import MAX_NODES, log_prob, mean_over, quadrature
+from tinyebm.exact.normalised import log_prob, settled_mean
+from tinyebm.exact.partition import MAX_NODES, log_partition, quadrature
 from tinyebm.exact.window import find_window
 from tinyebm.spaces import Reals
 
@@ -25,12 +26,11 @@ def kl(p, q, rtol=1e-8):
     >>> round(kl(normal(0.0), normal(2.0)), 9)
     2.0
     """
-    zp, zq = quadrature(p, rtol), quadrature(q, rtol)
-    log_ratio = lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq.log_z)
-    coarse, fine = mean_over(p, log_ratio, zp.grid), mean_over(p, log_ratio, zp.finer())
-    if fine == np.inf:
+    zp, zq = quadrature(p, rtol), log_partition(q, rtol)
+    mean, change = settled_mean(p, lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq), zp)
+    if mean == np.inf:
         return Estimate(np.inf, 0.0)
-    return Estimate(fine, abs(fine - coarse) + zp.error + zq.error)
+    return Estimate(mean, change + zp.error + zq.error)
 
 
 def total_variation(p, q, rtol=1e-4):
@@ -45,10 +45,10 @@ def total_variation(p, q, rtol=1e-4):
     >>> round(total_variation(normal(0.0), normal(2.0)), 4)
     0.6827
     """
-    zp, zq = quadrature(p, rtol / 10), quadrature(q, rtol / 10)
-    log_overlap = lambda x: np.minimum(log_prob(p, x, zp.log_z), log_prob(q, x, zq.log_z))
+    zp, zq = log_partition(p, rtol / 10), log_partition(q, rtol / 10)
+    log_overlap = lambda x: np.minimum(log_prob(p, x, zp), log_prob(q, x, zq))
     if p.space.discrete:
-        overlap = np.exp(log_overlap(p.space.grid().all()[0])).sum()
+        overlap = sum(float(np.exp(log_overlap(x)).sum()) for x, _ in p.space.grid().blocks())
         return Estimate(1 - overlap, zp.error + zq.error)
     low, high = (end(a, b) for end, a, b in zip((np.minimum, np.maximum), _extent(p, rtol), _extent(q, rtol), strict=True))
     shared = Density(lambda theta, x: -log_overlap(x), {}, Reals(p.space.dim))

@@ -1,4 +1,4 @@
-"""The partition function Z = ∫ e^{-E_θ(x)} dμ(x), and what it makes possible.
+"""The partition function Z = ∫ e^{-E_θ(x)} dμ(x).
 
 One quadrature serves a continuous and a discrete space,
 
@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.density import exponent, require_rows
+from tinyebm.density import exponent
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
+from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.window import find_window
-from tinyebm.ops import logsumexp
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
@@ -71,6 +71,10 @@ def log_partition(p, rtol=1e-8, max_nodes=MAX_NODES):
     >>> abs(log_partition(p) - math.log(2 * math.pi)) < 1e-12
     True
     """
+    require_normalisable(p)
+    log_z = structural_log_z(p)
+    if log_z is not None:
+        return Estimate(log_z, rounding(log_z))
     q = quadrature(p, rtol, max_nodes)
     return Estimate(q.log_z, q.error)
 
@@ -81,11 +85,11 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES):
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1, got {rtol!r}")
     if p.space.discrete:
-        grid = p.space.grid()
-        log_z = log_sum(p, grid)
-        return Quadrature(grid, log_z, _rounding(log_z), lambda: grid)
+        grid, log_z = p.space.grid(), structural_log_z(p)
+        log_z = log_sum(p, grid) if log_z is None else log_z
+        return Quadrature(grid, log_z, rounding(log_z), lambda: grid)
     if hasattr(p, "grid"):  # a Target brings its own, and Z = 1
-        return Quadrature(p.grid, 0.0, p.mass_error + _rounding(0.0), lambda: p.grid)
+        return Quadrature(p.grid, 0.0, p.mass_error + rounding(0.0), lambda: p.grid)
     if p.space.dim > 3:
         raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
                          f"{40**p.space.dim:.1e} of them")
@@ -101,7 +105,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES):
             return found
     low, high = (np.zeros(p.space.dim) + end for end in (rules[0].low, rules[0].high))
     patches, log_z, error = adapt(p, low, high, rtol, max_nodes)
-    return Quadrature(patches, log_z, error + tail + _rounding(log_z), lambda: replace(patches, nodes=16))
+    return Quadrature(patches, log_z, error + tail + rounding(log_z), lambda: replace(patches, nodes=16))
 
 
 def _refine(p, rule, rtol, max_nodes, tail):
@@ -117,7 +121,7 @@ def _refine(p, rule, rtol, max_nodes, tail):
         log_z = log_sum(p, grid)
         if before is not None:
             change_before, change = change, abs(log_z - before)
-            floor = _rounding(log_z)
+            floor = rounding(log_z)
             error = max(change, change_before / 4) + tail + floor
             if error <= rtol and (change <= change_before / 10 or change <= floor):
                 return Quadrature(grid, log_z, error, partial(rule.grid, rule.counts(GROWTH[p.space.dim] * refinement)))
@@ -125,7 +129,8 @@ def _refine(p, rule, rtol, max_nodes, tail):
     return None
 
 
-def _rounding(log_z):
+def rounding(log_z):
+    """An error bound for the rounding of log Z."""
     return 8 * np.finfo(float).eps * (1 + abs(log_z))
 
 
@@ -153,81 +158,9 @@ def log_sum(p, grid):
     return top + math.log(total)
 
 
-# --------------------------------------------------------------------- what Z makes possible
-
-def log_prob(p, x, log_z=None):
-    """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure); -inf outside the space.
-
-    Every call computes log Z; pass `log_z` to reuse one.
-    """
-    log_z = float(log_partition(p) if log_z is None else log_z)
-    require_rows(p, x)
-    inside = p.space.contains(x)
-    log_p = np.zeros_like(x, shape=len(x)) - np.inf
-    log_p[inside] = exponent(p, x[inside]) - log_z
-    return log_p
-
-
-def probabilities(p, nodes=None, rtol=1e-6):
-    """The probability of each atom of `p.space.atoms(nodes)`, (N,): p(x_i) w_i, normalised to sum to one.
-
-    Raises
-    ------
-    QuadratureError
-        If these atoms miss or blur the density: their log Z is off by more than rtol.
-
-    >>> from tinyebm import Cells, Density, TabularEnergy
-    >>> probabilities(Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2)))
-    array([0.75, 0.25])
-    """
-    x, log_w = p.space.atoms(nodes)
-    u = exponent(p, x) + log_w
-    log_z = float(logsumexp(u))
-    if not p.space.discrete:
-        off = abs(log_z - log_partition(p, rtol=rtol / 10))
-        if not off <= rtol:
-            raise QuadratureError(f"the {len(x)} atoms of {p.space} give log Z wrong by {off:.1e}: the density lies outside "
-                                  f"them or is finer than they are; use Reals(dim, extent=...), a smaller Box or nodes=")
-    return np.exp(u - log_z)
-
-
-def expectation(p, f, rtol=1e-8):
-    """E_p[f(x)] by quadrature: an Estimate if f gives one number per row, an array of f's trailing shape otherwise.
-
-    The error is the change of the sum on the next finer grid: large where f
-    jumps (an indicator, say), since the grid was refined for log Z alone.
-
-    >>> from tinyebm import ops, Box, Density
-    >>> uniform = Density(lambda theta, x: 0.0 * x[:, 0], {}, Box(0, 1, 1))
-    >>> abs(expectation(uniform, lambda x: x[:, 0] ** 2) - 1 / 3) < 1e-12
-    True
-    """
-    q = quadrature(p, rtol)
-    coarse, fine = mean_over(p, f, q.grid), mean_over(p, f, q.finer())
-    if np.ndim(fine):
-        return fine
-    return Estimate(fine, abs(fine - coarse) + q.error * abs(fine) + _rounding(fine))
-
-
-def mean_over(p, f, grid):
-    """Σ_i f(x_i) p_i over a grid's atoms, in one streaming pass; where p is zero f does not count, be it infinite."""
-    top, total, weighted = -np.inf, 0.0, 0.0
-    for x, log_w in grid.blocks():
-        u = exponent(p, x) + log_w
-        new_top = max(top, float(u.max()))
-        mass = np.exp(u - new_top) if new_top > -np.inf else np.zeros(len(u))
-        if not mass.any():
-            continue
-        shrink = math.exp(top - new_top)
-        x, mass = x[mass > 0], mass[mass > 0]
-        top, total, weighted = new_top, shrink * total + mass.sum(), shrink * weighted + np.tensordot(mass, f(x), axes=1)
-    mean = weighted / total
-    return mean if np.ndim(mean) else float(mean)
-
-
-def entropy(p, rtol=1e-8):
-    """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
-    q = quadrature(p, rtol)
-    minus_log_p = lambda x: q.log_z - exponent(p, x)
-    coarse, fine = mean_over(p, minus_log_p, q.grid), mean_over(p, minus_log_p, q.finer())
-    return Estimate(fine, abs(fine - coarse) + q.error * (1 + abs(fine)) + _rounding(fine))
+def structural_log_z(p):
+    """log Z from the structure of the energy, without enumeration of x; None if there is none."""
+    log_z, hidden = closed_form(p), hidden_layer(p)
+    if log_z is not None:
+        return float(log_z)
+    return log_sum(hidden, hidden.space.grid()) if hidden else None

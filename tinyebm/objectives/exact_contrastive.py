@@ -5,9 +5,10 @@ kernel k times gives that law itself, and so the expected gradient
 
     E_data[∇_θ E_θ] - E_{P^k data}[∇_θ E_θ],                                (1)
 
-to set beside the exact one.  In a continuous space each datum makes its first
-step on its own, by the kernel's density around it: nothing is smoothed, and
-what a Metropolis kernel rejects stays at the datum.
+to set beside the exact one.  In a discrete space a law is a vector over
+all states.  In a continuous space each datum makes its first step on its own, by
+the kernel's density around it: nothing is smoothed, and what a Metropolis kernel
+rejects stays at the datum.
 """
 
 import math
@@ -23,7 +24,7 @@ from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.window import find_window
 from tinyebm.grids import Grid, trapezoid
 from tinyebm.objectives.step import Step
-from tinyebm.samplers.langevin import grid_of
+from tinyebm.samplers.langevin import grid_of, require_conserved
 from tinyebm.tree import tree_map
 
 MAX_ATOMS = 2**20
@@ -55,6 +56,8 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
     Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs O(n N).
     """
     _check_steps(k)
+    if p.space.discrete:
+        return _between_states(p, data, kernel, k, start)
     x, mass = _rows(data)
     if x is None:
         grid = grid_of(p, mass)
@@ -63,11 +66,48 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
     if getattr(data, "ndim", 2) != 1:
         grid = _grid_for(p, y, kernel, k, nodes)
     on_grid, stay = push_rows(p, y, y_mass, kernel, k, grid)
+    require_conserved(1.0, float(on_grid.sum() + stay.sum()))
     if start is None:
         positive = weighted_energy_gradient(p, x, mass - stay)
     else:
         positive = tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), weighted_energy_gradient(p, y, stay))
     return tree_map(lambda a, b: a - b, positive, weighted_energy_gradient(p, grid.all()[0], on_grid))
+
+
+def _between_states(p, data, kernel, k, start):
+    """Eq. (1) on a discrete space: the law of the negatives is a vector over all states."""
+    grid = p.space.grid()
+    law = state_law(p.space, data)
+    negatives, push = law if start is None else state_law(p.space, start), kernel.operator(p, grid)
+    for _ in range(k):
+        negatives = push(negatives)
+    gradient, done = tree_map(np.zeros_like, p.theta), 0
+    for x, _ in grid.blocks():
+        weights = (law - negatives)[done : done + len(x)]
+        part = weighted_energy_gradient(p, x, weights)
+        gradient, done = tree_map(lambda a, b: a + b, gradient, part), done + len(x)
+    return gradient
+
+
+def state_law(space, data):
+    """The law of data on a discrete space as probabilities over its states, (N,).
+
+    Raises
+    ------
+    ValueError
+        If a row is no state, or probabilities are of the wrong number or do not sum to one.
+    """
+    x, mass = _rows(data)
+    grid = space.grid()
+    if x is None:
+        if len(mass) != grid.size:
+            raise ValueError(f"{len(mass)} probabilities do not belong to the {grid.size} states of {space}")
+        return mass
+    if x.shape[1] != space.dim or not space.contains(x).all():
+        raise ValueError(f"some rows of the data are no states of {space}")
+    law = np.zeros_like(mass, shape=grid.size)
+    np.add.at(law, grid.index(x), mass)
+    return law
 
 
 def push_rows(p, x, mass, kernel, k, grid):
@@ -94,8 +134,6 @@ def _rows(data):
 
 def _grid_for(p, x, kernel, k, nodes):
     """A product grid that holds what k steps from x can reach, fine enough for the noise and the model."""
-    if p.space.discrete:
-        return p.space.grid()
     reach = 10 * kernel.noise_scale
     if p.space.bounded:
         width = p.space.high - p.space.low

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm.exact.gradient import model_phase, weighted_energy_gradient
+from tinyebm.exact.gradient import exact_phase, model_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import exponents
 from tinyebm.exact.partition import quadrature
 from tinyebm.grids import Atoms
@@ -19,7 +19,8 @@ class ExactLikelihood:
     Parameters
     ----------
     rtol : float
-        Relative error of Z to which the atoms are chosen.
+        Relative error of Z to which the atoms are chosen.  On a discrete space Z is a sum,
+        and nothing is chosen or left out.
     refresh : int
         Steps for which the atoms are kept, as the state, before they are chosen
         anew.  Atoms without mass are left out: together less than rtol / 100.
@@ -38,12 +39,16 @@ class ExactLikelihood:
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); rng is not used."""
-        if state is None or state["age"] >= self.refresh:
-            state = {**_heavy_atoms(p, self.rtol), "age": np.array(0)}
-        log_z, model = model_phase(p, Atoms(state["states"], state["log_weights"]))
+        if p.space.discrete:
+            log_z, model = exact_phase(p)
+        else:
+            if state is None or state["age"] >= self.refresh:
+                state = {**_heavy_atoms(p, self.rtol), "age": np.array(0)}
+            log_z, model = model_phase(p, Atoms(state["states"], state["log_weights"]))
+            state = {**state, "age": state["age"] + 1}
         data = weighted_energy_gradient(p, x, np.zeros_like(x, shape=len(x)) + 1 / len(x))
         gradient = tree_map(lambda a, b: (a - b).astype(a.dtype), data, model)
-        return Step(gradient, {"nll": log_z - exponents(p, x).mean()}, {**state, "age": state["age"] + 1})
+        return Step(gradient, {"nll": log_z - exponents(p, x).mean()}, state)
 
 
 def _heavy_atoms(p, rtol):

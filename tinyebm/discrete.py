@@ -1,0 +1,110 @@
+"""Where x lives: the discrete spaces, whose states can be listed, so that Z is a sum.
+
+A state is a row of `dim` sites, each with the same few `values`, stored as
+floating-point numbers; the counting measure weighs every state one.
+
+Bits   {0, 1}^dim
+Spins  {-1, +1}^dim
+Cells  {0, ..., n-1}^dim
+
+States are numbered with the first site the most significant.  The three differ
+in their values alone: what follows them here are their methods.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm.grids import Enumeration
+
+# ------------------------------------------------------------------- methods of every space
+
+
+def _grid(self, nodes=None):
+    """All states, streamed in blocks; `nodes` may only repeat the number of values of a site."""
+    if nodes not in (None, len(self.values)):
+        raise ValueError(f"a site of {self} has {len(self.values)} values, not {nodes}")
+    return Enumeration(self.values, self.dim)
+
+
+def _atoms(self, nodes=None):
+    """All states (N, dim) and their log weights (N,), zero: up to 2^26 of them in memory."""
+    return self.grid(nodes).all()
+
+
+def _log_base(self, x):
+    """0: μ counts."""
+    return 0.0
+
+
+def _initial(self, n, rng):
+    """n uniformly drawn states (n, dim)."""
+    draws = rng.integers(0, len(self.values), size=(n, self.dim))
+    return np.asarray(self.values, like=draws)[draws]
+
+
+def _contains(self, x):
+    """Which rows of x are states, (n,)."""
+    return np.isin(x, np.asarray(self.values)).all(axis=1)
+
+
+# ------------------------------------------------------------------------------ the spaces
+
+@dataclass(frozen=True)
+class Bits:
+    """{0, 1}^dim with counting measure.
+
+    >>> Bits(2).atoms()[0].tolist()
+    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    """
+
+    dim: int
+    values, discrete, bounded = (0.0, 1.0), True, True
+    grid, atoms, log_base, initial, contains = _grid, _atoms, _log_base, _initial, _contains
+
+    def __post_init__(self):
+        _check("dim", self.dim)
+
+
+@dataclass(frozen=True)
+class Spins:
+    """{-1, +1}^dim with counting measure.
+
+    >>> Spins(1).atoms()[0].tolist()
+    [[-1.0], [1.0]]
+    """
+
+    dim: int
+    values, discrete, bounded = (-1.0, 1.0), True, True
+    grid, atoms, log_base, initial, contains = _grid, _atoms, _log_base, _initial, _contains
+
+    def __post_init__(self):
+        _check("dim", self.dim)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """{0, ..., n-1}^dim with counting measure.
+
+    >>> Cells(3).atoms()[0][:, 0]
+    array([0., 1., 2.])
+    """
+
+    n: int
+    dim: int = 1
+    discrete, bounded = True, True
+    grid, atoms, log_base, initial, contains = _grid, _atoms, _log_base, _initial, _contains
+
+    def __post_init__(self):
+        _check("the number of states", self.n)
+        _check("dim", self.dim)
+
+    @property
+    def values(self):
+        """The values of one site."""
+        return tuple(float(value) for value in range(self.n))
+
+
+def _check(name, value):
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")

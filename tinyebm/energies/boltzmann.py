@@ -1,0 +1,40 @@
+"""Energies of pairs of sites: the Boltzmann machine."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm import ops
+
+
+@dataclass(frozen=True)
+class BoltzmannMachine:
+    """E(x) = -½ xᵀ W x - b·x, W symmetric with zero diagonal (Ackley, Hinton & Sejnowski 1985, Cognitive Science 9:147).
+
+    On Bits or Spins.  theta = {"W": (d(d-1)/2,), "b": (d,)}: W holds the strict upper
+    triangle in row order, (0,1), (0,2), ..., (d-2,d-1).  The energy is linear in θ, so
+    the likelihood is concave, and its maximum has the data's means and pair moments.
+
+    >>> machine = BoltzmannMachine(2)
+    >>> machine({"W": np.array([3.0]), "b": np.array([0.5, 0.0])}, np.array([[1.0, 1.0], [1.0, 0.0]]))
+    array([-3.5, -0.5])
+    """
+
+    dim: int
+
+    def __post_init__(self):
+        if isinstance(self.dim, bool) or int(self.dim) != self.dim or self.dim < 1:
+            raise ValueError(f"dim must be a positive integer, got {self.dim!r}")
+
+    def init(self, rng):
+        """Couplings N(0, 1/100), no fields."""
+        W = rng.standard_normal((self.dim * (self.dim - 1) // 2,)) * 0.1
+        return {"W": W, "b": np.zeros_like(W, shape=(self.dim,))}
+
+    def __call__(self, theta, x):
+        """Energies (n,) of the rows of x (n, d)."""
+        d = self.dim
+        i = np.arange(d)
+        upper = np.nonzero(i[:, None] < i)  # in row order
+        U = ops.scatter(theta["W"], upper, (d, d))
+        return -ops.sum((x @ U + theta["b"]) * x, axis=1)

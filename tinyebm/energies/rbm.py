@@ -1,0 +1,131 @@
+"""Restricted Boltzmann machines: a visible and a hidden layer, no bonds within a layer.
+
+The energy of this package is that of the visible layer alone, the *free energy*
+F(v) = -log Σ_h e^{-E(v,h)}.  Each layer is independent given the other, and either can be
+summed out, so Z is a sum over the hidden states too (`other_layer`): 2^hidden terms.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm import ops
+
+
+@dataclass(frozen=True)
+class RBM:
+    """F(v) = -b·v - Σ_j softplus(c_j + (vᵀW)_j) on Bits(visible): E(v, h) = -b·v - c·h - vᵀWh, h in {0,1}^hidden.
+
+    theta = {"W": (visible, hidden), "b": (visible,), "c": (hidden,)} (Smolensky 1986; Hinton 2002,
+    Neural Computation 14:1771).
+
+    >>> machine = RBM(4, 2)
+    >>> theta = machine.init(np.random.default_rng(0))
+    >>> machine(theta, np.zeros((1, 4))) + 2 * np.log(2)
+    array([0.])
+    """
+
+    visible: int
+    hidden: int
+
+    def __post_init__(self):
+        _check(self)
+
+    @property
+    def dim(self):
+        """Number of visible units."""
+        return self.visible
+
+    def init(self, rng):
+        """Weights N(0, 1/100), no biases."""
+        return _init(self, rng)
+
+    def __call__(self, theta, x):
+        """Free energies (n,) of the visible states x (n, visible)."""
+        return -(x @ theta["b"]) - ops.softplus_sum(self.hidden_logits(theta, x))
+
+    def hidden_logits(self, theta, v):
+        """log P(h_j = 1 | v) / P(h_j = 0 | v), (n, hidden)."""
+        return v @ theta["W"] + theta["c"]
+
+    def visible_logits(self, theta, h):
+        """log P(v_i = 1 | h) / P(v_i = 0 | h), (n, visible)."""
+        return h @ theta["W"].T + theta["b"]
+
+    def draw_visible(self, theta, h, rng):
+        """One draw of v given each row of h, (n, visible)."""
+        z = self.visible_logits(theta, h)
+        return (rng.random(z.shape, dtype=z.dtype) < ops.sigmoid(z)).astype(z.dtype)
+
+    def hidden_energy(self, theta, h):
+        """-log Σ_v e^{-E(v,h)}, (n,): the free energy of the hidden states h (n, hidden)."""
+        return -(h @ theta["c"]) - ops.softplus_sum(self.visible_logits(theta, h))
+
+    def other_layer(self, space):
+        """(energy of the hidden bits with the same Z, their number), or None where v are no bits."""
+        return (self.hidden_energy, self.hidden) if getattr(space, "values", None) == (0.0, 1.0) else None
+
+
+@dataclass(frozen=True)
+class GaussianBernoulliRBM:
+    """F(v) = |v - b|² / 2σ² - Σ_j softplus(c_j + (vᵀW)_j / σ) on R^visible, for h in {0,1}^hidden.
+
+    v given h is N(b + σWh, σ² I), so p is a mixture of 2^hidden Gaussians (Welling, Rosen-Zvi &
+    Hinton 2004, NeurIPS).  theta = {"W": (visible, hidden), "b": (visible,), "c": (hidden,),
+    "log_scale": ()}, log_scale = log σ.
+    """
+
+    visible: int
+    hidden: int
+
+    def __post_init__(self):
+        _check(self)
+
+    @property
+    def dim(self):
+        """Number of visible units."""
+        return self.visible
+
+    def init(self, rng):
+        """Weights N(0, 1/100), no biases, σ = 1."""
+        theta = _init(self, rng)
+        return theta | {"log_scale": np.zeros_like(theta["b"], shape=())}
+
+    def __call__(self, theta, x):
+        """Free energies (n,) of the visible states x (n, visible)."""
+        z = (x - theta["b"]) * ops.exp(-theta["log_scale"])
+        return 0.5 * ops.sum(z * z, axis=1) - ops.softplus_sum(self.hidden_logits(theta, x))
+
+    def hidden_logits(self, theta, v):
+        """log P(h_j = 1 | v) / P(h_j = 0 | v), (n, hidden)."""
+        return (v * ops.exp(-theta["log_scale"])) @ theta["W"] + theta["c"]
+
+    def draw_visible(self, theta, h, rng):
+        """One draw of v given each row of h, (n, visible)."""
+        mean, scale = h @ theta["W"].T, ops.exp(theta["log_scale"])
+        return theta["b"] + scale * (mean + rng.standard_normal(mean.shape, dtype=mean.dtype))
+
+    def hidden_energy(self, theta, h):
+        """-log ∫ e^{-E(v,h)} dv, (n,): -c·h - b·Wh/σ - |Wh|²/2 - visible/2 log 2πσ²."""
+        mean = h @ theta["W"].T  # (n, visible), in units of σ
+        centre = theta["b"] * ops.exp(-theta["log_scale"])
+        log_volume = self.visible * (0.5 * math.log(2 * math.pi) + theta["log_scale"])
+        return -(h @ theta["c"]) - mean @ centre - 0.5 * ops.sum(mean * mean, axis=1) - log_volume
+
+    def other_layer(self, space):
+        """(energy of the hidden bits with the same Z, their number), or None where v is not in R^d with Lebesgue measure."""
+        plain = not space.bounded and space.base_scale is None
+        return (self.hidden_energy, self.hidden) if plain else None
+
+
+def _init(model, rng):
+    W = rng.standard_normal((model.visible, model.hidden)) * 0.1
+    return {"W": W, "b": np.zeros_like(W, shape=(model.visible,)), "c": np.zeros_like(W, shape=(model.hidden,))}
+
+
+def _check(model):
+    for name in ("visible", "hidden"):
+        n = getattr(model, name)
+        if isinstance(n, bool) or int(n) != n or n < 1:
+            raise ValueError(f"{name} must be a positive number of units, got {n!r}")

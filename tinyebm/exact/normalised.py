@@ -1,0 +1,94 @@
+"""What Z makes possible: normalised densities, probabilities, expectations, entropy."""
+
+import math
+
+import numpy as np
+
+from tinyebm.density import atom_exponents, exponent, require_rows
+from tinyebm.errors import QuadratureError
+from tinyebm.estimate import Estimate
+from tinyebm.exact.partition import log_partition, quadrature, rounding
+from tinyebm.ops import logsumexp
+
+
+def log_prob(p, x, log_z=None):
+    """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure); -inf outside the space.
+
+    Every call computes log Z; pass `log_z` to reuse one.
+    """
+    log_z = float(log_partition(p) if log_z is None else log_z)
+    require_rows(p, x)
+    inside = p.space.contains(x)
+    log_p = np.zeros_like(x, shape=len(x)) - np.inf
+    log_p[inside] = exponent(p, x[inside]) - log_z
+    return log_p
+
+
+def probabilities(p, nodes=None, rtol=1e-6):
+    """The probability of each atom of `p.space.atoms(nodes)`, (N,): p(x_i) w_i, normalised to sum to one.
+
+    Raises
+    ------
+    QuadratureError
+        If these atoms miss or blur the density: their log Z is off by more than rtol.
+
+    >>> from tinyebm import Cells, Density, TabularEnergy
+    >>> probabilities(Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2)))
+    array([0.75, 0.25])
+    """
+    u = atom_exponents(p, p.space.grid(nodes))
+    log_z = float(logsumexp(u))
+    if not p.space.discrete:
+        off = abs(log_z - log_partition(p, rtol=rtol / 10))
+        if not off <= rtol:
+            raise QuadratureError(f"the {len(u)} atoms of {p.space} give log Z wrong by {off:.1e}: the density lies outside "
+                                  f"them or is finer than they are; use Reals(dim, extent=...), a smaller Box or nodes=")
+    return np.exp(u - log_z)
+
+
+def expectation(p, f, rtol=1e-8):
+    """E_p[f(x)] by quadrature: an Estimate if f gives one number per row, an array of f's trailing shape otherwise.
+
+    The error is the change of the sum on the next finer grid: large where f
+    jumps (an indicator, say), since the grid was refined for log Z alone.
+
+    >>> from tinyebm import ops, Box, Density
+    >>> uniform = Density(lambda theta, x: 0.0 * x[:, 0], {}, Box(0, 1, 1))
+    >>> abs(expectation(uniform, lambda x: x[:, 0] ** 2) - 1 / 3) < 1e-12
+    True
+    """
+    q = quadrature(p, rtol)
+    mean, change = settled_mean(p, f, q)
+    return mean if np.ndim(mean) else Estimate(mean, change + q.error * abs(mean) + rounding(mean))
+
+
+def settled_mean(p, f, q):
+    """(E_p[f], its change from the quadrature's grid to the next finer one); a sum over all states is final."""
+    mean = mean_over(p, f, q.grid)
+    if p.space.discrete:
+        return mean, 0.0
+    fine = mean_over(p, f, q.finer())
+    return fine, abs(fine - mean)
+
+
+def mean_over(p, f, grid):
+    """Σ_i f(x_i) p_i over a grid's atoms, in one streaming pass; where p is zero f does not count, be it infinite."""
+    top, total, weighted = -np.inf, 0.0, 0.0
+    for x, log_w in grid.blocks():
+        u = exponent(p, x) + log_w
+        new_top = max(top, float(u.max()))
+        mass = np.exp(u - new_top) if new_top > -np.inf else np.zeros(len(u))
+        if not mass.any():
+            continue
+        shrink = math.exp(top - new_top)
+        x, mass = x[mass > 0], mass[mass > 0]
+        top, total, weighted = new_top, shrink * total + mass.sum(), shrink * weighted + np.tensordot(mass, f(x), axes=1)
+    mean = weighted / total
+    return mean if np.ndim(mean) else float(mean)
+
+
+def entropy(p, rtol=1e-8):
+    """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
+    q = quadrature(p, rtol)
+    mean, change = settled_mean(p, lambda x: q.log_z - exponent(p, x), q)
+    return Estimate(mean, change + q.error * (1 + abs(mean)) + rounding(mean))

@@ -1,0 +1,59 @@
+"""A kernel as a matrix, and how fast it forgets: its eigenvalues.
+
+On N atoms a kernel is a stochastic matrix P.  Its largest eigenvalue is 1, and the
+distance to stationarity shrinks like |λ₂|^k: so does the bias of CD-k.
+"""
+
+import numpy as np
+
+from tinyebm.density import atom_exponents
+from tinyebm.errors import QuadratureError
+
+LARGEST = 4096  # atoms: a matrix of 128 MiB
+
+
+def transition_matrix(p, kernel, nodes=None):
+    """P (N, N): P[i, j] is the probability of a step from atom i of the space to atom j.
+
+    Atoms are all states of a discrete space, or those of `p.space.atoms(nodes)`, where rows near the
+    edge of a grid may sum to less than one.  Cost: N pushes.
+
+    Raises
+    ------
+    QuadratureError
+        If there are more than 4096 atoms.
+
+    >>> from tinyebm import Cells, Density, Gibbs, TabularEnergy
+    >>> p = Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2))
+    >>> transition_matrix(p, Gibbs())
+    array([[0.75, 0.25],
+           [0.75, 0.25]])
+    """
+    grid = p.space.grid(nodes)
+    if grid.size > LARGEST:
+        raise QuadratureError(f"a transition matrix of {p.space} would be {grid.size} x {grid.size}; it is for at most "
+                              f"{LARGEST} atoms: use kernel.push, which never forms it")
+    push = kernel.operator(p, grid)
+    return np.stack([push(row) for row in np.eye(grid.size)])
+
+
+def spectrum(p, kernel, nodes=None):
+    """The eigenvalues of the transition matrix, (N,), the largest in modulus first; real for a reversible kernel.
+
+    Cost: O(N³).
+    """
+    P, u = transition_matrix(p, kernel, nodes), atom_exponents(p, p.space.grid(nodes))
+    with np.errstate(over="ignore", invalid="ignore"):
+        S = P * np.exp((u[:, None] - u) / 2)  # symmetric if p_i P_ij = p_j P_ji
+    reversible = np.isfinite(S).all() and np.allclose(S, S.T, rtol=0, atol=1e-10)
+    values = np.linalg.eigvalsh((S + S.T) / 2) if reversible else np.linalg.eigvals(P)
+    return values[np.argsort(-np.abs(values))]
+
+
+def spectral_gap(p, kernel, nodes=None):
+    """1 - |λ₂|, between 0 (some set of states is never left) and 1 (one step forgets everything).
+
+    The bias of exact CD-k falls like (1 - gap)^k.
+    """
+    values = np.abs(spectrum(p, kernel, nodes))
+    return float(1 - values[1]) if len(values) > 1 else 1.0
