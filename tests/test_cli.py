@@ -169,9 +169,9 @@ def test_evaluate(here, capsys, model):
 
 def test_plot(here, monkeypatch):
     """Catches a picture of other data, or of standardised beside raw ones."""
-    plots = importlib.import_module("tinyebm.plots")
-    model, seen = plots.model, []
-    monkeypatch.setattr(plots, "model", lambda *arguments: seen.append(arguments) or model(*arguments))
+    figures = importlib.import_module("tinyebm.figures")
+    model, seen = figures.model, []
+    monkeypatch.setattr(figures, "model", lambda *arguments: seen.append(arguments) or model(*arguments))
     assert tinyebm("plot plane/model.npz --out own.png") == 0
     assert tinyebm("plot plane/model.npz --data mine.csv --raw --out raw.pdf") == 0
 

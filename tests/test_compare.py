@@ -153,7 +153,8 @@ def test_learning_rate_falls_over_the_second_half(monkeypatch, target, given, ra
 def test_a_quarter_of_finite_data_is_held_out(monkeypatch):
     """Catches held-out rows that are trained on, another split for every method, a test NLL of training rows."""
     trained = []
-    monkeypatch.setattr(MODULE, "fit", lambda energy, data, **rest: trained.append(data) or te.fit(energy, data, **rest))
+    monkeypatch.setattr(MODULE, "fit", lambda energy, data, *rest, **more: (
+        trained.append(data) or te.fit(energy, data, *rest, **more)))
     found = te.compare(ROWS, ["cd-1", "mle"], **SMALL)
 
     kept, held = trained[0][:, 0], np.setdiff1d(ROWS, trained[0])
@@ -196,7 +197,7 @@ def test_a_method_that_diverges_is_a_row_and_the_others_survive(tmp_path, change
 @pytest.mark.parametrize("method", ["", "foo", "MLE", "mle-1", "cd", "cd-0", "cd--1", "cd-1.5", "cd-01", "cd-1 ", "xcd-1"])
 def test_unknown_methods_are_refused(method):
     """Catches a name that is silently read as another method, and training before the names are checked."""
-    with pytest.raises(ValueError, match="unknown method .*mle, cd-K, pcd-K and short-K"):
+    with pytest.raises(ValueError, match="unknown method .*mle, cd-K, pcd-K, short-K and, on bits, pl"):
         te.compare("bimodal", ["mle", method], **SMALL)
 
 
@@ -206,6 +207,7 @@ def test_method_names():
     assert named("cd-12", kernel) == te.ContrastiveDivergence(kernel, 12)
     assert named("pcd-3", kernel) == te.PersistentContrastiveDivergence(kernel, 3, restart=0.0)
     assert named("short-40", kernel) == te.ShortRun(kernel, 40) and isinstance(named("mle", kernel), te.ExactLikelihood)
+    assert named("pl", kernel) == te.Pseudolikelihood()
 
 
 def test_the_seed_decides_everything(finite):

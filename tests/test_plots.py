@@ -1,6 +1,5 @@
 """Pictures: the numbers that were drawn, and where on the page they lie."""
 
-import itertools
 import math
 
 import matplotlib.pyplot as plt
@@ -165,45 +164,40 @@ def test_curves_are_the_numbers_given():
     assert plots.curves({}).get_legend() is None
 
 
-def test_model():
-    """Catches panels in another order, a wrong log Z in the title, and data drawn that were not given."""
-    alone, beside = draw(plots.model(PLANE)), draw(plots.model(NORMAL, np.array([[1.0], [2.5]])))
-    assert len(alone.axes) == 2 and [ax.get_title()[:6] for ax in beside.axes] == ["data", "energy", "exp(-E"]
+def test_tiles_are_the_rows():
+    """Catches images transposed, out of order, or one pixel into their neighbour."""
+    x = (np.random.default_rng(0).random((9, 4)) < 0.5) * 1.0
+    image = np.asarray(plots.tiles(x, columns=3, rows=4).images[0].get_array(), dtype=float)
 
-    log_z = float(alone.axes[1].get_title().split()[-1])
-    assert log_z == pytest.approx(math.log(2 * math.pi) + 0.5 * math.log(0.96), abs=1e-4)
-    assert len(plots.model(NORMAL, te.datasets.load("bimodal")).axes) == 3
+    assert image.shape == (4 * 3 - 1, 3 * 3 - 1)
+    for i, row in enumerate(x):
+        top, left = 3 * (i // 3), 3 * (i % 3)
+        np.testing.assert_array_equal(image[top : top + 2, left : left + 2], row.reshape(2, 2))
+    assert np.isnan(image[2]).all() and np.isnan(image[:, 2]).all() and np.isnan(image[9:]).all()
+    with pytest.raises(ValueError, match="5 is no square"):
+        plots.tiles(np.zeros((3, 5)))
 
 
-@pytest.mark.parametrize(("target", "methods"), [("bimodal", ["cd-1"]), ("faithful", ["cd-1", "short-1", "cd-2"])])
-def test_comparison(target, methods):
-    """A panel for the data, one per method and two of curves: catches densities under other methods' titles."""
-    found = te.compare(target, methods, steps=2, hidden=(4,), batch_size=16, learning_rate=0.5, ema=0, progress=False)
-    figure = draw(found.plot())
-    panels = [ax for ax in figure.axes if ax.get_visible()]
+def test_states_of_a_lattice_lie_where_they_belong():
+    """The law of a Gray-coded toy against its states, cell by cell: catches a transpose and states out of order."""
+    target = te.datasets.load("two_moons_bits")
+    image = np.asarray(plots.states(target, cell=target.cell).images[0].get_array())
+    i, j = np.divmod(target.cell(target.states), 256)
 
-    assert [ax.get_title().split(":")[0] for ax in panels] == ["data", *methods, "", ""]
-    assert [ax.get_xlabel() for ax in panels[-2:]] == ["updates", "seconds of training"]
-    for ax, fit in zip(panels[1:], found.fits.values(), strict=False):
-        if target == "bimodal":
-            t, p = ax.lines[0].get_data()
-            assert p == pytest.approx(np.exp(te.log_prob(fit.density, t[:, None])), rel=1e-3)
-        else:
-            left, right, bottom, top = ax.images[0].get_extent()
-            assert ax.images[0].get_array()[0, -1] == pytest.approx(
-                np.exp(te.log_prob(fit.density, np.array([[right, bottom]])))[0], rel=1e-3)
-    for ax, column in zip(panels[-2:], (0, 1), strict=True):
-        for line, method in itertools.zip_longest(ax.lines, methods):
-            expected = [(point[column], point[2]) for point in found.curves[method]]
-            assert line.get_label() == method and np.array_equal(line.get_xydata(), np.array(expected))
+    assert image[j, i] == pytest.approx(target.probabilities, abs=1e-15) and image.sum() == pytest.approx(1)
+
+
+def test_states_are_exact_draws():
+    """Catches tiles that are not draws of the model: one state has all the mass here."""
+    p = te.Density(te.BoltzmannMachine(4), {"W": np.zeros(6), "b": np.array([40.0, -40.0, -40.0, 40.0])}, te.Bits(4))
+    image = np.asarray(plots.states(p).images[0].get_array(), dtype=float)
+
+    np.testing.assert_array_equal(image[:2, :2], np.eye(2))
 
 
 def test_what_has_no_picture_is_refused():
     """Catches three dimensions drawn as two, and data beside a model of another dimension."""
-    for refused in (lambda: plots.model(SPACE), lambda: plots.density(SPACE), lambda: plots.energy(SPACE),
+    for refused in (lambda: plots.density(SPACE), lambda: plots.energy(SPACE),
                     lambda: plots.data(np.zeros((5, 3)))):
         with pytest.raises(ValueError, match="not 3"):
             refused()
-    for p, x in ((NORMAL, np.zeros((5, 2))), (PLANE, np.zeros((5, 1)))):
-        with pytest.raises(ValueError, match="columns"):
-            plots.model(p, x)

@@ -8,7 +8,7 @@ import pytest
 from tinyebm.compare import Comparison
 from tinyebm.report import LEGEND, table
 
-SETTINGS = {"steps": 30, "batch_size": 64, "step_size": 0.05, "hidden": [16, 8], "activation": "tanh"}
+SETTINGS = {"steps": 30, "batch_size": 64, "model": "16-8 tanh network", "sampler": "Langevin step size 0.05"}
 GOOD = {"method": "mle", "updates": 30, "seconds": 1.26, "nll": 1.23456, "nll_error": 2e-7, "kl": 0.012345, "kl_error": 3e-7,
         "tv": 0.1, "tv_error": 4e-3, "modes": [0.25, 0.75], "angle": 0.0, "norm_ratio": 1.0, "status": "ok"}
 BIASED = GOOD | {"method": "cd-10", "seconds": 12.0, "nll": 123.5, "kl": 5.4321, "modes": [1 / 3, 2 / 3], "angle": 90.4,

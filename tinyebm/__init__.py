@@ -31,6 +31,7 @@ from tinyebm.maximum_likelihood import mle
 from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
 from tinyebm.objectives.exact_contrastive import ExactContrastiveDivergence, exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
+from tinyebm.objectives.pseudolikelihood import Pseudolikelihood
 from tinyebm.optimize import adam, momentum, sgd
 from tinyebm.samplers.chains import Chains, run
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs

@@ -12,9 +12,9 @@ import numpy as np
 
 from tinyebm import datasets
 from tinyebm.backend import Stream
-from tinyebm.compare import compare, named_objective, schedule
+from tinyebm.compare import compare
 from tinyebm.diagnostics.divergences import kl, total_variation
-from tinyebm.energies.mlp import ACTIVATIONS, MLP
+from tinyebm.energies.mlp import ACTIVATIONS
 from tinyebm.exact.likelihood import nll
 from tinyebm.exact.normalised import entropy
 from tinyebm.exact.partition import log_partition
@@ -23,7 +23,7 @@ from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model
 from tinyebm.optimize import adam
 from tinyebm.report import json_text
-from tinyebm.samplers.langevin import ULA
+from tinyebm.setups import ENERGIES, STEPS, default_kernel, named_energy, named_objective, schedule, space_of
 from tinyebm.train import fit
 
 
@@ -47,9 +47,9 @@ def main(argv=None):
 def run_compare(a):
     """Train by every method, judge exactly, print the table, write the folder."""
     Path(a.out).mkdir(parents=True, exist_ok=True)  # before the work, not after it
-    found = compare(_data(a), methods=a.methods.split(","), steps=a.steps, batch_size=a.batch_size,
-                    learning_rate=a.learning_rate, step_size=a.step_size, hidden=a.hidden, activation=a.activation,
-                    confinement=a.confinement, ema=a.ema, seed=a.seed)
+    methods = [method.strip() for method in a.methods.split(",")]
+    found = compare(_data(a), methods, a.steps, a.batch_size, a.learning_rate, a.step_size, a.hidden, a.activation,
+                    a.confinement, a.ema, a.seed, energy=a.energy)
     print(found.table())
     _tell(found.save(a.out))
 
@@ -58,21 +58,26 @@ def run_fit(a):
     """Fit one network by one method; write the model, a checkpoint, the history and a figure."""
     data, folder = _data(a), Path(a.out)
     folder.mkdir(parents=True, exist_ok=True)
-    dim = data.space.dim if hasattr(data, "space") else data.x.shape[1]
-    energy = MLP((dim, *a.hidden, 1), a.activation, a.confinement)
+    checkpoint = folder / "checkpoint.npz"
+    if a.resume and not checkpoint.exists():
+        raise ValueError(f"there is no {checkpoint} to resume from")
+    space = space_of(data, None if hasattr(data, "sample") else data.x.shape[1])
+    energy, steps = named_energy(a.energy, space, a.hidden, a.activation, a.confinement), a.steps or STEPS[space.discrete]
     if a.method == "lbfgs":
-        found = mle(energy, data, seed=a.seed, max_steps=a.steps, rtol=1e-6)
+        found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
     else:
-        found = fit(energy, data, objective=named_objective(a.method, ULA(a.step_size)), steps=a.steps,
-                    optimizer=adam(schedule(a.learning_rate, data, a.steps)), batch_size=a.batch_size,
-                    seed=a.seed, ema=a.ema, checkpoint=folder / "checkpoint.npz", resume=a.resume)
+        objective = named_objective(a.method, default_kernel(energy, space, a.step_size))
+        found = fit(energy, data, space, objective, adam(schedule(a.learning_rate, data, steps)), steps, a.batch_size,
+                    a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)
     save_model(folder / "model.npz", found.density, **datasets.origin(data))
     (folder / "history.json").write_text(json_text(found.history), encoding="utf-8")
     paths = [folder / "model.npz", folder / "history.json"]
-    if dim < 3:
+    if space.discrete or space.dim < 3:
         paths.append(_draw(found.density, data, folder / "fit.png"))
-    summary = ", ".join(f"{name} {values[-1]:.6g}" for name, values in found.history.items() if name in ("nll", "kl"))
-    print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates" + (f": {summary} (nats)" if summary else ""))
+    summary = [f"{name} {values[-1]:.6g} nats" for name, values in found.history.items() if name in ("nll", "kl")]
+    if "converged" in found.history:
+        summary.append("converged" if found.history["converged"][-1] else "not converged: raise --steps")
+    print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates" + "".join(f", {part}" for part in summary))
     _tell(paths)
 
 
@@ -95,8 +100,10 @@ def run_sample(a):
 def run_evaluate(a):
     """log Z, entropy, and how far a model is from data, with errors."""
     p, notes = load_model(a.model)
-    found = {"log_z": log_partition(p, a.rtol), "entropy": entropy(p, a.rtol)}
     data = datasets.load(a.data, standardise=not a.raw) if a.data else _data_of(notes)
+    found = {"log_z": log_partition(p, a.rtol)}
+    if not p.space.discrete or p.space.grid().listable:
+        found["entropy"] = entropy(p, a.rtol)
     if data is not None:
         found["nll"] = nll(p, data, a.rtol)
         if hasattr(data, "entropy"):
@@ -134,9 +141,9 @@ def _data_of(notes):
 
 
 def _draw(p, data, path):
-    from tinyebm import plots  # matplotlib loads only when a figure is wanted
+    from tinyebm import figures, plots  # matplotlib loads only when a figure is wanted
 
-    return plots.save(plots.model(p, data), path)
+    return plots.save(figures.model(p, data), path)
 
 
 def _tell(paths):
@@ -186,16 +193,16 @@ def _parser():
                   "tinyebm compare --data two_moons --methods mle,cd-1,pcd-10 --out moons")
     _add_data(sub)
     sub.add_argument("--methods", default="mle,cd-1,cd-10,pcd-10",
-                     help="mle, cd-K, pcd-K, short-K, separated by commas (%(default)s)")
-    _add_training(sub, steps=500)
+                     help="mle, cd-K, pcd-K, short-K, on bits also pl, separated by commas (%(default)s)")
+    _add_training(sub)
     sub.add_argument("--out", default="tinyebm-compare", help="folder for table, figure, numbers and models (%(default)s)")
 
     sub = command("fit", run_fit, "fit one network by one method",
                   "tinyebm fit --data two_moons --method cd-10 --out moons")
     _add_data(sub)
     sub.add_argument("--method", default="mle",
-                     help="mle, lbfgs (exact likelihood to convergence), cd-K, pcd-K, short-K (%(default)s)")
-    _add_training(sub, steps=500)
+                     help="mle, lbfgs (exact likelihood, to its maximum), cd-K, pcd-K, short-K; on bits pl (%(default)s)")
+    _add_training(sub)
     sub.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     sub.add_argument("--out", default="tinyebm-fit", help="folder for model, checkpoint, history and figure (%(default)s)")
 
@@ -228,14 +235,15 @@ def _add_data(sub, default="faithful"):
     sub.add_argument("--raw", action="store_true", help="do not standardise the columns of real data")
 
 
-def _add_training(sub, steps):
-    sub.add_argument("--steps", type=_number(int, 1), default=steps, help="updates (%(default)s)")
+def _add_training(sub):
+    sub.add_argument("--energy", choices=ENERGIES, help="the model (mlp; on bits rbm)")
+    sub.add_argument("--steps", type=_number(int, 1), help="updates (500; on bits 2000)")
     sub.add_argument("--batch-size", type=_number(int, 1), default=256, help="rows in a batch (%(default)s)")
     sub.add_argument("--learning-rate", type=_number(float, 0, True),
                      help="Adam's, falling to zero over the second half (0.03 on a population, 0.01 on finite data)")
     sub.add_argument("--step-size", type=_number(float, 0, True), default=0.01,
                      help="ε of Langevin dynamics, in [x]² (%(default)s)")
-    sub.add_argument("--hidden", type=_hidden, default=(64, 64), help="widths of the hidden layers (64,64)")
+    sub.add_argument("--hidden", type=_hidden, help="widths of the hidden layers (64,64; of an rbm 8)")
     sub.add_argument("--activation", choices=list(ACTIVATIONS), default="silu", help="(%(default)s)")
     sub.add_argument("--confinement", type=_number(float, 0), default=1.0,
                      help="c of the term c|x|²/2 in the energy (%(default)s)")

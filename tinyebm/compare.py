@@ -7,7 +7,6 @@ contrastive divergence follows on average, beside the true one.
 """
 
 import math
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +17,19 @@ import numpy as np
 from tinyebm import datasets
 from tinyebm.backend import Stream
 from tinyebm.diagnostics.divergences import kl, total_variation
-from tinyebm.energies.mlp import MLP
 from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.exact.normalised import mean_over
 from tinyebm.exact.window import find_window
 from tinyebm.models import save_model
-from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
+from tinyebm.objectives.contrastive import ShortRun
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
+from tinyebm.objectives.pseudolikelihood import Pseudolikelihood
 from tinyebm.optimize import adam
 from tinyebm.report import json_text, table
-from tinyebm.samplers.langevin import ULA
+from tinyebm.setups import STEPS, default_kernel, describe, named_energy, named_objective, schedule, space_of
 from tinyebm.train import fit
 from tinyebm.tree import ravel
 
@@ -65,9 +64,9 @@ class Comparison:
 
     def plot(self):
         """A figure: the data, each learned density, and the divergence against updates."""
-        from tinyebm import plots  # matplotlib loads only when a figure is wanted
+        from tinyebm import figures  # matplotlib loads only when a figure is wanted
 
-        return plots.comparison(self)
+        return figures.comparison(self)
 
     def save(self, folder):
         """Write compare.txt, compare.json, compare.png (in 1-D and 2-D) and a model file per method; return the paths."""
@@ -77,7 +76,7 @@ class Comparison:
         paths[0].write_text(self.table() + "\n", encoding="utf-8")
         found = {name: getattr(self, name) for name in ("name", "reference", "truth", "rows", "curves", "settings")}
         paths[1].write_text(json_text(found), encoding="utf-8")
-        if self.settings["dim"] < 3:
+        if getattr(self.data, "space", None) or self.settings["dim"] < 3:
             from tinyebm import plots
 
             paths.append(plots.save(self.plot(), folder / "compare.png"))
@@ -87,9 +86,9 @@ class Comparison:
         return paths
 
 
-def compare(target="faithful", methods=METHODS, steps=500, batch_size=256, learning_rate=None, step_size=0.01,
-            hidden=(64, 64), activation="silu", confinement=1.0, ema=0.99, seed=0, progress=True):
-    """Train one network by several objectives and judge each against the exact answer.
+def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, learning_rate=None, step_size=0.01,
+            hidden=None, activation="silu", confinement=1.0, ema=0.99, seed=0, progress=True, energy=None, kernel=None):
+    """Train one model by several objectives and judge each against the exact answer.
 
     Parameters
     ----------
@@ -97,18 +96,22 @@ def compare(target="faithful", methods=METHODS, steps=500, batch_size=256, learn
         A population is sampled afresh in every batch; of finite data a quarter is
         held out.
     methods : names
-        "mle" (exact likelihood), "cd-k", "pcd-k" (no restarts), "short-k".
+        "mle" (exact likelihood), "cd-k", "pcd-k" (no restarts), "short-k", and on bits "pl".
     steps, batch_size : int
-        Updates of every method, and rows in a batch.
+        Updates of every method (by default 500, on bits 2000), and rows in a batch.
     learning_rate : float, optional
         Adam's, falling linearly to zero over the second half; by default 0.03 on a
         population and 0.01 on finite data, which a faster rate overfits.
     step_size : float
         ε of the Langevin kernel, in units of [x]².
-    hidden, activation, confinement : the MLP
+    hidden, activation, confinement : sizes and options of a named energy
     ema : float
         Decay of the running average of θ that is judged.
     seed : int
+    energy : "mlp", "rbm", "boltzmann", or any energy with `init`, optional
+        By default an MLP on R^d, an RBM on bits.
+    kernel : ULA, BlockGibbs, ..., optional
+        By default the one that suits the energy (`setups.default_kernel`).
 
     Returns
     -------
@@ -124,22 +127,25 @@ def compare(target="faithful", methods=METHODS, steps=500, batch_size=256, learn
     """
     name, data, train, test = _prepare(target, seed)
     finite = test is not None
+    space = space_of(data, train.shape[1] if finite else None)
+    if not space.discrete and space.dim > 3:
+        raise ValueError(f"{name} has {space.dim} columns: exact answers need quadrature, which is for dim <= 3")
+    steps = steps or STEPS[space.discrete]
     rate = schedule(learning_rate, data, steps)
-    kernel = ULA(step_size)
+    if energy is None or isinstance(energy, str):
+        energy = named_energy(energy, space, hidden, activation, confinement)
+    kernel = kernel or default_kernel(energy, space, step_size)
     objectives = {method: named_objective(method, kernel) for method in methods}
-    dim = train.shape[1] if finite else train.space.dim
-    if dim > 3:
-        raise ValueError(f"{name} has {dim} columns: exact answers need quadrature, which is for dim <= 3")
-    energy = MLP((dim, *hidden, 1), activation, confinement)
-    settings = {"dim": dim, "steps": steps, "batch_size": batch_size, "learning_rate": rate(0), "step_size": step_size,
-                "hidden": list(hidden), "activation": activation, "confinement": confinement, "ema": ema, "seed": seed}
+    model, sampler = describe(energy, kernel)
+    settings = {"dim": space.dim, "model": model, "sampler": sampler, "steps": steps, "batch_size": batch_size,
+                "learning_rate": rate(0), "energy": repr(energy), "kernel": repr(kernel), "ema": ema, "seed": seed}
 
     fits, curves, status = {}, {}, {}
     for method, objective in objectives.items():
-        curves[method], watch = _stopwatch(train, measured=dim <= 2)
+        curves[method], watch = _stopwatch(train, measured=space.discrete or space.dim <= 2)
         try:
-            fits[method] = fit(energy, train, objective=objective, optimizer=adam(rate), steps=steps, ema=ema, seed=seed,
-                               batch_size=batch_size, exact=False, callback=watch, progress=progress and method)
+            fits[method] = fit(energy, train, space, objective, adam(rate), steps, batch_size, ema=ema, seed=seed,
+                               exact=False, callback=watch, progress=progress and method)
             status[method] = "ok"
         except FAILURES as error:
             status[method] = str(error)
@@ -155,12 +161,6 @@ def compare(target="faithful", methods=METHODS, steps=500, batch_size=256, learn
     return Comparison(name, label, _truth(data, train), rows, curves, fits, data, settings)
 
 
-def schedule(learning_rate, data, steps):
-    """A learning rate that falls linearly to zero over the second half; None means 0.03 on a population, else 0.01."""
-    top = learning_rate or (0.03 if hasattr(data, "entropy") else 0.01)
-    return lambda step: top * min(1.0, 2 * (1 - step / steps))
-
-
 def _prepare(target, seed):
     """(name, Target or Data or array, training data, held-out rows or None)."""
     data = datasets.load(target) if isinstance(target, (str, Path)) else target
@@ -173,19 +173,6 @@ def _prepare(target, seed):
     if cut == 0:
         raise ValueError(f"{name}: {len(x)} rows are too few to hold some out")
     return name, data, x[order[cut:]], x[order[:cut]]
-
-
-def named_objective(method, kernel):
-    """The objective that a name like "cd-10" stands for."""
-    if method == "mle":
-        return ExactLikelihood(rtol=1e-3)
-    found = re.fullmatch(r"(cd|pcd|short)-([1-9]\d*)", method)
-    if not found:
-        raise ValueError(f"unknown method {method!r}: the methods are mle, cd-K, pcd-K and short-K, for example cd-10")
-    k = int(found[2])
-    if found[1] == "cd":
-        return ContrastiveDivergence(kernel, k)
-    return PersistentContrastiveDivergence(kernel, k, restart=0.0) if found[1] == "pcd" else ShortRun(kernel, k)
 
 
 def _stopwatch(train, measured):
@@ -225,6 +212,8 @@ def _bias(found, train, objective):
         start = p.space.initial(4096, Stream(0).at(0))
     try:
         exact = _flat(nll_gradient(p, train, RTOL))
+        if isinstance(objective, Pseudolikelihood):
+            return {"angle": math.nan, "norm_ratio": math.nan}
         followed = _flat(exact_cd_gradient(p, train, objective.kernel, objective.k, start=start))
     except FAILURES:
         return {"angle": math.nan, "norm_ratio": math.nan}
@@ -234,8 +223,10 @@ def _bias(found, train, objective):
 
 
 def mode_masses(p, data):
-    """The probability under p, on R^d or a box, of each mode of a Target or Data: a list, to about three decimals."""
+    """The probability under p of each mode of a Target or Data: a list, on R^d or a box to about three decimals."""
     indicator = lambda x: (data.mode(x)[:, None] == np.arange(data.modes)) * 1.0
+    if p.space.discrete:
+        return mean_over(p, indicator, p.space.grid()).tolist()
     rule = p.space if p.space.bounded else find_window(p, RTOL)
     return mean_over(p, indicator, rule.grid((MODE_NODES[p.space.dim],) * p.space.dim)).tolist()
 

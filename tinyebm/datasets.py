@@ -4,103 +4,43 @@
 density and entropy are known) or `Data` (a finite table: it can only be read).
 """
 
-import csv
 import difflib
-import io
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.grids import Grid
-from tinyebm.spaces import Box, Reals
+from tinyebm import patterns
+from tinyebm.discrete import Bits
+from tinyebm.readers import READERS, read_csv
+from tinyebm.targets import PatternTarget, Target
 from tinyebm.toys import TOYS
 
-NAMES = (*TOYS, "faithful")
+PATTERNS = {"bars_and_stripes": (patterns.bars_and_stripes, 4),
+            "bars_and_stripes_3x3": (patterns.bars_and_stripes, 3),
+            **{f"{toy}_bits": (patterns.gray_coded, toy) for toy in patterns.PLANAR}}
+NAMES = (*TOYS, *PATTERNS, "faithful", "binary_digits", "digit_patches")
 
 
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A population known exactly: a `Density` with Z = 1 that can also be sampled.
+def bars_and_stripes(side=4, weighted=False):
+    """Bars and stripes of side x side pixels as a PatternTarget; see `tinyebm.patterns`.
 
-    Parameters
-    ----------
-    name : str
-    space : Reals or Box
-    log_joint : callable x (n, d) -> (n, modes)
-        log p(x, k) in nats against Lebesgue measure, written with `tinyebm.ops`.
-    sample : callable (n, rng) -> (n, d)
-        Independent draws.
-    modes : int
-        Number of modes k: Gaussians, curves, petals, cells, wells.
-    grid : Grid
-        Atoms on which ∫ p and ∫ p log p have converged to 1e-8 or better.
-
-    >>> toy = load("eight_gaussians")
-    >>> toy.sample(3, np.random.default_rng(0)).shape
-    (3, 2)
-    >>> round(toy.entropy, 9)
-    2.831880406
+    >>> bars_and_stripes(2).space
+    Bits(dim=4)
     """
-
-    name: str
-    space: Reals | Box
-    log_joint: Callable = field(repr=False)
-    sample: Callable = field(repr=False)
-    modes: int
-    grid: Grid = field(repr=False)
-    theta: dict = field(default_factory=dict, repr=False)
-
-    def log_prob(self, x):
-        """log p(x) in nats, (n,); differentiable by x.
-
-        Raises
-        ------
-        ValueError
-            If x is not (n, d).
-        """
-        if x.ndim != 2 or x.shape[1] != self.space.dim:
-            raise ValueError(f"x must have shape (n, {self.space.dim}), got {x.shape}")
-        return ops.logsumexp(self.log_joint(x), axis=1)
-
-    def energy(self, theta, x):
-        """-log p(x), (n,): there is nothing to fit, theta is empty."""
-        return -self.log_prob(x)
-
-    def mode(self, x):
-        """The mode 0, ..., modes-1 to which each row of x most probably belongs, (n,); -1 where p(x) = 0."""
-        joint = self.log_joint(x)
-        return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
-
-    @cached_property
-    def law(self):
-        """The population as weighted points: the atoms of `grid` (N, d) and their probabilities (N,)."""
-        x, log_p = zip(*((x, log_w + self.log_prob(x)) for x, log_w in self.grid.blocks()), strict=True)
-        x, mass = np.concatenate(x), np.exp(np.concatenate(log_p))
-        return x[mass > 1e-20], mass[mass > 1e-20]
-
-    @cached_property
-    def mass_error(self):
-        """By how much the probabilities of `law` miss a sum of one."""
-        return abs(float(self.law[1].sum()) - 1)
-
-    @cached_property
-    def entropy(self):
-        """The differential entropy -∫ p log p dx in nats, summed over `law` when first asked for."""
-        x, mass = self.law
-        log_p = np.concatenate([self.log_prob(part) for part in np.array_split(x, -(-len(x) // 1024))])
-        return float(-(mass @ log_p))
+    return PatternTarget(f"bars_and_stripes_{side}x{side}", *patterns.bars_and_stripes(side, weighted))
 
 
 @cache  # one Target a name, so that its entropy is summed once
 def _target(name):
+    if name in PATTERNS:
+        make, argument = PATTERNS[name]
+        return PatternTarget(name, *make(argument))
     return Target(name, *TOYS[name]())
 
 
@@ -120,6 +60,10 @@ class Data:
         Zeros and ones if not standardised.
     mode : callable x (n, d) -> (n,), or None
         The group 0, ..., modes-1 to which each row belongs, where a group is known.
+    space : Bits, or None
+        Where the rows live, if not in R^d.
+    labels : array (n,), or None
+        The label of each row.
     """
 
     name: str
@@ -131,11 +75,8 @@ class Data:
     scale: np.ndarray
     mode: Any = field(default=None, repr=False)
     modes: int = 0
-
-    @property
-    def labels(self):
-        """The group of each row, (n,), or None."""
-        return None if self.mode is None else self.mode(self.x)
+    space: Any = None
+    labels: Any = field(default=None, repr=False)
 
     def original(self, x):
         """Rows x (n, d), of the data or of a model fitted to them, in the units of the source.
@@ -177,7 +118,7 @@ def load(name, standardise=True):
 
     Returns
     -------
-    Target or Data
+    Target, PatternTarget or Data
 
     Raises
     ------
@@ -191,10 +132,12 @@ def load(name, standardise=True):
     (272, 2)
     """
     name = os.fspath(name)
-    if name in TOYS:
+    if name in TOYS or name in PATTERNS:
         return _target(name)
     if name == "faithful":
         return _faithful(standardise)
+    if name in ("binary_digits", "digit_patches"):
+        return _digits(name)
     suffix = Path(name).suffix.lower()
     if suffix in READERS:
         x, columns = READERS[suffix](Path(name))
@@ -207,72 +150,36 @@ def load(name, standardise=True):
 
 def _faithful(standardise):
     """272 eruptions of Old Faithful and the waits until the next; label 1 if one lasted over 3 minutes."""
-    x, _ = _read_csv(resources.files("tinyebm") / "data" / "faithful.csv")
+    x, _ = read_csv(resources.files("tinyebm") / "data" / "faithful.csv")
     source = ("Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & Bowman "
               "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365")
     columns = ("eruption (min)", "waiting (min)")
     return _data("faithful", x, columns, source, "public domain", standardise, lambda x: (x[:, 0] > 3).astype(int), 2)
 
 
+def _digits(name):
+    """Handwritten digits with a pixel on from 8 of 16: all 8 x 8 pixels, or the 4 x 4 in the middle."""
+    with resources.files("tinyebm").joinpath("data", "digits8x8.npz").open("rb") as raw, np.load(raw) as file:
+        images, labels = file["images"], file["labels"].astype(int)
+    if name == "digit_patches":
+        images = images[:, 2:6, 2:6]
+    x = (images.reshape(len(images), -1) >= 8) * 1.0
+    source = ("E. Alpaydin & C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
+              "doi:10.24432/C50P49; binarised at half of the full value")
+    columns = tuple(f"pixel {i + 1}" for i in range(x.shape[1]))
+    return Data(name, x, source, "CC BY 4.0", columns, np.zeros(x.shape[1]), np.ones(x.shape[1]), space=Bits(x.shape[1]),
+                labels=labels)
+
+
 def _data(name, x, columns, source, licence, standardise, group=None, groups=0):
     """A table as Data, refused where it cannot be standardised; `group` labels rows in the units of the source."""
     if not standardise:
-        return Data(name, x, source, licence, columns, np.zeros(x.shape[1]), np.ones(x.shape[1]), group, groups)
+        none = np.zeros(x.shape[1])
+        return Data(name, x, source, licence, columns, none, none + 1, group, groups, labels=group and group(x))
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite scale is refused below
         centre, scale = x.mean(axis=0), x.std(axis=0)
     for j in np.flatnonzero((x == x[0]).all(axis=0) | ~((scale > 0) & (scale < math.inf))):
         raise ValueError(f"{name}, column {j + 1} ({columns[j]}): the standard deviation is {scale[j]:.3g}, "
                          "nothing to divide by: is it constant? Drop it, or load with standardise=False")
     mode = group and (lambda x: group(x * scale + centre))
-    return Data(name, (x - centre) / scale, source, licence, columns, centre, scale, mode, groups)
-
-
-def _read_csv(path):
-    """The table (n, d) in a csv file, and its column names."""
-    try:
-        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
-        lines = [(reader.line_num, cells) for cells in reader if cells]  # blank lines say nothing
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
-
-    first = lines[0][1] if lines else []
-    named = all(_number(cell) is None for cell in first)  # a header has no number in it
-    columns = tuple(cell.strip() if named else f"column {j}" for j, cell in enumerate(first, 1))
-
-    for line, cells in lines[named:]:
-        if len(cells) != len(first):
-            raise ValueError(f"{path}, line {line}: {len(cells)} entries, but the first has {len(first)}")
-        for j, cell in enumerate(cells, 1):
-            value = _number(cell)
-            if value is None or not math.isfinite(value):
-                raise ValueError(f"{path}, line {line}, column {j}: {cell!r} is not a finite number")
-    if not lines[named:]:
-        raise ValueError(f"{path}: there are no rows of numbers")
-    return np.array([[float(cell) for cell in cells] for _, cells in lines[named:]]), columns
-
-
-def _number(cell):
-    """The number that a cell spells, or None."""
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
-def _read_npy(path):
-    """The table (n, d) in a .npy file, and made-up column names; pickles are never opened."""
-    try:
-        with path.open("rb") as file:
-            x = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
-
-    if x.dtype.kind not in "iuf" or x.ndim not in (1, 2) or x.size == 0:
-        raise ValueError(f"{path}: wanted a table of real numbers, got {x.dtype} of shape {x.shape}")
-    x = x.astype(float).reshape(len(x), -1)
-    for i, j in np.argwhere(~np.isfinite(x)):
-        raise ValueError(f"{path}, row {i + 1}, column {j + 1}: {x[i, j]} is not a finite number")
-    return x, tuple(f"column {j + 1}" for j in range(x.shape[1]))
-
-
-READERS = {".csv": _read_csv, ".npy": _read_npy}
+    return Data(name, (x - centre) / scale, source, licence, columns, centre, scale, mode, groups, labels=group and group(x))

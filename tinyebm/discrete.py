@@ -45,7 +45,14 @@ def _initial(self, n, rng):
 
 def _contains(self, x):
     """Which rows of x are states, (n,)."""
-    return np.isin(x, np.asarray(self.values)).all(axis=1)
+    return np.isin(x, np.asarray(self.values, like=x)).all(axis=1)
+
+
+def _others(self, x):
+    """The other values of every site of the rows of x (n, dim): (q - 1, n, dim)."""
+    low, q = self.values[0], len(self.values)
+    step = self.values[1] - low if q > 1 else 1.0
+    return np.stack([np.mod((x - low) / step + shift, q) * step + low for shift in range(1, q)])
 
 
 # ------------------------------------------------------------------------------ the spaces
@@ -60,7 +67,7 @@ class Bits:
 
     dim: int
     values, discrete, bounded = (0.0, 1.0), True, True
-    grid, atoms, log_base, initial, contains = _grid, _atoms, _log_base, _initial, _contains
+    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
 
     def __post_init__(self):
         _check("dim", self.dim)
@@ -76,7 +83,7 @@ class Spins:
 
     dim: int
     values, discrete, bounded = (-1.0, 1.0), True, True
-    grid, atoms, log_base, initial, contains = _grid, _atoms, _log_base, _initial, _contains
+    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
 
     def __post_init__(self):
         _check("dim", self.dim)
@@ -93,7 +100,7 @@ class Cells:
     n: int
     dim: int = 1
     discrete, bounded = True, True
-    grid, atoms, log_base, initial, contains = _grid, _atoms, _log_base, _initial, _contains
+    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
 
     def __post_init__(self):
         _check("the number of states", self.n)

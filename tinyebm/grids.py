@@ -91,6 +91,11 @@ class Enumeration:
         """Number of states."""
         return len(self.values) ** self.dim
 
+    @property
+    def listable(self):
+        """Whether the states are few enough to be listed: at most 2^26."""
+        return self.size <= MAX_STATES
+
     def blocks(self, size=STATES):
         """All states, up to `size` at a time: states (m, dim) and log weights (m,), all zero.
 
@@ -121,7 +126,7 @@ class Enumeration:
 
     def _places(self):
         """What one step of each site adds to a state's number, (dim,)."""
-        if self.size > MAX_STATES:
+        if not self.listable:
             raise QuadratureError(
                 f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some minutes. Use an energy "
                 f"whose structure gives Z (RBM, Ising), estimate Z by annealed importance sampling, or train without Z by "

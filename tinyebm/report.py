@@ -56,8 +56,7 @@ def json_text(found):
 
 def _heading(comparison):
     s = comparison.settings
-    return (f"{comparison.name}: {'-'.join(map(str, s['hidden']))} {s['activation']} network, {s['steps']} updates of "
-            f"{s['batch_size']} rows, Langevin step size {s['step_size']:g}")
+    return f"{comparison.name}: {s['model']}, {s['steps']} updates of {s['batch_size']} rows, {s['sampler']}"
 
 
 def _cells(row):

@@ -94,6 +94,8 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     space = space or getattr(data, "space", None) or Reals(x.shape[1])
     options = {"batch_size": batch_size, "data_noise": data_noise, "clip": clip, "ema": ema, "dtype": dtype}
     _check(objective, space, x, steps, options)
+    if data_noise and space.discrete:
+        raise ValueError(f"data_noise moves data off the states of {space}: it is for continuous spaces")
     optimizer = optimizer or adam(1e-3)
     if alpha:
         objective = _regularised(objective, alpha)

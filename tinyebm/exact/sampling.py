@@ -7,6 +7,7 @@ import numpy as np
 from tinyebm.density import exponent
 from tinyebm.exact.likelihood import exponents
 from tinyebm.exact.partition import quadrature
+from tinyebm.exact.structure import hidden_layer
 
 
 def sample(p, n, rng):
@@ -18,9 +19,12 @@ def sample(p, n, rng):
     and corners plus some slack; a point with u(x) > B_c proves the slack too
     small: it is doubled and all is drawn again (Caffo, Booth & Davis 2002,
     Biometrika 89:745, empirical supremum rejection).  On a discrete space the
-    atoms are drawn by inverting their distribution function.
+    states are drawn by inverting their distribution function, block by block.  Of a
+    restricted Boltzmann machine with few hidden units these are drawn so, and
+    then the visible ones given them.
 
-    Cost: about 2 energies per draw, and 2^d + 1 per cell once.
+    Cost: about 2 energies per draw, and 2^d + 1 per cell once; two passes over all
+    states of a discrete space.
 
     >>> from tinyebm import Density, Quartic, Reals
     >>> well = Quartic()
@@ -30,11 +34,12 @@ def sample(p, n, rng):
     """
     if int(n) != n or n < 0:
         raise ValueError(f"n must be a number of draws >= 0, got {n!r}")
+    if hidden := hidden_layer(p):
+        return p.energy.draw_visible(p.theta, sample(hidden, n, rng), rng)
+    if p.space.discrete:
+        return _sample_states(p, n, rng)
     grid = quadrature(p, rtol=1e-3).grid
     states = grid.all()[0]
-    if p.space.discrete:
-        u = exponents(p, states)
-        return states[_invert(np.exp(u - u.max()), n, rng)]
     low, high = grid.cells()
     corners = [np.where(corner, high, low) for corner in itertools.product((False, True), repeat=p.space.dim)]
     bound = np.max([exponents(p, x) for x in (states, *corners)], axis=0)
@@ -46,6 +51,22 @@ def sample(p, n, rng):
         if draws is not None:
             return draws
         slack *= 2
+
+
+def _sample_states(p, n, rng):
+    """n draws of a discrete space: uniform numbers, sorted, meet the distribution function as it is summed up."""
+    log_z, below = quadrature(p).log_z, 0.0
+    levels = rng.random(n)
+    order = np.argsort(levels)
+    levels, draws, done = levels[order], np.zeros((n, p.space.dim)), 0
+    for x, _ in p.space.grid().blocks():
+        cumulative = below + np.cumsum(np.exp(exponent(p, x) - log_z))
+        below = float(cumulative[-1])
+        end = np.searchsorted(levels, below)
+        draws[order[done:end]] = x[np.searchsorted(cumulative, levels[done:end], side="right")]
+        done = end
+    draws[order[done:]] = x[np.searchsorted(cumulative, below)]  # levels that rounding left above the total
+    return draws
 
 
 def _invert(mass, n, rng):
