@@ -12,7 +12,8 @@ from tinyebm import figures
 
 NORMAL = te.Density(te.GaussianEnergy(1), {"mean": np.array([2.0]), "precision": np.array([[4.0]])}, te.Reals(1))
 COVARIANCE = np.array([[0.5, 0.2], [0.2, 2.0]])
-PLANE = te.Density(te.GaussianEnergy(2), {"mean": np.array([3.0, -5.0]), "precision": np.linalg.inv(COVARIANCE)}, te.Reals(2))
+AT = {"mean": np.array([3.0, -5.0]), "precision": np.linalg.inv(COVARIANCE)}
+PLANE = te.Density(te.GaussianEnergy(2), AT, te.Reals(2))
 SPACE = te.Density(te.GaussianEnergy(3), {"mean": np.zeros(3), "precision": np.eye(3)}, te.Reals(3))
 
 

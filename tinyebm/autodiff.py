@@ -152,8 +152,15 @@ def vjp(function, *args):
         if "__array_ufunc__" in str(error):  # NumPy's own refusal of np.exp(var), which does not say what to do
             raise TypeError(ADVICE) from error
         raise
+    except ValueError as error:
+        if "setting an array element with a sequence" in str(error):  # y[0] = var, with y an array
+            raise TypeError(ADVICE) from error
+        raise
     if output is None:
         raise TypeError("the function returned None: is its `return` missing?")
+    if isinstance(output, (dict, list, tuple)):
+        raise TypeError(f"the function must return one array, got a {type(output).__name__}: return one of its parts, "
+                        f"or join them by tinyebm.ops.concatenate")
     if not (isinstance(output, Var) and output.tape is tape):  # a constant function
         return output, lambda g: rebuild([zeros_like(x) for x in leaves])
 
@@ -174,6 +181,9 @@ def value_and_grad(function, argnum=0):
     >>> float(value), float(gradient)
     (8.0, 12.0)
     """
+
+    if argnum < 0:
+        raise ValueError(f"argnum counts from 0, got {argnum}")
 
     @wraps(function)
     def evaluate(*args, **kwargs):
@@ -197,9 +207,15 @@ def grad(function, argnum=0):
 
 
 def hvp(function, x, v):
-    """Hessian-vector product ∇²f(x) v: the pullback of ∇f, for a Hessian is symmetric.  x is one array."""
-    _, pullback = vjp(grad(function), x)
-    return pullback(v)[0]
+    """Hessian-vector product ∇²f(x) v = ∇ <∇f(x), v>, for a Hessian is symmetric; x and v are trees of one structure."""
+    def slope(x):
+        pairs = list(zip(tree_flatten(grad(function)(x))[0], tree_flatten(v)[0], strict=True))
+        if any(g.shape != np.shape(stop_gradient(w)) for g, w in pairs):
+            raise ValueError(f"v has the shapes of x, {[g.shape for g, _ in pairs]}, "
+                             f"not {[np.shape(stop_gradient(w)) for _, w in pairs]}")
+        return sum((g * w).sum() for g, w in pairs)
+
+    return grad(slope)(x)
 
 
 def checkpoint(function):

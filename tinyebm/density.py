@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import hvp, ones_like, vjp
+from tinyebm.grids import BLOCK
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ def exponent(p, x):
     return p.space.log_base(x) - energies
 
 
+def exponents(p, x):
+    """The exponent of any number of rows, (n,), in blocks of bounded memory."""
+    return np.concatenate([exponent(p, x[i : i + BLOCK]) for i in range(0, max(len(x), 1), BLOCK)])
+
+
 def atom_exponents(p, grid):
     """log(w_i e^{-E(x_i)}) of every atom of a grid, (N,), computed block by block."""
     return np.concatenate([exponent(p, x) + log_w for x, log_w in grid.blocks()])
@@ -83,6 +89,6 @@ def laplacian(p, x):
 
     Costs d Hessian-vector products: meant for small d.
     """
-    basis = np.eye(x.shape[-1])
+    basis = np.eye(x.shape[-1], dtype=x.dtype)
     total = lambda x: ops.sum(exponent(p, x))
     return sum(hvp(total, x, np.zeros_like(x) + basis[i])[:, i] for i in range(x.shape[-1]))

@@ -59,6 +59,14 @@ class Grid:
         """All atoms at once: states (N, d) and log weights (N,)."""
         return self.block(0, self.size)
 
+    def corners(self):
+        """The outermost nodes, (2^d, d)."""
+        return Grid(tuple((nodes[[0, -1]], log_w[[0, -1]]) for nodes, log_w in self.axes)).all()[0]
+
+    def half(self):
+        """Every other node on each axis, weighing twice as much: still exact to rounding if the trapezoid is so."""
+        return Grid(tuple((nodes[::2], log_w[::2] + math.log(2)) for nodes, log_w in self.axes))
+
     def cells(self):
         """Boxes with the volumes of the weights that tile the grid's domain: (low, high), each (N, d)."""
         edges = []
@@ -188,18 +196,18 @@ def gauss_legendre(n, low, high, panels=1):
     return nodes, np.tile(np.log(w * width / 2), panels)
 
 
-def trapezoid(n, low, high):
-    """(nodes, log weights) of n equidistant nodes on [low, high], the end weights halved."""
+def trapezoid(n, low, high, shift=0.0):
+    """(nodes, log weights) of n equidistant nodes on [low, high], the end weights halved; shifted by a part of a step."""
     step = (high - low) / (n - 1)
     log_w = np.full(n, math.log(step))
     log_w[[0, -1]] -= math.log(2.0)
-    return low + step * np.arange(n), log_w
+    return low + step * (np.arange(n) + shift), log_w
 
 
-def sinh_trapezoid(n, low, high, centre, scale):
+def sinh_trapezoid(n, low, high, centre, scale, shift=0.0):
     """The trapezoid in t of x = centre + scale sinh(t): nodes close together near the centre, far apart beyond.
 
     For densities with features from `scale` to `high - low`, many powers of ten apart.
     """
-    t, log_w = trapezoid(n, math.asinh((low - centre) / scale), math.asinh((high - centre) / scale))
+    t, log_w = trapezoid(n, math.asinh((low - centre) / scale), math.asinh((high - centre) / scale), shift)
     return centre + scale * np.sinh(t), log_w + np.log(scale * np.cosh(t))

@@ -3,10 +3,10 @@
 import numpy as np
 
 from tinyebm.backend import Stream
-from tinyebm.density import Density
+from tinyebm.density import Density, exponents
 from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
-from tinyebm.exact.likelihood import data_law, exponents
+from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress

@@ -87,7 +87,11 @@ def mul(a, b): return a * b
 def div(a, b): return a / b
 
 @primitive(lambda g, y, x, p: g * (p * power(x, p - 1)) if p else zeros_like(g))
-def power(x, p): return x**p  # p is a number
+def power(x, p):
+    """x^p for a number p."""
+    if np.ndim(p) != 0 or isinstance(p, Var):
+        raise TypeError("an exponent must be a number: write exp(p * log(x)) for arrays")
+    return x**p
 
 @primitive(lambda g, y, x: g * y)
 def exp(x): return np.exp(x)

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tinyebm.backend import to_numpy
-from tinyebm.exact.likelihood import exponents
+from tinyebm.density import exponents
 from tinyebm.exact.normalised import probabilities
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sampling import sample

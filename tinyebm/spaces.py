@@ -23,7 +23,7 @@ from tinyebm import ops
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 
 DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
-FIRST_NODES = {1: 32, 2: 20, 3: 14}  # per axis: where refinement of a box starts
+FIRST_NODES = {1: 256, 2: 24, 3: 14}  # per axis: where refinement of a box starts
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,10 @@ class Box:
     def counts(self, refinement):
         """`refinement` times the fewest sensible nodes, per axis."""
         return (math.ceil(FIRST_NODES[self.dim] * refinement),) * self.dim
+
+    def variants(self, counts):
+        """Three grids at least as good as `grid(counts)` for what is smooth, and different for what is not."""
+        return [self.grid(tuple(math.ceil(part * n) + 1 for n in counts)) for part in (1.0, 1.1, 1.2)]
 
     def log_base(self, x):
         """0: μ is Lebesgue measure."""

@@ -67,6 +67,10 @@ class Target:
         joint = self.log_joint(x)
         return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
 
+    def variants(self):
+        """A grid of other nodes, to see how far a sum depends on them."""
+        return [self.space.grid(tuple(n + 16 for n in self.grid.shape)) if self.space.bounded else self.grid.half()]
+
     @cached_property
     def law(self):
         """The population as weighted points: the atoms of `grid` (N, d) and their probabilities (N,)."""

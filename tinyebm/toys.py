@@ -215,7 +215,7 @@ def checkerboard():
         return np.where(((offset >= 0) & (offset < 2)).all(axis=2), -math.log(32), -math.inf)
 
     sample = lambda n, rng: corners[rng.integers(8, size=n)] + 2 * rng.random((n, 2))
-    return space, log_joint, sample, 8, space.grid(4)
+    return space, log_joint, sample, 8, space.grid(128)
 
 
 def double_well():

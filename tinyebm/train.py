@@ -14,9 +14,9 @@ import numpy as np
 
 from tinyebm.backend import Stream
 from tinyebm.checkpoint import load_tree, save_tree
-from tinyebm.density import Density
+from tinyebm.density import Density, exponents
 from tinyebm.errors import DivergentPartitionError, QuadratureError
-from tinyebm.exact.likelihood import data_law, exponents
+from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import adam, clip_norm
 from tinyebm.progress import Progress

@@ -143,3 +143,10 @@ def test_tv_from_a_target():
     x, log_w = te.Box(-14, 14, 2).atoms(448)  # by brute force
     brute = 0.5 * np.exp(log_w) @ np.abs(np.exp(target.log_prob(x)) - np.exp(te.log_prob(q, x)))
     assert abs(distance - brute) < distance.error + 1e-3
+
+
+def test_a_population_with_edges():
+    """KL(checkerboard ‖ N(0, 5 I)) = -log 32 + log 10π + E|x|²/10, and E x² = 5 + 1/3: catches a law of too few points."""
+    found = te.kl(te.datasets.load("checkerboard"), normal([0, 0], 5 * np.eye(2)))
+
+    assert found == pytest.approx(-math.log(32) + math.log(10 * math.pi) + (5 + 1 / 3) / 5, abs=1e-10)

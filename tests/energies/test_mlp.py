@@ -152,3 +152,15 @@ def test_sizes_may_be_a_list():
     """Catches a model that cannot be hashed or compared, since its sizes came from a file."""
     assert MLP([2, 4, 1]) == MLP((2, 4, 1)) and hash(MLP([2, 4, 1])) == hash(MLP((2, 4, 1)))
     assert MLP([2, 4, 1]).dim == 2 and MLP().smooth and not MLP(activation="relu").smooth
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, 2.1])
+@pytest.mark.parametrize("activation", ["relu", "silu", "softplus"])
+def test_a_dead_cone_has_infinite_z(activation, angle):
+    """Three units that leave a half-plane free, turned: catches a growth of 1e-17 that passes for growth."""
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    theta = [{"W": turn @ np.array([[1.0, 0.3, 0.8], [0.2, 1.0, -0.9]]), "b": np.zeros(3)},
+             {"W": np.array([[0.7], [1.1], [0.4]]), "b": np.zeros(1)}]
+
+    with pytest.raises(DivergentPartitionError, match="Z is infinite"):
+        MLP((2, 3, 1), activation).require_normalisable(theta, Reals(2))

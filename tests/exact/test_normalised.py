@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from tinyebm import ops
 from tinyebm.density import Density, exponent
@@ -204,3 +204,42 @@ def test_estimates_are_numbers_with_errors():
 
     assert z == -2.5 and z + 1 == -1.5 and z.value == -2.5 and back == z and back.error == z.error == 1e-9
     assert str(z) == "-2.5 ± 1e-09" and repr(z) == "Estimate(value=-2.5, error=1e-09)"
+
+
+# ----------------------------------------------------------- the error of an expectation is one
+
+NORMAL = Density(GaussianEnergy(1), GaussianEnergy(1).init(np.random.default_rng(0)), Reals(1))
+
+
+@pytest.mark.parametrize("f, exact", [
+    (lambda x, c: np.abs(x - c), lambda c: 2 * stats.norm.pdf(c) + c * (2 * stats.norm.cdf(c) - 1)),
+    (lambda x, c: (x > c) * 1.0, stats.norm.sf),
+    (lambda x, c: np.cos(3 * c * x + c), lambda c: math.cos(c) * math.exp(-4.5 * c * c)),
+    (lambda x, c: np.exp(5 * c * x), lambda c: math.exp(12.5 * c * c))], ids=["kink", "jump", "wave", "growth"])
+def test_the_error_of_an_expectation_bounds_the_truth(f, exact):
+    """For 60 functions of each kind.  Catches a change between two grids, small by chance, and a window too small."""
+    for c in np.random.default_rng(0).uniform(-2, 2, 60):
+        mean = expectation(NORMAL, lambda x, c=c: f(x[:, 0], c))
+        assert abs(mean - exact(c)) <= mean.error, c
+
+
+@pytest.mark.parametrize("f, exact", [
+    (lambda x: np.exp(8 * x), math.exp(32)), (lambda x: x**40, 2**20 * math.gamma(20.5) / math.sqrt(math.pi)),
+    (lambda x: np.exp(0.45 * x * x), math.sqrt(10))])  # fmt: skip
+def test_functions_that_grow(f, exact):
+    """Catches a window cut where p is small, though f p is not: e^{8x} is then 4 % too small."""
+    mean = expectation(NORMAL, lambda x: f(x[:, 0]))
+
+    assert mean == pytest.approx(exact, rel=1e-9) and mean.error < 1e-7 * mean
+
+
+def test_moments_of_heavy_tails():
+    """Student's t with 5 degrees of freedom has E x⁴ = 25, Cauchy's law no E x² at all."""
+    student = Density(lambda theta, x: 3 * ops.log(1 + ops.square(x[:, 0]) / 5), {}, Reals(1))
+    cauchy = Density(lambda theta, x: ops.log(1 + ops.square(x[:, 0])), {}, Reals(1))
+    fourth, second = expectation(student, lambda x: x[:, 0] ** 4), expectation(cauchy, lambda x: x[:, 0] ** 2)
+
+    assert abs(fourth - 25) <= fourth.error < 0.1
+    assert second.error > second
+    quarter = expectation(cauchy, lambda x: (x[:, 0] > 1) * 1.0)
+    assert abs(quarter - 0.25) <= quarter.error < 0.1

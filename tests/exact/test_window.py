@@ -10,6 +10,7 @@ from tinyebm import ops
 from tinyebm.density import Density
 from tinyebm.energies.analytic import Funnel, GaussianEnergy, GaussianMixtureEnergy
 from tinyebm.errors import QuadratureError
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.window import find_window
 from tinyebm.spaces import Reals
 
@@ -151,3 +152,35 @@ def test_nan_is_named():
     """Catches NaN that loses every comparison and so goes unseen."""
     with pytest.raises(ValueError, match=r"the energy is nan at x = \["):
         find_window(line(lambda x: ops.where(x > 2, math.nan, x * x)))
+
+
+# ------------------------------------------------------------------------- modes far apart
+
+def mixture(means, sigmas, weights):
+    """A mixture of isotropic normals: log Z = 0."""
+    theta = {"logits": np.log(weights), "mean": np.array(means, dtype=float), "log_scale": np.log(sigmas)}
+    dim = theta["mean"].shape[1]
+    return Density(GaussianMixtureEnergy(len(weights), dim), theta, Reals(dim))
+
+
+@pytest.mark.parametrize("means, sigmas", [
+    ([[-5.5], [5.6]], [0.7, 0.1]), ([[0.0], [150.0]], [1.0, 1.0]), ([[-7.0], [-218.0]], [1.0, 1.0]),
+    ([[0.0], [10.75]], [1.0, 0.05]), ([[0.0], [13.0]], [1.0, 0.1]), ([[1e8]], [1.0]),
+    ([[0.0, 0.0], [60.0, -80.0]], [1.0, 0.5]), ([[0.0, 0.0], [0.5, 0.3]], [1.0, 0.2])])  # fmt: skip
+def test_modes_wherever_they_are(means, sigmas):
+    """Catches a window around the modes that climbers from near the origin reach: log Z is then the log of their share."""
+    z = log_partition(mixture(means, sigmas, np.full(len(sigmas), 1 / len(sigmas))))
+
+    assert abs(z) < z.error + 1e-15 < 1e-8
+
+
+@pytest.mark.parametrize("dim, reach, narrowest, runs", [(1, 300.0, 1.0, 20), (1, 10.0, 0.03, 20), (2, 10.0, 0.15, 4)])
+def test_random_mixtures(dim, reach, narrowest, runs):
+    """The error bounds the truth whatever the modes are.  Catches a mode that no scan sees."""
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        n = rng.integers(2, 7)
+        sigmas = np.exp(rng.uniform(np.log(narrowest) - 1e-9, 0.0, n))
+        weights = rng.uniform(0.1, 1.0, n)
+        z = log_partition(mixture(rng.uniform(-reach, reach, (n, dim)), sigmas, weights / weights.sum()))
+        assert abs(z) <= z.error < 1e-8, seed

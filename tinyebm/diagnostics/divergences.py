@@ -17,8 +17,8 @@ from tinyebm.spaces import Reals
 def kl(p, q, rtol=1e-8):
     """KL(p‖q) = E_p[log p - log q], an Estimate in nats; inf if q is 0 where p is not.
 
-    Summed over the grid of p; the error is the change on the next finer grid,
-    plus the errors of both log Z.
+    Summed over the grid of p; the error is how far the sum differs between grids of
+    other nodes, plus the errors of both log Z.
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> import numpy as np

@@ -9,6 +9,7 @@ from tinyebm import ops
 from tinyebm.errors import DivergentPartitionError
 from tinyebm.recession import min_recession
 
+ROUNDING = 1e-14  # of the product of the layers' norms: a growth below is zero, seen through rounding
 ACTIVATIONS = {"tanh": ops.tanh, "silu": ops.silu, "softplus": ops.softplus, "relu": ops.relu}
 
 
@@ -88,7 +89,7 @@ class MLP:
         if space.bounded or space.base_scale is not None or self.confinement > 0:
             return
         growth, direction = self.min_recession(theta)
-        if growth <= 0:
+        if growth <= ROUNDING * math.prod(float(np.linalg.norm(layer["W"])) for layer in theta):
             raise DivergentPartitionError(
                 f"Z is infinite: along the direction {np.round(direction, 3).tolist()} the energy grows like "
                 f"{growth:.3g} |x|, and it must grow in every direction. Add confinement=0.1 (say) to MLP, "

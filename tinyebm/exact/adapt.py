@@ -3,7 +3,8 @@
 A ReLU, |x| or the tip of a cone stops the fast convergence of a product grid.
 Here the domain is cut into boxes; a box whose integral differs between 9
 Gauss-Lobatto nodes per axis, which see its boundary, and 12 Gauss-Legendre nodes
-is halved along the axis that is worst resolved.
+is halved along the axis that is worst resolved.  On the line, where one box holds a
+whole kink, two rules may agree by chance: a third has to agree as well.
 """
 
 import math
@@ -17,7 +18,9 @@ from tinyebm.errors import EmptyError, QuadratureError
 from tinyebm.grids import BLOCK, Grid, legendre, lobatto
 from tinyebm.ops import logsumexp
 
-COARSE, FINE = 9, 12  # one odd, one even: a jump in the middle of a box looks different to them
+FINE = 12
+COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto),)}  # 9 is odd and 12 even: a jump in the
+# middle of a box looks different to them
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
 
 
@@ -50,6 +53,11 @@ class Patches:
         x, log_w = zip(*self.blocks(), strict=True)
         return np.concatenate(x), np.concatenate(log_w)
 
+    def corners(self):
+        """The corners of all boxes' hull, (2^d, d)."""
+        ends = np.stack([self.low.min(axis=0), self.high.max(axis=0)])
+        return Grid(tuple((end, 0 * end) for end in ends.T)).all()[0]
+
     def cells(self):
         """Boxes with the volumes of the weights that tile the patches: (low, high), each (N, d)."""
         d = self.low.shape[1]
@@ -62,7 +70,7 @@ class Patches:
 def adapt(p, low, high, rtol, max_nodes):
     """Split [low, high] until Z holds to rtol / 10, or rtol at max_nodes; return (Patches, log Z, error).
 
-    The error is three times the sum of the boxes' changes between the two rules: where
+    The error is three times the sum of the boxes' changes between the rules: where
     a kink runs through a box, the finer rule may be no better than the coarser.
     At a jump in the plane (E = +inf beyond a curve) slivers can hide between the
     nodes: there the error is an estimate.
@@ -76,13 +84,16 @@ def adapt(p, low, high, rtol, max_nodes):
     slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)  # a box may know where its density jumps
     edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
     low, high = (Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0] for end in (slice(None, -1), slice(1, None)))
-    coarse, fine = _log_integrals(p, low, high, COARSE, lobatto), _log_integrals(p, low, high, FINE)
+    by_coarse_rules = lambda low, high: np.stack([_log_integrals(p, low, high, *rule) for rule in COARSE[d]])
+    coarse, fine = by_coarse_rules(low, high), _log_integrals(p, low, high, FINE)
     while True:
         top = max(fine.max(), coarse.max())
         if top == -np.inf:
             raise EmptyError("the energy is +inf at every node")
         total = np.exp(fine - top).sum()
-        change = np.abs(np.exp(fine - top) - np.exp(coarse - top)) / total
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 and 1 / 0: only the coarse rules saw any mass
+            change = np.abs(np.exp(fine - top) - np.exp(coarse - top)).max(axis=0) / total
+        change = np.nan_to_num(change, nan=0.0, posinf=1.0)
         error = 3 * float(change.sum())
         split = change > max(rtol / (40 * len(change)), change.max() / 100)
         axis = _worst_axis(p, low[split], high[split])
@@ -97,7 +108,7 @@ def adapt(p, low, high, rtol, max_nodes):
                 f"jump (relu?) converges slowly: accept a larger rtol, or raise max_nodes")
         lows, highs = _halves(low[split], high[split], axis)
         low, high = np.concatenate([low[~split], lows]), np.concatenate([high[~split], highs])
-        coarse = np.concatenate([coarse[~split], _log_integrals(p, lows, highs, COARSE, lobatto)])
+        coarse = np.concatenate([coarse[:, ~split], by_coarse_rules(lows, highs)], axis=1)
         fine = np.concatenate([fine[~split], _log_integrals(p, lows, highs, FINE)])
 
 

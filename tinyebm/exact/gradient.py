@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyebm.autodiff import ones_like, vjp
+from tinyebm.density import require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import quadrature, require_normalisable
@@ -85,6 +86,8 @@ def nll_gradient(p, x, rtol=1e-8):
     ------
     DivergentPartitionError, QuadratureError
         As `log_partition`.
+    ValueError
+        If x is not (n, d), or a row lies outside the space.
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> normal = GaussianEnergy(1)
@@ -92,6 +95,10 @@ def nll_gradient(p, x, rtol=1e-8):
     >>> nll_gradient(p, np.array([[2.0], [4.0]]))["mean"].round(9)
     array([-3.])
     """
-    data = weighted_energy_gradient(p, *data_law(x))
+    x, mass = data_law(x)
+    require_rows(p, x)
+    if not np.all(p.space.contains(x)):
+        raise ValueError(f"some rows lie outside {p.space}: their likelihood is zero, and has no gradient")
+    data = weighted_energy_gradient(p, x, mass)
     _, model = exact_phase(p, rtol)
     return tree_map(lambda a, b: a - b, data, model)

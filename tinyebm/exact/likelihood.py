@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from tinyebm.density import exponent
+from tinyebm.density import exponents
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature
-from tinyebm.grids import BLOCK
 
 
 def data_law(data):
@@ -51,8 +50,3 @@ def nll(p, data, rtol=1e-8):
         return Estimate(np.inf, 0.0)
     log_z = log_partition(p, rtol)
     return Estimate(float(log_z) - float(mass @ exponents(p, x)), log_z.error)
-
-
-def exponents(p, x):
-    """The exponent of any number of rows, in blocks."""
-    return np.concatenate([exponent(p, x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)])

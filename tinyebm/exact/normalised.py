@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 
-from tinyebm.density import atom_exponents, exponent, require_rows
+from tinyebm.density import atom_exponents, exponent, exponents, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature, rounding
 from tinyebm.ops import logsumexp
 
+WIDER = (80.0, 160.0, 320.0)  # nats below the peak, where the faces of a window are moved for functions that grow
 
 def log_prob(p, x, log_z=None):
     """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure); -inf outside the space.
@@ -20,7 +21,7 @@ def log_prob(p, x, log_z=None):
     require_rows(p, x)
     inside = p.space.contains(x)
     log_p = np.zeros_like(x, shape=len(x)) - np.inf
-    log_p[inside] = exponent(p, x[inside]) - log_z
+    log_p[inside] = exponents(p, x[inside]) - log_z
     return log_p
 
 
@@ -49,8 +50,9 @@ def probabilities(p, nodes=None, rtol=1e-6):
 def expectation(p, f, rtol=1e-8):
     """E_p[f(x)] by quadrature: an Estimate if f gives one number per row, an array of f's trailing shape otherwise.
 
-    The error is the change of the sum on the next finer grid: large where f
-    jumps (an indicator, say), since the grid was refined for log Z alone.
+    The error is how far the sum differs between grids of other nodes (large where f
+    jumps), and on R^d between wider and wider windows (large where f grows almost
+    as fast as p decays: there the widest of them may still be too small).
 
     >>> from tinyebm import ops, Box, Density
     >>> uniform = Density(lambda theta, x: 0.0 * x[:, 0], {}, Box(0, 1, 1))
@@ -58,17 +60,29 @@ def expectation(p, f, rtol=1e-8):
     True
     """
     q = quadrature(p, rtol)
-    mean, change = settled_mean(p, f, q)
-    return mean if np.ndim(mean) else Estimate(mean, change + q.error * abs(mean) + rounding(mean))
+    mean, error = settled_mean(p, f, q)
+    for least in () if p.space.bounded or hasattr(p, "grid") else WIDER:
+        try:
+            before, q = mean, quadrature(p, rtol, least=least)
+        except QuadratureError:  # tails too heavy to follow: what is beyond counts as if f stayed as large as on the faces
+            if least == WIDER[0]:
+                error = error + q.error * np.abs(f(q.grid.corners())).max(axis=0)
+            break
+        mean, error = settled_mean(p, f, q)
+        change = np.abs(mean - before)
+        error = error + change
+        if np.all(change <= rtol * np.abs(mean)):
+            break
+    return mean if np.ndim(mean) else Estimate(mean, error + q.error * abs(mean) + rounding(mean))
 
 
 def settled_mean(p, f, q):
-    """(E_p[f], its change from the quadrature's grid to the next finer one); a sum over all states is final."""
-    mean = mean_over(p, f, q.grid)
-    if p.space.discrete:
-        return mean, 0.0
-    fine = mean_over(p, f, q.finer())
-    return fine, abs(fine - mean)
+    """(E_p[f] over a quadrature's grid and its variants together, how far they differ); a sum over all states is final."""
+    means = np.stack([mean_over(p, f, grid) for grid in (q.grid, *q.variants())])
+    with np.errstate(invalid="ignore"):
+        mean, error = means.mean(axis=0), np.ptp(means, axis=0)
+    error = np.where(np.isfinite(mean), error, 0.0)
+    return (mean, error) if means.ndim > 1 else (float(mean), float(error))
 
 
 def mean_over(p, f, grid):

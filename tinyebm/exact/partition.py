@@ -20,7 +20,7 @@ from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
 from tinyebm.exact.structure import closed_form, hidden_layer
-from tinyebm.exact.window import find_window
+from tinyebm.exact.window import DROPS, find_window
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
@@ -31,13 +31,15 @@ GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
 class Quadrature:
     """A grid (Grid or Patches) on which log Z holds to `error`; everything exact is summed over it.
 
-    `finer()` is the next finer grid, to see how much another sum still changes.
+    `finer()` is the next finer grid.  `variants()` are grids as good as this one, of other nodes: how far
+    another sum differs between them is its error.
     """
 
     grid: Any
     log_z: float
     error: float
     finer: Any
+    variants: Any = tuple
 
 
 def log_partition(p, rtol=1e-8, max_nodes=MAX_NODES):
@@ -79,8 +81,8 @@ def log_partition(p, rtol=1e-8, max_nodes=MAX_NODES):
     return Estimate(q.log_z, q.error)
 
 
-def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES):
-    """The Quadrature behind `log_partition`: the grid on which it holds."""
+def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
+    """The Quadrature behind `log_partition`: the grid on which it holds; on R^d its faces lie at least `least` nats down."""
     require_normalisable(p)
     if not 0 < rtol < 1:
         raise ValueError(f"rtol must be between 0 and 1, got {rtol!r}")
@@ -89,14 +91,14 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES):
         log_z = log_sum(p, grid) if log_z is None else log_z
         return Quadrature(grid, log_z, rounding(log_z), lambda: grid)
     if hasattr(p, "grid"):  # a Target brings its own, and Z = 1
-        return Quadrature(p.grid, 0.0, p.mass_error + rounding(0.0), lambda: p.grid)
+        return Quadrature(p.grid, 0.0, p.mass_error + rounding(0.0), lambda: p.grid, p.variants)
     if p.space.dim > 3:
         raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
                          f"{40**p.space.dim:.1e} of them")
     if p.space.bounded:
         rules, tail = [p.space], 0.0
     else:
-        window = find_window(p, rtol)
+        window = find_window(p, rtol, least)
         rules, tail = [window, replace(window, graded=True)], window.tail
     smooth = min(max_nodes, SMOOTH_NODES[p.space.dim])
     for rule in rules if getattr(p.energy, "smooth", True) else ():  # an energy may say that it has kinks
@@ -105,7 +107,11 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES):
             return found
     low, high = (np.zeros(p.space.dim) + end for end in (rules[0].low, rules[0].high))
     patches, log_z, error = adapt(p, low, high, rtol, max_nodes)
-    return Quadrature(patches, log_z, error + tail + rounding(log_z), lambda: replace(patches, nodes=16))
+    error += tail + rounding(log_z)
+    if error > rtol:
+        raise QuadratureError(f"log Z = {log_z:.6g} is known to {error:.1e}, rounding included: rtol={rtol:g} is too small")
+    variants = lambda: [replace(patches, nodes=n) for n in (13, 14, 16)]
+    return Quadrature(patches, log_z, error, lambda: replace(patches, nodes=16), variants)
 
 
 def _refine(p, rule, rtol, max_nodes, tail):
@@ -124,7 +130,8 @@ def _refine(p, rule, rtol, max_nodes, tail):
             floor = rounding(log_z)
             error = max(change, change_before / 4) + tail + floor
             if error <= rtol and (change <= change_before / 10 or change <= floor):
-                return Quadrature(grid, log_z, error, partial(rule.grid, rule.counts(GROWTH[p.space.dim] * refinement)))
+                finer = partial(rule.grid, rule.counts(GROWTH[p.space.dim] * refinement))
+                return Quadrature(grid, log_z, error, finer, partial(rule.variants, counts))
         refinement, before = GROWTH[p.space.dim] * refinement, log_z
     return None
 

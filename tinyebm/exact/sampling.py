@@ -4,8 +4,7 @@ import itertools
 
 import numpy as np
 
-from tinyebm.density import exponent
-from tinyebm.exact.likelihood import exponents
+from tinyebm.density import exponent, exponents
 from tinyebm.exact.partition import quadrature
 from tinyebm.exact.structure import hidden_layer
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyebm.density import exponents
 from tinyebm.exact.gradient import exact_phase, model_phase, weighted_energy_gradient
-from tinyebm.exact.likelihood import exponents
 from tinyebm.exact.partition import quadrature
 from tinyebm.grids import Atoms
 from tinyebm.objectives.step import Step

@@ -43,6 +43,7 @@ class ULA:
 
     step_size: float
     temperature: float = 1.0
+    smooth = True  # its transition density has no kink
 
     def __post_init__(self):
         _require_positive("step_size", self.step_size)
@@ -99,6 +100,7 @@ class MALA:
     """
 
     step_size: float
+    smooth = False  # its acceptance has a kink where the proposal becomes certain
 
     def __post_init__(self):
         _require_positive("step_size", self.step_size)
