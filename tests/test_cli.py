@@ -209,3 +209,40 @@ def test_help(command, capsys):
 
     assert cli._parser().parse_args(shlex.split(example)).command == command
     assert tinyebm("--help") == 0 and all(name in capsys.readouterr().out for name in [command])
+
+
+def test_version(capsys):
+    assert tinyebm("--version") == 0 and capsys.readouterr().out.strip() == f"tinyebm {te.__version__}"
+
+
+def test_bits(here, capsys):
+    """From patterns to a model and back to patterns.  Catches a space that is lost on the way to the file."""
+    assert tinyebm("fit --data bars_and_stripes_3x3 --hidden 3 --steps 30 --batch-size 20 --method pcd-2 --out bits") == 0
+    assert tinyebm("evaluate bits/model.npz --out bits.json") == 0
+    assert tinyebm("sample bits/model.npz -n 50 --out bits.csv") == 0
+    capsys.readouterr()
+
+    p, _ = load_model("bits/model.npz")
+    read = strict(here / "bits.json")
+    assert p.space == te.Bits(9) and p.energy == te.RBM(9, 3) and (here / "bits" / "fit.png").stat().st_size > 0
+    assert read["kl"]["value"] == pytest.approx(te.kl(te.datasets.load("bars_and_stripes_3x3"), p), abs=1e-12)
+    np.testing.assert_array_equal(np.loadtxt("bits.csv", delimiter=",", skiprows=1), te.sample(p, 50, Stream(0).at(0)))
+
+
+def test_data_that_are_gone_are_missed_aloud(here, capsys):
+    """Catches an evaluation without a likelihood that does not say why."""
+    np.savetxt("passing.csv", ROWS, fmt="%.17g", delimiter=",")
+    assert tinyebm(f"fit --data passing.csv --out passing {TINY}") == 0
+    (here / "passing.csv").unlink()
+    capsys.readouterr()
+
+    assert tinyebm("evaluate passing/model.npz") == 0
+    out, err = capsys.readouterr()
+    assert "NLL" not in out and err.count("\n") == 1 and "passing.csv" in err and "--data" in err
+
+
+def test_other_data_are_not_resumed(here, capsys):
+    """Catches the numbers of the old run under the name of the new data."""
+    assert tinyebm(f"fit --data double_well --method cd-1 --out twice {TINY}") == 0
+    assert tinyebm(f"fit --data bimodal --method cd-1 --out twice --resume {TINY}") == 2
+    assert "its data is 'double_well', not 'bimodal'" in capsys.readouterr().err

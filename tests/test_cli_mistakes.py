@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinyebm as te
-from tinyebm import cli
+from tinyebm import cli, commands
 from tinyebm.checkpoint import save_tree
 from tinyebm.models import save_model
 
@@ -65,7 +65,7 @@ MISTAKES = [  # a command line, and what its message must hold, / between phrase
     ("sample", "required: model"),
     ("sample nowhere.npz", "nowhere.npz / No such file"),
     ("sample text.npz", "text.npz is not a tinyebm checkpoint"),
-    ("sample cut.npz", "cut.npz is not a tinyebm checkpoint, or is damaged"),
+    ("sample cut.npz", "cut.npz is not a tinyebm checkpoint or model, or is damaged"),
     ("sample folder.csv", "folder.csv / directory"),
     ("sample run/checkpoint.npz", "run/checkpoint.npz is a checkpoint of a run, not a model"),
     ("sample stranger.npz", "stranger.npz / Transformer"),
@@ -75,9 +75,16 @@ MISTAKES = [  # a command line, and what its message must hold, / between phrase
     ("sample model.npz -n 5 --out nowhere/x.csv", "nowhere/x.csv"),
     ("evaluate model.npz --rtol 2", "rtol must be between 0 and 1, got 2.0"),
     ("evaluate model.npz --rtol 0", "--rtol: 0 is not above 0"),
-    ("evaluate model.npz --data rings", "shape (n, 1)"),
-    ("evaluate model.npz --data good.csv", "shape (n, 1)"),
-    ("evaluate model.npz --out folder.csv", "folder.csv / directory"),
+    ("evaluate model.npz --data rings", "2 columns / dimension 1"),
+    ("evaluate model.npz --data good.csv", "2 columns / dimension 1"),
+    ("evaluate model.npz --out folder.csv", "folder.csv / must end in .json"),
+    ("evaluate model.npz --out nowhere/x.json", "there is no folder nowhere"),
+    ("sample model.npz --out x.txt", "must end in .csv or .npy"),
+    ("fit --data bimodal --out good.csv", "good.csv is a file"),
+    ("fit --data bimodal --out fresh --resume", "there is no fresh/checkpoint.npz to resume from"),
+    ("fit --data good.csv --energy rbm", "'rbm' / for bits"),
+    ("fit --data bars_and_stripes --hidden 4,4", "one hidden layer"),
+    ("compare --data bars_and_stripes --methods mle,cd-x", "unknown method 'cd-x' / pl"),
     ("plot model.npz --data two_moons", "2 columns / dimension 1"),
     ("plot model.npz --out model.xyz", "xyz / supported / png"),
     ("plot model.npz --out nowhere/x.png", "nowhere/x.png"),
@@ -132,7 +139,7 @@ def test_a_mistake_is_one_line(workshop, monkeypatch, capsys, line, words):
 def test_mistakes_are_found_before_the_work(workshop, monkeypatch, capsys):
     """Catches a folder that turns out not to be one after half an hour of training."""
     monkeypatch.chdir(workshop)
-    monkeypatch.setattr(cli, "compare", pytest.fail)
+    monkeypatch.setattr(commands, "compare", pytest.fail)
     assert tinyebm(f"{COMPARE} --out 'a file'") == 2
 
 
@@ -143,7 +150,7 @@ def test_ctrl_c(workshop, monkeypatch, capsys, command):
         raise KeyboardInterrupt
 
     monkeypatch.chdir(workshop)
-    monkeypatch.setattr(cli, command, interrupted)
+    monkeypatch.setattr(commands, command, interrupted)
     assert tinyebm(f"{command} --data bimodal --out interrupted") == 130
     assert capsys.readouterr().err == f"\ntinyebm {command}: interrupted\n"
 

@@ -19,6 +19,7 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "grids.py": 1,
     "progress.py": 0,
     "readers.py": 0,
+    "version.py": 0,
     "autodiff.py": 1,
     "checkpoint.py": 1,
     "ops.py": 2,
@@ -53,9 +54,11 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "report.py": 12,
     "maximum_likelihood.py": 13,
     "setups.py": 13,
+    "judging.py": 13,
     "compare.py": 14,
-    "cli.py": 15,
-    "__main__.py": 16,
+    "commands.py": 15,
+    "cli.py": 16,
+    "__main__.py": 17,
 }
 DOORS = {"cupy": "backend.py", "matplotlib": "plots.py", "argparse": "cli.py", "scipy": "optimize.py"}
 WELCOME = {"numpy", *sys.stdlib_module_names} - set(DOORS)

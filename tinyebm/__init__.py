@@ -40,3 +40,4 @@ from tinyebm.samplers.langevin import MALA, ULA
 from tinyebm.samplers.spectrum import spectral_gap, spectrum, transition_matrix
 from tinyebm.spaces import Box, Reals
 from tinyebm.train import Fit, fit
+from tinyebm.version import __version__

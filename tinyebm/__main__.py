@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-from tinyebm.cli import main
-
 # BLAS and the C library read these when they load.  The matrices here are small: a second
 # BLAS thread gains little on an idle machine and costs a factor of ten on a busy one, where
 # threads wait for each other spinning.  And memory that is given back to the system after
@@ -15,6 +13,10 @@ SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "268435456", 
 
 def run():
     """Run the command line in an interpreter started with SETTINGS, unless the environment says otherwise."""
+    try:
+        from tinyebm.cli import main  # here, so that Ctrl-C while it loads is no traceback
+    except KeyboardInterrupt:
+        sys.exit(130)
     missing = {name: value for name, value in SETTINGS.items() if name not in os.environ}
     if not missing:
         sys.exit(main())

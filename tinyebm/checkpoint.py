@@ -55,7 +55,8 @@ def load_tree(path):
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
-        raise ValueError(f"{path} is not a tinyebm checkpoint, or is damaged ({error})") from error
+        why = f" ({error})" if isinstance(error, OSError) else ""  # others speak of pickles and zip files
+        raise ValueError(f"{path} is not a tinyebm checkpoint or model, or is damaged{why}") from error
 
 
 def _describe(tree):

@@ -5,26 +5,13 @@ Whatever the user gets wrong ends in one line on stderr and exit status 2.
 
 import argparse
 import math
+import os
 import sys
-from pathlib import Path
 
-import numpy as np
-
-from tinyebm import datasets
-from tinyebm.backend import Stream
-from tinyebm.compare import compare
-from tinyebm.diagnostics.divergences import kl, total_variation
+from tinyebm import commands, datasets
 from tinyebm.energies.mlp import ACTIVATIONS
-from tinyebm.exact.likelihood import nll
-from tinyebm.exact.normalised import entropy
-from tinyebm.exact.partition import log_partition
-from tinyebm.exact.sampling import sample
-from tinyebm.maximum_likelihood import mle
-from tinyebm.models import load_model, save_model
-from tinyebm.optimize import adam
-from tinyebm.report import json_text
-from tinyebm.setups import ENERGIES, STEPS, default_kernel, named_energy, named_objective, schedule, space_of
-from tinyebm.train import fit
+from tinyebm.setups import ENERGIES
+from tinyebm.version import __version__
 
 
 def main(argv=None):
@@ -32,6 +19,9 @@ def main(argv=None):
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads stdout has seen enough, as head does: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         message = " ".join(str(error).split()) or "out of memory"
         print(f"tinyebm {arguments.command}: error: {message}", file=sys.stderr)
@@ -42,113 +32,7 @@ def main(argv=None):
     return 0
 
 
-# ------------------------------------------------------------------------- the commands
-
-def run_compare(a):
-    """Train by every method, judge exactly, print the table, write the folder."""
-    Path(a.out).mkdir(parents=True, exist_ok=True)  # before the work, not after it
-    methods = [method.strip() for method in a.methods.split(",")]
-    found = compare(_data(a), methods, a.steps, a.batch_size, a.learning_rate, a.step_size, a.hidden, a.activation,
-                    a.confinement, a.ema, a.seed, energy=a.energy)
-    print(found.table())
-    _tell(found.save(a.out))
-
-
-def run_fit(a):
-    """Fit one network by one method; write the model, a checkpoint, the history and a figure."""
-    data, folder = _data(a), Path(a.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.npz"
-    if a.resume and not checkpoint.exists():
-        raise ValueError(f"there is no {checkpoint} to resume from")
-    space = space_of(data, None if hasattr(data, "sample") else data.x.shape[1])
-    energy, steps = named_energy(a.energy, space, a.hidden, a.activation, a.confinement), a.steps or STEPS[space.discrete]
-    if a.method == "lbfgs":
-        found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
-    else:
-        objective = named_objective(a.method, default_kernel(energy, space, a.step_size))
-        found = fit(energy, data, space, objective, adam(schedule(a.learning_rate, data, steps)), steps, a.batch_size,
-                    a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)
-    save_model(folder / "model.npz", found.density, **datasets.origin(data))
-    (folder / "history.json").write_text(json_text(found.history), encoding="utf-8")
-    paths = [folder / "model.npz", folder / "history.json"]
-    if space.discrete or space.dim < 3:
-        paths.append(_draw(found.density, data, folder / "fit.png"))
-    summary = [f"{name} {values[-1]:.6g} nats" for name, values in found.history.items() if name in ("nll", "kl")]
-    if "converged" in found.history:
-        summary.append("converged" if found.history["converged"][-1] else "not converged: raise --steps")
-    print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates" + "".join(f", {part}" for part in summary))
-    _tell(paths)
-
-
-def run_sample(a):
-    """Exact, independent draws of a model, in the units of its data, as csv or npy."""
-    p, notes = load_model(a.model)
-    x = sample(p, a.n, Stream(a.seed).at(0))
-    if "scale" in notes:
-        x = x * np.array(notes["scale"]) + np.array(notes["centre"])
-    out = Path(a.out)
-    if out.suffix == ".npy":
-        np.save(out, x)
-    else:
-        header = ",".join(notes.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])])
-        np.savetxt(out, x, delimiter=",", header=header, comments="", fmt="%.9g")
-    print(f"{len(x)} exact draws of {a.model}")
-    _tell([out])
-
-
-def run_evaluate(a):
-    """log Z, entropy, and how far a model is from data, with errors."""
-    p, notes = load_model(a.model)
-    data = datasets.load(a.data, standardise=not a.raw) if a.data else _data_of(notes)
-    found = {"log_z": log_partition(p, a.rtol)}
-    if not p.space.discrete or p.space.grid().listable:
-        found["entropy"] = entropy(p, a.rtol)
-    if data is not None:
-        found["nll"] = nll(p, data, a.rtol)
-        if hasattr(data, "entropy"):
-            found |= {"kl": kl(data, p, a.rtol), "tv": total_variation(data, p, a.rtol)}
-    names = {"log_z": "log Z", "entropy": "entropy of the model", "nll": "NLL of the data",
-             "kl": "KL(data‖model)", "tv": "TV"}
-    width = max(map(len, names.values()))
-    for name, estimate in found.items():
-        print(f"{names[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}")
-    if a.out:
-        written = {name: {"value": float(e), "error": e.error} for name, e in found.items()}
-        Path(a.out).write_text(json_text(written), encoding="utf-8")
-        _tell([a.out])
-
-
-def run_plot(a):
-    """A picture of a model: its energy and its exact density, beside its data."""
-    p, notes = load_model(a.model)
-    data = datasets.load(a.data, standardise=not a.raw) if a.data else _data_of(notes)
-    _tell([_draw(p, data, a.out)])
-
-
-# ------------------------------------------------------------------------------ helpers
-
-def _data(a):
-    return datasets.load(a.data, standardise=not a.raw)
-
-
-def _data_of(notes):
-    """The data a model was fitted to, if it can still be found."""
-    name = notes.get("data")
-    if name is None or (name not in datasets.NAMES and not Path(name).is_file()):
-        return None
-    return datasets.load(name, standardise=notes.get("standardise", True))
-
-
-def _draw(p, data, path):
-    from tinyebm import figures, plots  # matplotlib loads only when a figure is wanted
-
-    return plots.save(figures.model(p, data), path)
-
-
-def _tell(paths):
-    print("wrote " + ", ".join(map(str, paths)))
-
+# ----------------------------------------------------------------------------- the arguments
 
 def _hidden(text):
     try:
@@ -182,14 +66,15 @@ class _Parser(argparse.ArgumentParser):
 def _parser():
     parser = _Parser(prog="tinyebm", description="Energy-based models, with every approximation next to the "
                                      "exact answer.", epilog="tinyebm compare runs without any option.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     def command(name, run, summary, example):
-        sub = commands.add_parser(name, help=summary, description=run.__doc__, epilog=f"example: {example}")
+        sub = subparsers.add_parser(name, help=summary, description=run.__doc__, epilog=f"example: {example}")
         sub.set_defaults(run=run)
         return sub
 
-    sub = command("compare", run_compare, "train by several methods and judge each exactly",
+    sub = command("compare", commands.run_compare, "train by several methods and judge each exactly",
                   "tinyebm compare --data two_moons --methods mle,cd-1,pcd-10 --out moons")
     _add_data(sub)
     sub.add_argument("--methods", default="mle,cd-1,cd-10,pcd-10",
@@ -197,7 +82,7 @@ def _parser():
     _add_training(sub)
     sub.add_argument("--out", default="tinyebm-compare", help="folder for table, figure, numbers and models (%(default)s)")
 
-    sub = command("fit", run_fit, "fit one network by one method",
+    sub = command("fit", commands.run_fit, "fit one network by one method",
                   "tinyebm fit --data two_moons --method cd-10 --out moons")
     _add_data(sub)
     sub.add_argument("--method", default="mle",
@@ -206,21 +91,21 @@ def _parser():
     sub.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     sub.add_argument("--out", default="tinyebm-fit", help="folder for model, checkpoint, history and figure (%(default)s)")
 
-    sub = command("sample", run_sample, "draw from a model, exactly",
+    sub = command("sample", commands.run_sample, "draw from a model, exactly",
                   "tinyebm sample tinyebm-fit/model.npz -n 1000 --out draws.csv")
     sub.add_argument("model", help="a model file written by fit or compare")
     sub.add_argument("-n", type=_number(int, 1), default=1000, help="number of draws (%(default)s)")
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="(%(default)s)")
     sub.add_argument("--out", default="samples.csv", help="a .csv or .npy file (%(default)s)")
 
-    sub = command("evaluate", run_evaluate, "log Z, likelihood and divergences of a model, with errors",
+    sub = command("evaluate", commands.run_evaluate, "log Z, likelihood and divergences of a model, with errors",
                   "tinyebm evaluate tinyebm-fit/model.npz --data two_moons")
     sub.add_argument("model", help="a model file written by fit or compare")
     _add_data(sub, default=None)
     sub.add_argument("--rtol", type=_number(float, 0, True), default=1e-6, help="relative error of Z (%(default)s)")
     sub.add_argument("--out", help="also write the numbers to this .json file")
 
-    sub = command("plot", run_plot, "draw a model's energy and exact density",
+    sub = command("plot", commands.run_plot, "draw a model's energy and exact density",
                   "tinyebm plot tinyebm-fit/model.npz --out model.png")
     sub.add_argument("model", help="a model file written by fit or compare")
     _add_data(sub, default=None)

@@ -16,36 +16,25 @@ import numpy as np
 
 from tinyebm import datasets
 from tinyebm.backend import Stream
-from tinyebm.diagnostics.divergences import kl, total_variation
-from tinyebm.errors import DivergentPartitionError, QuadratureError
-from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
-from tinyebm.exact.normalised import mean_over
-from tinyebm.exact.window import find_window
+from tinyebm.judging import FAILURES, bias, judge, or_nan, truth_of
 from tinyebm.models import save_model
-from tinyebm.objectives.contrastive import ShortRun
-from tinyebm.objectives.exact_contrastive import exact_cd_gradient
-from tinyebm.objectives.likelihood import ExactLikelihood
-from tinyebm.objectives.pseudolikelihood import Pseudolikelihood
 from tinyebm.optimize import adam
+from tinyebm.progress import Progress
 from tinyebm.report import json_text, table
 from tinyebm.setups import STEPS, default_kernel, describe, named_energy, named_objective, schedule, space_of
 from tinyebm.train import fit
-from tinyebm.tree import ravel
 
 METHODS = ("mle", "cd-1", "cd-10", "pcd-10")
-RTOL = 1e-5  # of Z, for the numbers of the table
 HELD_OUT = 0.25  # the part of finite data kept for testing
-MODE_NODES = {1: 4096, 2: 512, 3: 128}  # per axis, for the mass of a region: its indicator jumps, so sums converge slowly
-FAILURES = (FloatingPointError, QuadratureError, DivergentPartitionError)  # each a row's status, not the end of all rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What `compare` found: one row (a dict) per method, the fits, and the setting.
 
     `reference` says what KL and TV are measured from: the population of a Target,
-    or the exact maximum-likelihood fit where there are only data.  `curves` holds,
+    or the model of row mle, trained by exact gradients, where there are only data.  `curves` holds,
     per method, (update, seconds, divergence) at the log points.
     """
 
@@ -57,6 +46,9 @@ class Comparison:
     fits: dict = field(repr=False)
     data: Any = field(repr=False)
     settings: dict = field(repr=False)
+
+    def __repr__(self):
+        return self.table()
 
     def table(self):
         """The rows as aligned text, with a line that explains every column."""
@@ -125,6 +117,8 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     >>> found.rows[0]["method"], found.reference
     ('cd-1', 'the population double_well')
     """
+    if isinstance(methods, str):
+        raise ValueError(f"methods is a list of names, like ['mle', 'cd-10'], not the text {methods!r}")
     name, data, train, test = _prepare(target, seed)
     finite = test is not None
     space = space_of(data, train.shape[1] if finite else None)
@@ -138,7 +132,8 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     objectives = {method: named_objective(method, kernel) for method in methods}
     model, sampler = describe(energy, kernel)
     settings = {"dim": space.dim, "model": model, "sampler": sampler, "steps": steps, "batch_size": batch_size,
-                "learning_rate": rate(0), "energy": repr(energy), "kernel": repr(kernel), "ema": ema, "seed": seed}
+                "learning_rate": rate(0), "energy": repr(energy), "kernel": repr(kernel), "ema": ema, "seed": seed,
+                "rows": [len(train), len(test)] if finite else None}
 
     fits, curves, status = {}, {}, {}
     for method, objective in objectives.items():
@@ -151,14 +146,17 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
             status[method] = str(error)
 
     reference = train if not finite else fits["mle"].density if "mle" in fits else None
-    label = f"the population {name}" if not finite else "the exact maximum-likelihood fit" if reference else "nothing"
-    rows = []
+    label = f"the population {name}" if not finite else "the model of row mle" if reference else "nothing"
+    rows, bar = [], Progress("judging", len(objectives), progress)
     for method, objective in objectives.items():
         row = {"method": method, "updates": steps, "seconds": curves[method][-1][1] if curves[method] else 0.0}
         if method in fits:
-            row |= _judge(fits[method], train, test, reference, data) | _bias(fits[method], train, objective)
+            row |= judge(fits[method], train, test, reference, data) | bias(fits[method], train, objective)
+        else:
+            row["updates"] = curves[method][-1][0] if curves[method] else 0
         rows.append(row | {"status": status[method]})
-    return Comparison(name, label, _truth(data, train), rows, curves, fits, data, settings)
+        bar(len(rows), method)
+    return Comparison(name, label, truth_of(data, train), rows, curves, fits, data, settings)
 
 
 def _prepare(target, seed):
@@ -183,76 +181,7 @@ def _stopwatch(train, measured):
     def watch(step, p, record):
         nonlocal spent, started
         spent += time.perf_counter() - started
-        curve.append((step, spent, float(_or_nan(nll, p, train, 1e-3)) - entropy if measured else math.nan))
+        curve.append((step, spent, float(or_nan(nll, p, train, 1e-3)) - entropy if measured else math.nan))
         started = time.perf_counter()
 
     return curve, watch
-
-
-def _judge(found, train, test, reference, data):
-    """The exact numbers about one fit."""
-    p = found.density
-    row = _number("nll", _or_nan(nll, p, train, RTOL))
-    if test is not None:
-        row |= _number("test_nll", _or_nan(nll, p, test, RTOL))
-    if reference is not None:
-        row |= _number("kl", _or_nan(kl, reference, p, RTOL)) | _number("tv", _or_nan(total_variation, reference, p))
-    if getattr(data, "mode", None) is not None:
-        row["modes"] = _or_nan(mode_masses, p, data)
-    return row
-
-
-def _bias(found, train, objective):
-    """Angle (degrees) and norm ratio of the gradient the method follows on average against the exact one."""
-    p = found.density
-    if isinstance(objective, ExactLikelihood):
-        return {"angle": 0.0, "norm_ratio": 1.0}
-    start = found.state["objective"]["chains"] if "chains" in found.state["objective"] else None
-    if isinstance(objective, ShortRun):
-        start = p.space.initial(4096, Stream(0).at(0))
-    try:
-        exact = _flat(nll_gradient(p, train, RTOL))
-        if isinstance(objective, Pseudolikelihood):
-            return {"angle": math.nan, "norm_ratio": math.nan}
-        followed = _flat(exact_cd_gradient(p, train, objective.kernel, objective.k, start=start))
-    except FAILURES:
-        return {"angle": math.nan, "norm_ratio": math.nan}
-    norms = np.linalg.norm(followed) * np.linalg.norm(exact)
-    cosine = float(np.clip(followed @ exact / norms, -1, 1))
-    return {"angle": math.degrees(math.acos(cosine)), "norm_ratio": float(np.linalg.norm(followed) / np.linalg.norm(exact))}
-
-
-def mode_masses(p, data):
-    """The probability under p of each mode of a Target or Data: a list, on R^d or a box to about three decimals."""
-    indicator = lambda x: (data.mode(x)[:, None] == np.arange(data.modes)) * 1.0
-    if p.space.discrete:
-        return mean_over(p, indicator, p.space.grid()).tolist()
-    rule = p.space if p.space.bounded else find_window(p, RTOL)
-    return mean_over(p, indicator, rule.grid((MODE_NODES[p.space.dim],) * p.space.dim)).tolist()
-
-
-def _truth(data, train):
-    """What a perfect model would show: the entropy of a population, and the masses of the modes."""
-    truth = {"entropy": data.entropy} if hasattr(data, "entropy") else {}
-    if getattr(data, "mode", None) is not None:
-        x, mass = data_law(train)
-        truth["modes"] = [float(mass[data.mode(x) == k].sum()) for k in range(data.modes)]
-    return truth
-
-
-def _number(name, estimate):
-    return {name: float(estimate), f"{name}_error": getattr(estimate, "error", math.nan)}
-
-
-def _or_nan(function, *args):
-    """The number, inf where Z is infinite, or nan where quadrature fails: an honest entry for a table."""
-    try:
-        return function(*args)
-    except DivergentPartitionError:
-        return math.inf
-    except QuadratureError:
-        return math.nan
-
-
-def _flat(tree):
-    return ravel(tree)[0]

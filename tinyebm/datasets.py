@@ -7,7 +7,7 @@ density and entropy are known) or `Data` (a finite table: it can only be read).
 import difflib
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,9 +21,7 @@ from tinyebm.readers import READERS, read_csv
 from tinyebm.targets import PatternTarget, Target
 from tinyebm.toys import TOYS
 
-PATTERNS = {"bars_and_stripes": (patterns.bars_and_stripes, 4),
-            "bars_and_stripes_3x3": (patterns.bars_and_stripes, 3),
-            **{f"{toy}_bits": (patterns.gray_coded, toy) for toy in patterns.PLANAR}}
+PATTERNS = ("bars_and_stripes", "bars_and_stripes_3x3", *(f"{toy}_bits" for toy in patterns.PLANAR))
 NAMES = (*TOYS, *PATTERNS, "faithful", "binary_digits", "digit_patches")
 
 
@@ -33,14 +31,16 @@ def bars_and_stripes(side=4, weighted=False):
     >>> bars_and_stripes(2).space
     Bits(dim=4)
     """
-    return PatternTarget(f"bars_and_stripes_{side}x{side}", *patterns.bars_and_stripes(side, weighted))
+    found = patterns.bars_and_stripes(side, weighted)
+    return PatternTarget(f"bars_and_stripes_{side}x{side}", *found, mode_names=("all bars and stripes together",))
 
 
 @cache  # one Target a name, so that its entropy is summed once
 def _target(name):
+    if name.endswith("_bits"):
+        return PatternTarget(name, *patterns.gray_coded(name.removesuffix("_bits")))
     if name in PATTERNS:
-        make, argument = PATTERNS[name]
-        return PatternTarget(name, *make(argument))
+        return replace(bars_and_stripes(3 if name.endswith("3x3") else 4), name=name)
     return Target(name, *TOYS[name]())
 
 
@@ -60,6 +60,7 @@ class Data:
         Zeros and ones if not standardised.
     mode : callable x (n, d) -> (n,), or None
         The group 0, ..., modes-1 to which each row belongs, where a group is known.
+    mode_names : tuple of str
     space : Bits, or None
         Where the rows live, if not in R^d.
     labels : array (n,), or None
@@ -75,6 +76,7 @@ class Data:
     scale: np.ndarray
     mode: Any = field(default=None, repr=False)
     modes: int = 0
+    mode_names: tuple = ()
     space: Any = None
     labels: Any = field(default=None, repr=False)
 
@@ -154,7 +156,8 @@ def _faithful(standardise):
     source = ("Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & Bowman "
               "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365")
     columns = ("eruption (min)", "waiting (min)")
-    return _data("faithful", x, columns, source, "public domain", standardise, lambda x: (x[:, 0] > 3).astype(int), 2)
+    data = _data("faithful", x, columns, source, "public domain", standardise, lambda x: (x[:, 0] > 3).astype(int), 2)
+    return replace(data, mode_names=("eruptions of at most 3 minutes", "longer ones"))
 
 
 def _digits(name):
@@ -180,6 +183,6 @@ def _data(name, x, columns, source, licence, standardise, group=None, groups=0):
         centre, scale = x.mean(axis=0), x.std(axis=0)
     for j in np.flatnonzero((x == x[0]).all(axis=0) | ~((scale > 0) & (scale < math.inf))):
         raise ValueError(f"{name}, column {j + 1} ({columns[j]}): the standard deviation is {scale[j]:.3g}, "
-                         "nothing to divide by: is it constant? Drop it, or load with standardise=False")
+                         "nothing to divide by: is it constant? Drop it, or load with standardise=False (--raw)")
     mode = group and (lambda x: group(x * scale + centre))
     return Data(name, (x - centre) / scale, source, licence, columns, centre, scale, mode, groups, labels=group and group(x))

@@ -35,8 +35,8 @@ class Density:
 
 def require_rows(p, x):
     """Raise ValueError unless x is (n, d), d the dimension of p's space."""
-    if x.ndim != 2 or x.shape[1] != p.space.dim:
-        raise ValueError(f"x must have shape (n, {p.space.dim}), got {x.shape}")
+    if getattr(x, "ndim", None) != 2 or x.shape[1] != p.space.dim:
+        raise ValueError(f"x must be an array of shape (n, {p.space.dim}), got {getattr(x, 'shape', x)!r}")
 
 
 def exponent(p, x):

@@ -37,7 +37,7 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     -------
     Fit
         `history` holds "nll" (nats) at every θ that was tried and, last, at the result; the
-        number of steps, and whether the run "converged".
+        number of steps, whether the run "converged", and "kl" = KL(data‖model) for a population.
 
     >>> from tinyebm import GaussianEnergy
     >>> x = np.array([[0.0], [1.0], [5.0]])
@@ -47,7 +47,7 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     x, mass = data_law(data)
     space = space or getattr(data, "space", None) or Reals(x.shape[1])
     theta = energy.init(Stream(seed).at(0)) if theta is None else theta
-    theta = tree_map(lambda leaf: leaf.astype("float64"), theta)
+    theta = tree_map(lambda leaf: np.asarray(leaf).astype("float64"), theta)
 
     seen = {"worst": 0.0}
 
@@ -68,4 +68,6 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol)
     bar(max_steps, f"nll {value:.6f}")
     history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [converged]}
+    if hasattr(data, "entropy"):
+        history["kl"] = [value - data.entropy]
     return Fit(theta, Density(energy, theta, space), history, {"step": np.array(steps), "theta": theta})

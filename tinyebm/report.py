@@ -6,10 +6,10 @@ import math
 LEGEND = {
     "seconds": "training alone, without the exact evaluation",
     "NLL": "exact mean negative log-likelihood {of}, nats (lower is better)",
-    "test NLL": "the same on held-out data",
+    "test NLL": "the same on the {held_out} held-out rows",
     "KL": "KL(p‖model), p = {reference}, nats",
     "TV": "total variation distance to the same p, 0 to 1",
-    "modes": "probability that the model gives to each mode",
+    "modes": "probability that the model gives to each mode{modes}",
     "angle": "at the end of training, between the gradient g the method follows on average and the exact one, g*",
     "|g|/|g*|": "ratio of their norms: near 0 the method sees nothing left to learn, though the likelihood does",
 }
@@ -24,15 +24,19 @@ def table(comparison):
         truth |= {"NLL": f"{comparison.truth['entropy']:.4f}", "KL": "0", "TV": "0"}
     if "modes" in comparison.truth:
         truth["modes"] = _masses(comparison.truth["modes"])
-    rows.append(truth)
+    if len(truth) > 1:
+        rows.append(truth)
     columns = [name for name in ("method", "updates", *LEGEND) if any(name in row for row in rows)]
     lines = [[name for name in columns]] + [[row.get(name, "") for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     align = [str.ljust] + [str.rjust] * (len(columns) - 1)
     text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)) for line in lines]
     text.insert(1, "-" * len(text[0]))
-    of = "of the training data" if finite else "under the population"
-    explain = {name: LEGEND[name].format(reference=comparison.reference, of=of) for name in columns if name in LEGEND}
+    trained, held_out = comparison.settings.get("rows") or ("", "")
+    names = comparison.truth.get("mode_names")
+    words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out,
+             "reference": comparison.reference, "modes": ": " + ", ".join(names) if names else ""}
+    explain = {name: LEGEND[name].format(**words) for name in columns if name in LEGEND}
     legend = [f"{name:>9}  {meaning}" for name, meaning in explain.items()]
     failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
     return "\n".join([_heading(comparison), "", *text, "", *legend, *failed])

@@ -121,6 +121,7 @@ class PatternTarget:
     mode: Callable = field(repr=False)
     modes: int
     cell: Callable | None = field(default=None, repr=False)
+    mode_names: tuple = ()
     theta: dict = field(default_factory=dict, repr=False)
 
     @cached_property

@@ -6,13 +6,14 @@ So a run that was saved and resumed gives the numbers of the uninterrupted one.
 """
 
 import dataclasses
+import hashlib
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.backend import Stream
+from tinyebm.backend import Stream, to_numpy
 from tinyebm.checkpoint import load_tree, save_tree
 from tinyebm.density import Density, exponents
 from tinyebm.errors import DivergentPartitionError, QuadratureError
@@ -31,6 +32,13 @@ class Fit(NamedTuple):
     density: Density
     history: dict
     state: dict
+
+    def __repr__(self):
+        numbers = [f"{name} {values[-1]:.6g}" for name, values in self.history.items() if name in ("nll", "kl")]
+        return f"Fit of {self.density.energy!r} on {self.density.space!r} after {', '.join([self._steps(), *numbers])}"
+
+    def _steps(self):
+        return f"{self.history['step'][-1]} updates"
 
 
 def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, batch_size=256, seed=0, theta=None,
@@ -101,7 +109,8 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
         objective = _regularised(objective, alpha)
     log_every = log_every or max(1, steps // 20)
     measure = _measurer(data, law, (space.discrete or space.dim <= 2) if exact is None else exact)
-    identity = {"energy": repr(energy), "space": repr(space), "objective": repr(objective), "seed": seed, **options}
+    identity = {"data": _fingerprint(data, x), "energy": repr(energy), "space": repr(space), "objective": repr(objective),
+                "seed": seed, **options}
 
     stream = Stream(seed, device)
     if resume and checkpoint and Path(checkpoint).exists():
@@ -143,6 +152,11 @@ def _advance(p, x, rng, state, objective, optimizer, clip, ema):
     average = tree_map(lambda a, t: ema * a + (1 - ema) * t, state["ema"], theta) if ema else theta
     memory = () if memory is None else memory
     return {"step": state["step"] + 1, "theta": theta, "optimizer": moments, "objective": memory, "ema": average}, metrics
+
+
+def _fingerprint(data, x):
+    """What tells two runs' data apart: the name of a population, or a digest of the rows."""
+    return data.name if hasattr(data, "sample") else hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
 
 
 def _batch(data, rows, size, rng):
@@ -192,8 +206,9 @@ def _resume(path, identity):
 
 
 def _check(objective, space, x, steps, options):
-    if objective is None:
-        raise ValueError("fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10)")
+    if isinstance(objective, type) or not hasattr(objective, "gradient"):
+        raise ValueError(f"fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10), "
+                         f"got {objective!r}")
     if x.shape[1] != space.dim:
         raise ValueError(f"the data have {x.shape[1]} columns, the space {space} has dimension {space.dim}")
     if not np.all(space.contains(x)):

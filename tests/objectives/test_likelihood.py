@@ -31,7 +31,7 @@ def test_gradient_and_nll_of_the_oracle(oracle):
     flat = np.concatenate([first["W"].T.ravel(), first["b"], last["W"][:, 0]])
     np.testing.assert_allclose(flat, case["expected"]["nll_gradient"], rtol=0, atol=1e-8)
     assert abs(last["b"][0]) < 1e-12  # a constant in the energy is no parameter of p
-    assert abs(step.metrics["nll"] - case["expected"]["nll"]) < 1e-8
+    assert abs(step.metrics["loss"] - case["expected"]["nll"]) < 1e-8
 
 
 @pytest.mark.parametrize("rtol", [1e-2, 1e-4, 1e-8])
@@ -42,7 +42,7 @@ def test_gradient_is_the_exact_one_to_rtol(space, rtol):
     step = te.ExactLikelihood(rtol).gradient(p, x, None)
 
     assert relative_error(step.gradient, te.nll_gradient(p, x, 1e-10)) < rtol
-    assert abs(step.metrics["nll"] - te.nll(p, x)) < 2 * rtol
+    assert abs(step.metrics["loss"] - te.nll(p, x)) < 2 * rtol
 
 
 def test_the_truth_has_gradient_zero():
@@ -85,7 +85,7 @@ def test_the_state_is_what_is_summed_over():
 
     mass = np.exp(-0.5 * (state["states"][:, 0] - 0.5) ** 2) * [1, 2, 1]
     np.testing.assert_allclose(gradient["mean"], mass @ state["states"] / mass.sum() - 1.0, rtol=1e-14)
-    assert abs(metrics["nll"] - (np.log(mass.sum()) + np.mean((x - 0.5) ** 2) / 2)) < 1e-14
+    assert abs(metrics["loss"] - (np.log(mass.sum()) + np.mean((x - 0.5) ** 2) / 2)) < 1e-14
     assert after["age"] == 1
     tree_map(np.testing.assert_array_equal, state, before)  # and it is not changed
 

@@ -25,7 +25,7 @@ class ExactLikelihood:
         Steps for which the atoms are kept, as the state, before they are chosen
         anew.  Atoms without mass are left out: together less than rtol / 100.
 
-    Metrics: "nll", the exact mean negative log-likelihood of the rows of x, nats.
+    Metrics: "loss", the exact mean negative log-likelihood of the rows of x, nats.
     """
 
     rtol: float = 1e-4
@@ -48,7 +48,7 @@ class ExactLikelihood:
             state = {**state, "age": state["age"] + 1}
         data = weighted_energy_gradient(p, x, np.zeros_like(x, shape=len(x)) + 1 / len(x))
         gradient = tree_map(lambda a, b: (a - b).astype(a.dtype), data, model)
-        return Step(gradient, {"nll": log_z - exponents(p, x).mean()}, state)
+        return Step(gradient, {"loss": log_z - exponents(p, x).mean()}, state)
 
 
 def _heavy_atoms(p, rtol):

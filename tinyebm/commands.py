@@ -1,0 +1,159 @@
+"""What the commands do, given their arguments: compare, fit, sample, evaluate, plot."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tinyebm import datasets
+from tinyebm.backend import Stream
+from tinyebm.compare import compare
+from tinyebm.diagnostics.divergences import kl, total_variation
+from tinyebm.exact.likelihood import nll
+from tinyebm.exact.normalised import entropy
+from tinyebm.exact.partition import log_partition
+from tinyebm.exact.sampling import sample
+from tinyebm.maximum_likelihood import mle
+from tinyebm.models import load_model, save_model
+from tinyebm.optimize import adam
+from tinyebm.report import json_text
+from tinyebm.setups import STEPS, default_kernel, named_energy, named_objective, schedule, space_of
+from tinyebm.train import fit
+
+
+def run_compare(a):
+    """Train by every method, judge exactly, print the table, write the folder."""
+    _folder(a.out)
+    methods = [method.strip() for method in a.methods.split(",")]
+    found = compare(_data(a), methods, a.steps, a.batch_size, a.learning_rate, a.step_size, a.hidden, a.activation,
+                    a.confinement, a.ema, a.seed, energy=a.energy)
+    print(found.table())
+    _tell(found.save(a.out))
+
+
+def run_fit(a):
+    """Fit one network by one method; write the model, a checkpoint, the history and a figure."""
+    data, folder = _data(a), _folder(a.out)
+    checkpoint = folder / "checkpoint.npz"
+    if a.resume and not checkpoint.exists():
+        raise ValueError(f"there is no {checkpoint} to resume from")
+    space = space_of(data, _dim(data))
+    energy, steps = named_energy(a.energy, space, a.hidden, a.activation, a.confinement), a.steps or STEPS[space.discrete]
+    if a.method == "lbfgs":
+        found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
+    else:
+        objective = named_objective(a.method, default_kernel(energy, space, a.step_size))
+        found = fit(energy, data, space, objective, adam(schedule(a.learning_rate, data, steps)), steps, a.batch_size,
+                    a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)
+    save_model(folder / "model.npz", found.density, **datasets.origin(data))
+    (folder / "history.json").write_text(json_text(found.history), encoding="utf-8")
+    paths = [folder / "model.npz", folder / "history.json"]
+    if space.discrete or space.dim < 3:
+        paths.append(_draw(found.density, data, folder / "fit.png"))
+    summary = [f"{name} {values[-1]:.6g} nats" for name, values in found.history.items() if name in ("nll", "kl")]
+    if "converged" in found.history:
+        summary.append("converged" if found.history["converged"][-1] else "not converged: raise --steps")
+    print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates" + "".join(f", {part}" for part in summary))
+    _tell(paths)
+
+
+def run_sample(a):
+    """Exact, independent draws of a model, in the units of its data, as csv or npy."""
+    out = _writable(a.out, ".csv", ".npy")
+    p, notes = load_model(a.model)
+    x = sample(p, a.n, Stream(a.seed).at(0))
+    if "scale" in notes:
+        x = x * np.array(notes["scale"]) + np.array(notes["centre"])
+    if out.suffix == ".npy":
+        np.save(out, x)
+    else:
+        header = ",".join(notes.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])])
+        np.savetxt(out, x, delimiter=",", header=header, comments="", fmt="%.9g")
+    print(f"{len(x)} exact draws of {a.model}")
+    _tell([out])
+
+
+def run_evaluate(a):
+    """log Z, entropy, and how far a model is from data, with errors."""
+    out = _writable(a.out, ".json") if a.out else None
+    p, notes = load_model(a.model)
+    data = _chosen(a, notes)
+    if data is not None and _dim(data) != p.space.dim:
+        raise ValueError(f"the data have {_dim(data)} columns, the model has dimension {p.space.dim}")
+    found = {"log_z": log_partition(p, a.rtol)}
+    if not p.space.discrete or p.space.grid().listable:
+        found["entropy"] = entropy(p, a.rtol)
+    if data is not None:
+        found["nll"] = nll(p, data, a.rtol)
+        if hasattr(data, "entropy"):
+            found |= {"kl": kl(data, p, a.rtol), "tv": total_variation(data, p, a.rtol)}
+    names = {"log_z": "log Z", "entropy": "entropy of the model", "nll": "NLL of the data",
+             "kl": "KL(data‖model)", "tv": "TV"}
+    width = max(map(len, names.values()))
+    for name, estimate in found.items():
+        print(f"{names[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}")
+    if out:
+        written = {name: {"value": float(e), "error": e.error} for name, e in found.items()}
+        out.write_text(json_text(written), encoding="utf-8")
+        _tell([out])
+
+
+def run_plot(a):
+    """A picture of a model: its energy and its exact density, beside its data."""
+    p, notes = load_model(a.model)
+    data = _chosen(a, notes)
+    _tell([_draw(p, data, a.out)])
+
+
+# ------------------------------------------------------------------------------ helpers
+
+def _data(a):
+    return datasets.load(a.data, standardise=not a.raw)
+
+
+def _chosen(a, notes):
+    """The data asked for, or those the model was fitted to, if they can still be found."""
+    if a.data:
+        return _data(a)
+    name = notes.get("data")
+    if name is None:
+        return None
+    if name not in datasets.NAMES and not Path(name).is_file():
+        print(f"tinyebm {a.command}: {name}, to which the model was fitted, is not here: see --data", file=sys.stderr)
+        return None
+    return datasets.load(name, standardise=notes.get("standardise", True))
+
+
+def _dim(data):
+    return data.space.dim if hasattr(data, "sample") else data.x.shape[1]
+
+
+def _folder(name):
+    """The folder, made before the work and not after it."""
+    folder = Path(name)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{name} is a file: --out is a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _writable(name, *suffixes):
+    """The path of a file to write, refused before the work and not after it."""
+    path = Path(name)
+    if path.suffix not in suffixes:
+        raise ValueError(f"--out {name}: the name of the file must end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {name}: there is no folder {path.parent}")
+    return path
+
+
+def _draw(p, data, path):
+    from tinyebm import figures, plots  # matplotlib loads only when a figure is wanted
+
+    return plots.save(figures.model(p, data), path)
+
+
+def _tell(paths):
+    print("wrote " + ", ".join(map(str, paths)))
+
+

@@ -1,0 +1,92 @@
+"""The exact numbers about one fit: likelihood, divergences, masses of modes, and the bias of the gradient it followed."""
+
+import math
+
+import numpy as np
+
+from tinyebm.backend import Stream
+from tinyebm.diagnostics.divergences import kl, total_variation
+from tinyebm.errors import DivergentPartitionError, QuadratureError
+from tinyebm.exact.gradient import nll_gradient
+from tinyebm.exact.likelihood import data_law, nll
+from tinyebm.exact.normalised import mean_over
+from tinyebm.exact.window import find_window
+from tinyebm.objectives.contrastive import ShortRun
+from tinyebm.objectives.exact_contrastive import exact_cd_gradient
+from tinyebm.objectives.likelihood import ExactLikelihood
+from tinyebm.objectives.pseudolikelihood import Pseudolikelihood
+from tinyebm.tree import ravel
+
+RTOL = 1e-5  # of Z, for the numbers of the table
+MODE_NODES = {1: 4096, 2: 512, 3: 128}  # per axis, for the mass of a region: its indicator jumps, so sums converge slowly
+FAILURES = (FloatingPointError, QuadratureError, DivergentPartitionError)  # each a row's status, not the end of all rows
+
+
+def judge(found, train, test, reference, data):
+    """The exact numbers about one fit."""
+    p = found.density
+    row = _number("nll", or_nan(nll, p, train, RTOL))
+    if test is not None:
+        row |= _number("test_nll", or_nan(nll, p, test, RTOL))
+    if reference is not None:
+        row |= _number("kl", or_nan(kl, reference, p, RTOL)) | _number("tv", or_nan(total_variation, reference, p))
+    if getattr(data, "mode", None) is not None:
+        row["modes"] = or_nan(mode_masses, p, data)
+    return row
+
+
+def bias(found, train, objective):
+    """Angle (degrees) and norm ratio of the gradient the method follows on average against the exact one."""
+    p = found.density
+    if isinstance(objective, ExactLikelihood):
+        return {"angle": 0.0, "norm_ratio": 1.0}
+    start = found.state["objective"]["chains"] if "chains" in found.state["objective"] else None
+    if isinstance(objective, ShortRun):
+        start = p.space.initial(4096, Stream(0).at(0))
+    try:
+        exact = _flat(nll_gradient(p, train, RTOL))
+        if isinstance(objective, Pseudolikelihood):
+            return {"angle": math.nan, "norm_ratio": math.nan}
+        followed = _flat(exact_cd_gradient(p, train, objective.kernel, objective.k, start=start))
+    except FAILURES:
+        return {"angle": math.nan, "norm_ratio": math.nan}
+    norms = np.linalg.norm(followed) * np.linalg.norm(exact)
+    cosine = float(np.clip(followed @ exact / norms, -1, 1))
+    return {"angle": math.degrees(math.acos(cosine)), "norm_ratio": float(np.linalg.norm(followed) / np.linalg.norm(exact))}
+
+
+def mode_masses(p, data):
+    """The probability under p of each mode of a Target or Data: a list, on R^d or a box to about three decimals."""
+    indicator = lambda x: (data.mode(x)[:, None] == np.arange(data.modes)) * 1.0
+    if p.space.discrete:
+        return mean_over(p, indicator, p.space.grid()).tolist()
+    rule = p.space if p.space.bounded else find_window(p, RTOL)
+    return mean_over(p, indicator, rule.grid((MODE_NODES[p.space.dim],) * p.space.dim)).tolist()
+
+
+def truth_of(data, train):
+    """What a perfect model would show: the entropy of a population, and the masses of the modes."""
+    truth = {"entropy": data.entropy} if hasattr(data, "entropy") else {}
+    if getattr(data, "mode", None) is not None:
+        x, mass = data_law(train)
+        truth["modes"] = [float(mass[data.mode(x) == k].sum()) for k in range(data.modes)]
+        truth["mode_names"] = list(getattr(data, "mode_names", ()))
+    return truth
+
+
+def _number(name, estimate):
+    return {name: float(estimate), f"{name}_error": getattr(estimate, "error", math.nan)}
+
+
+def or_nan(function, *args):
+    """The number, inf where Z is infinite, or nan where quadrature fails: an honest entry for a table."""
+    try:
+        return function(*args)
+    except DivergentPartitionError:
+        return math.inf
+    except QuadratureError:
+        return math.nan
+
+
+def _flat(tree):
+    return ravel(tree)[0]
