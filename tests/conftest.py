@@ -1,4 +1,4 @@
-"""What every test shares: one BLAS thread (set before NumPy loads), figures without a screen, the oracles."""
+"""What every test shares: one BLAS thread (set before NumPy loads), figures without a screen, oracles, a test of counts."""
 
 import os
 
@@ -9,7 +9,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import json
 import pathlib
 
+import numpy as np
 import pytest
+from scipy import stats
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,21 @@ def oracle():
     """The independent numbers, by name: `oracle("gauss_1d")["expected"]`."""
     cases = json.loads((pathlib.Path(__file__).parent / "oracles.json").read_text())["cases"]
     return {case["name"]: case for case in cases}.__getitem__
+
+
+@pytest.fixture(scope="session")
+def chi_square():
+    """How well counts agree with probabilities: Pearson's statistic as a normal score, wanted in |z| < 5.
+
+    What is expected less than 10 times counts together; a count where the probability is 0 gives inf.
+    """
+    def z(counts, law):
+        counts, expected = np.ravel(counts), np.ravel(law) * np.sum(counts)
+        if counts[expected == 0].any():
+            return np.inf
+        rare = expected < 10
+        pooled = lambda a: np.append(a[~rare], a[rare].sum() if rare.any() else [])
+        counts, expected = pooled(counts), np.maximum(pooled(expected), 1e-300)
+        return stats.norm.isf(stats.chi2.sf(((counts - expected) ** 2 / expected).sum(), len(counts) - 1))
+
+    return z

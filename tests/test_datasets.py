@@ -3,6 +3,7 @@
 import math
 import pickle
 from functools import cache
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy import integrate, optimize, special, stats
 from tinyebm.autodiff import grad
 from tinyebm.datasets import NAMES, Data, Target, load
 from tinyebm.density import exponent, laplacian, score
+from tinyebm.discrete import Bits
 from tinyebm.toys import TOYS, box_moment, log_boxed_normal
 
 IN_ORACLE = {"two_moons": "moons", "eight_gaussians": "8gaussians", "circles": "circles", "rings": "rings",
@@ -420,3 +422,19 @@ def test_unreadable_files_are_refused(tmp_path):
     for name in files:
         with pytest.raises(ValueError, match=f"cannot read .*{name}"):
             load(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "side"), [("binary_digits", 8), ("digit_patches", 4)])
+def test_digits(name, side):
+    """Against the raw images, pixel by pixel.  Catches another threshold, the wrong middle, columns for rows, lost labels."""
+    with np.load(resources.files("tinyebm") / "data" / "digits8x8.npz") as file:
+        images, labels = file["images"], file["labels"]
+    data, first = load(name), (8 - side) // 2
+    x = [[1.0 if image[first + i, first + j] >= 8 else 0.0 for i in range(side) for j in range(side)] for image in images]
+
+    np.testing.assert_array_equal(data.x, x)
+    np.testing.assert_array_equal(data.labels, labels)
+    assert images.shape == (len(labels), 8, 8) and images.max() == 16 and set(labels) == set(range(10))
+    assert data.space == Bits(side**2) and len(data.columns) == side**2 and data.columns[-1] == f"pixel {side**2}"
+    assert "10.24432/C50P49" in data.source and data.licence == "CC BY 4.0"
+    assert (data.centre, data.scale)[0].tolist() == [0.0] * side**2 and data.scale.tolist() == [1.0] * side**2

@@ -1,4 +1,4 @@
-"""Quadrature rules against exact integrals; the order, blocks and cells of their products."""
+"""Quadrature rules against exact integrals; the order, blocks and cells of their products; discrete states in order."""
 
 import itertools
 import math
@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tinyebm.grids import Atoms, Grid, gauss_legendre, sinh_trapezoid, trapezoid
+from tinyebm.grids import Atoms, Enumeration, Grid, gauss_legendre, sinh_trapezoid, trapezoid
 from tinyebm.spaces import Box, Reals
 
 THREE_AXES = Grid((gauss_legendre(5, -1, 2), trapezoid(4, 0, 3), gauss_legendre(6, 4, 5, panels=2)))
@@ -91,3 +91,39 @@ def test_cells_tile_the_domain(grid):
     for axis in range(states.shape[1]):
         edges = np.unique(np.round(np.concatenate([low[:, axis], high[:, axis]]), 9))
         assert len(edges) == grid.shape[axis] + 1  # neighbours share an edge
+
+
+# ------------------------------------------------------------------------- states in a list
+
+@pytest.mark.parametrize(("values", "dim"), [((0.0, 1.0), 7), ((-1.0, 1.0), 6), ((0.0, 1.0, 2.0), 4), ((0.0,), 3),
+                                             ((0.0, 1.0, 2.0, 3.0, 4.0), 1), ((0.0, 1.0), 0)])  # fmt: skip
+def test_an_enumeration_is_a_product(values, dim):
+    """Against itertools.  Catches the last site as the most significant, and numbers that are not positions in the list."""
+    grid = Enumeration(values, dim)
+    states, log_w = grid.all()
+
+    np.testing.assert_array_equal(states, np.reshape(list(itertools.product(values, repeat=dim)), (-1 if dim else 1, dim)))
+    assert (grid.size, math.prod(grid.shape), len(log_w)) == (len(states),) * 3 and not log_w.any()
+    np.testing.assert_array_equal(grid.index(states), np.arange(grid.size))
+    np.testing.assert_array_equal(grid.index(states[::-3]), np.arange(grid.size)[::-3])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 9, 26, 27, 28, 1024])
+@pytest.mark.parametrize(("values", "dim"), [((0.0, 1.0), 6), ((0.0, 1.0, 2.0), 4)])
+def test_blocks_are_all_states_in_order(values, dim, size):
+    """Catches a block that is lost, repeated, larger than asked for, or a tail of sites that is off by one."""
+    grid = Enumeration(values, dim)
+    states, log_w = zip(*grid.blocks(size), strict=True)
+
+    assert max(map(len, states)) <= max(size, len(values)) and max(map(len, states)) * len(values) > min(size, grid.size)
+    np.testing.assert_array_equal(np.concatenate(states), grid.all()[0])
+    assert np.concatenate(log_w).shape == (grid.size,)
+
+
+def test_24_bits_are_numbered_to_the_last():
+    """Catches numbers in float32 or int16, and a first block that is not the first."""
+    grid = Enumeration((0.0, 1.0), 24)
+    x = np.array([[1.0] * 24, [0.0] * 23 + [1.0], [1.0] + [0.0] * 23])
+
+    assert grid.index(x).tolist() == [2**24 - 1, 1, 2**23] and grid.listable
+    assert not Enumeration((0.0, 1.0), 27).listable and not Enumeration((0.0, 1.0, 2.0), 17).listable

@@ -43,7 +43,7 @@ def gray_coded(toy):
     axis = (np.arange(2**GRAY_BITS) + 0.5) * (2 * REACH / 2**GRAY_BITS) - REACH
     centres = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     _, log_joint, _, modes, _ = TOYS[toy]()
-    parts = [log_joint(part) for part in np.array_split(centres, 64)]
+    parts = [log_joint(part) for part in np.array_split(centres, 1024)]
     log_p = np.concatenate([logsumexp(part, axis=1) for part in parts])
     mass = np.exp(log_p - log_p.max())
     label = np.concatenate([part.argmax(axis=1) for part in parts])

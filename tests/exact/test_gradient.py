@@ -9,7 +9,7 @@ from tinyebm.autodiff import grad
 from tinyebm.density import exponent
 from tinyebm.exact.gradient import exact_phase
 from tinyebm.exact.partition import quadrature
-from tinyebm.tree import ravel
+from tinyebm.tree import ravel, tree_map
 
 rng = np.random.default_rng
 MODELS = [
@@ -62,3 +62,22 @@ def test_rows_that_have_no_likelihood_are_refused():
     bits = te.Density(te.RBM(2, 1), te.RBM(2, 1).init(rng(0)), te.Bits(2))
     with pytest.raises(ValueError, match="outside Bits"):
         te.nll_gradient(bits, np.array([[0.5, 1.0]]))
+
+
+@pytest.mark.parametrize("p", MODELS[5:], ids=lambda p: f"{type(p.energy).__name__} on {p.space}")
+def test_at_the_truth_the_gradient_is_zero(p):
+    """The model as its own population.  Catches phases over different states."""
+    theta = tree_map(lambda leaf: leaf + rng(1).normal(0, 1, leaf.shape), p.energy.init(rng(0)))
+    p = te.Density(p.energy, theta, p.space)
+
+    assert np.abs(ravel(te.nll_gradient(p, p))[0]).max() < 1e-13
+
+
+def test_large_energies_are_rescaled():
+    """A later block that is e^2000 times as heavy.  Catches a running maximum that is not carried to the gradient."""
+    energy = lambda theta, x: -theta * x[:, 0] * 2000 - x[:, -1] * theta
+    p = te.Density(energy, np.array(1.0), te.Bits(12))
+    log_z, model = exact_phase(p)
+
+    assert log_z == pytest.approx(2000 + 10 * np.log(2) + np.log1p(np.e), rel=1e-14)
+    assert model == pytest.approx(-2000 - np.e / (1 + np.e), rel=1e-14)

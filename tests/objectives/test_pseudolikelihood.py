@@ -1,0 +1,144 @@
+"""Pseudolikelihood: against a loss in loops and its finite differences, and at rest where the truth is."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm.objectives import pseudolikelihood
+from tinyebm.tree import ravel, tree_map
+
+rng = np.random.default_rng  # every test makes its own
+OBJECTIVE = te.Pseudolikelihood()
+CASES = [(te.BoltzmannMachine(4), te.Bits(4)), (te.BoltzmannMachine(3), te.Spins(3)), (te.RBM(4, 3), te.Bits(4)),
+         (te.Ising((2, 3)), te.Spins(6)), (te.Potts(3, (2, 2)), te.Cells(3, 4)), (te.Potts(4, (1, 3)), te.Cells(4, 3)),
+         (te.MLP((4, 5, 1), activation="tanh"), te.Bits(4)), (te.TabularEnergy(5), te.Cells(5)),
+         (te.BoltzmannMachine(1), te.Bits(1))]  # fmt: skip
+
+
+def drawn(energy, space):
+    theta = tree_map(lambda leaf: leaf + rng(1).normal(0, 1, leaf.shape), energy.init(rng(0)))
+    return te.Density(energy, theta, space)
+
+
+def loss(p, rows):
+    """-1/n Σ_x Σ_i log of e^{-E(x)} over the sum of e^{-E} over all values of site i."""
+    total = 0.0
+    for x in rows:
+        for i in range(len(x)):
+            weights = {}
+            for value in p.space.values:
+                y = x.copy()
+                y[i] = value
+                weights[value] = math.exp(-p.energy(p.theta, y[None])[0])
+            total -= math.log(weights[x[i]] / sum(weights.values()))
+    return total / len(rows)
+
+
+@pytest.mark.parametrize(("energy", "space"), CASES, ids=repr)
+def test_gradient_is_the_finite_difference_of_the_loss(energy, space):
+    """Catches a site of another row, a value counted twice or left out, a mean over sites, the ascent direction."""
+    p, x, h = drawn(energy, space), space.initial(6, rng(2)), 1e-5
+    step = OBJECTIVE.gradient(p, x, None)
+    flat, unravel = ravel(p.theta)
+    at = lambda theta: loss(te.Density(energy, unravel(theta), space), x)
+    numeric = [(at(flat + h * e) - at(flat - h * e)) / (2 * h) for e in np.eye(len(flat))]
+
+    assert step.metrics["loss"] == pytest.approx(loss(p, x), abs=1e-12) and step.state is None
+    np.testing.assert_allclose(ravel(step.gradient)[0], numeric, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("energy", "space"), CASES, ids=repr)
+def test_the_truth_is_at_rest(energy, space):
+    """The gradient of every state as a row of its own, weighted by p, sums to 0.  Catches conditionals that are not p's."""
+    p = drawn(energy, space)
+    parts = [w * ravel(OBJECTIVE.gradient(p, x[None], None).gradient)[0]
+             for x, w in zip(space.atoms()[0], te.probabilities(p), strict=True)]
+
+    assert np.abs(sum(parts)).max() < 1e-13
+
+
+@pytest.mark.parametrize("space", [te.Bits(2), te.Spins(2)], ids=repr)
+def test_a_population_of_ten_rows(space):
+    """The law 1/10, 2/10, 3/10, 4/10 on two sites is a Boltzmann machine's, exactly: gradient 0 at its θ, not beside it."""
+    x = np.repeat(space.atoms()[0], [1, 2, 3, 4], axis=0)
+    log_p = np.log(np.array([1, 2, 3, 4]) / 10)
+    features = np.array([[s * t, s, t, 1.0] for s, t in space.atoms()[0]])
+    W, b0, b1, _ = np.linalg.solve(features, log_p)
+    gradient = lambda W: OBJECTIVE.gradient(te.Density(te.BoltzmannMachine(2), {"W": np.array([W]), "b": np.array([b0, b1])},
+                                                       space), x, None).gradient  # fmt: skip
+
+    assert np.abs(ravel(gradient(W))[0]).max() < 1e-15
+    assert gradient(W + 0.1)["W"][0] > 1e-3 and gradient(W - 0.1)["W"][0] < -1e-3
+
+
+def test_a_population_of_twelve_rows():
+    """Potts's model of two sites with three colours, J = log 2: equal pairs twice as often.  Catches q - 1 for q values."""
+    states, _ = te.Cells(3, 2).atoms()
+    x = np.repeat(states, np.where(states[:, 0] == states[:, 1], 2, 1), axis=0)
+    pair = te.Potts(3, (1, 2))
+    slope = lambda J: float(OBJECTIVE.gradient(te.Density(pair, {"coupling": np.array(J)}, te.Cells(3, 2)), x, None)
+                            .gradient["coupling"])  # fmt: skip
+
+    assert abs(slope(math.log(2))) < 1e-15 and slope(0.8) > 1e-3 and slope(0.6) < -1e-3
+
+
+def test_one_site_is_the_likelihood():
+    """With one site there is nothing to condition on.  Catches anything that is not -log p."""
+    p, x = drawn(te.TabularEnergy(5), te.Cells(5)), te.Cells(5).initial(9, rng(2))
+    step = OBJECTIVE.gradient(p, x, None)
+
+    assert abs(step.metrics["loss"] - te.nll(p, x)) < 1e-13
+    np.testing.assert_allclose(step.gradient["energy"], te.nll_gradient(p, x)["energy"], atol=1e-14)
+
+
+def test_three_spins(oracle):
+    """The oracle's mean log-pseudolikelihood of 31 data.  Catches log₂, a lost site, the sum over data."""
+    case = oracle("vbm3_pm1_exact")
+    W = np.array(case["parameters"]["W_upper"])[np.triu_indices(3, 1)]
+    p = te.Density(te.BoltzmannMachine(3), {"W": W, "b": np.zeros(3)}, te.Spins(3))
+    x = np.repeat(p.space.atoms()[0], case["parameters"]["counts"], axis=0)
+
+    assert abs(OBJECTIVE.gradient(p, x, None).metrics["loss"] + case["expected"]["mean_log_pseudolikelihood"]) < 1e-12
+
+
+@pytest.mark.parametrize("numbers", [1, 100, 200])
+def test_rows_in_parts(monkeypatch, numbers):
+    """Parts of one row, of 3, of 6, of 20 rows.  Catches a mean of means, and the last part lost."""
+    p, x = drawn(te.BoltzmannMachine(4), te.Bits(4)), te.Bits(4).initial(20, rng(2))
+    whole = OBJECTIVE.gradient(p, x, None)
+    monkeypatch.setattr(pseudolikelihood, "NUMBERS", numbers)
+    parts = OBJECTIVE.gradient(p, x, None)
+
+    assert abs(parts.metrics["loss"] - whole.metrics["loss"]) < 1e-13
+    np.testing.assert_allclose(ravel(parts.gradient)[0], ravel(whole.gradient)[0], atol=1e-14)
+
+
+def test_more_bits_than_can_be_listed():
+    """60 independent bits: the pseudolikelihood is the likelihood.  Catches a normalisation that lists states."""
+    p, x = drawn(te.BoltzmannMachine(60), te.Bits(60)), te.Bits(60).initial(30, rng(2))
+    p = te.Density(p.energy, {**p.theta, "W": 0 * p.theta["W"]}, p.space)
+    step = OBJECTIVE.gradient(p, x, None)
+
+    on = 1 / (1 + np.exp(-p.theta["b"]))
+    assert step.metrics["loss"] == pytest.approx(-(x @ np.log(on) + (1 - x) @ np.log(1 - on)).mean(), rel=1e-13)
+    np.testing.assert_allclose(step.gradient["b"], on - x.mean(axis=0), atol=1e-13)
+
+
+def test_energies_far_apart_stay_finite():
+    """Catches e^{E} that overflows: the loss is 1000 nats, its slope exact."""
+    p = te.Density(te.BoltzmannMachine(1), {"W": np.zeros(0), "b": np.array([1000.0])}, te.Bits(1))
+    step = OBJECTIVE.gradient(p, np.array([[0.0]]), None)
+
+    assert step.metrics["loss"] == 1000.0 and step.gradient["b"].tolist() == [1.0]
+
+
+def test_float32_stays_float32_and_real_lines_are_refused():
+    """Catches θ that turns to float64, and a sum over values that are none."""
+    p = drawn(te.BoltzmannMachine(4), te.Spins(4))
+    p = te.Density(p.energy, tree_map(lambda leaf: leaf.astype("float32"), p.theta), p.space)
+    gradient = OBJECTIVE.gradient(p, te.Spins(4).initial(5, rng(0)).astype("float32"), None).gradient
+    assert {leaf.dtype for leaf in gradient.values()} == {np.dtype("float32")}
+    with pytest.raises(ValueError, match="Pseudolikelihood sums over the values of a site: Reals.* is not discrete"):
+        OBJECTIVE.gradient(te.Density(te.Quartic(), te.Quartic().init(rng(0)), te.Reals(1)), np.zeros((2, 1)), None)

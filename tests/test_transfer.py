@@ -1,0 +1,128 @@
+"""Z of lattices without enumeration: the transfer matrix against sums over states, Kaufman's formula against the matrix."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm.transfer import _classes, log_z_of_torus
+
+rng = np.random.default_rng  # every test makes its own
+SHAPES = [(1, 1), (1, 2), (2, 2), (2, 1), (3, 2), (2, 5), (3, 3), (4, 3), (1, 7), (3, 4)]
+
+
+def ising(shape, J, h=0.0, periodic=True, simple=True):
+    theta = {"coupling": np.array(J), "field": np.array(h)}
+    return te.Density(te.Ising(shape, periodic, simple), theta, te.Spins(math.prod(shape)))
+
+
+def plain(p):
+    """The same density without its structure: Z is a sum over states."""
+    return te.Density(lambda theta, x: p.energy(theta, x), p.theta, p.space)
+
+
+def same(p, q, x, atol=1e-12):
+    """log Z and its derivatives agree."""
+    assert abs(te.log_partition(p) - te.log_partition(q)) < atol
+    ours, theirs = te.nll_gradient(p, x), te.nll_gradient(q, x)
+    for name in p.theta:
+        assert abs(ours[name] - theirs[name]) < 10 * atol
+
+
+@pytest.mark.parametrize("simple", [True, False])
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_columns_equal_enumeration(shape, periodic, simple):
+    """log Z, and its derivatives by J and h, of either sign; Potts's model with three colours.
+
+    Catches a power of S that is off by one, half a field, a halved or forgotten bond in the
+    column, a wrap that `simple` should not count, weights of classes, and a torus that is open.
+    """
+    d = math.prod(shape)
+    for J, h in ((0.5, 0.3), (-0.6, 0.2), (0.9, -0.4), (0.0, 1.0), (0.7, 0.0)):
+        p = ising(shape, J, h, periodic, simple)
+        same(p, plain(p), p.space.initial(3, rng(0)))
+    if d <= 9:
+        for J in (0.8, -0.5):
+            p = te.Density(te.Potts(3, shape, periodic, simple), {"coupling": np.array(J)}, te.Cells(3, d))
+            same(p, plain(p), p.space.initial(3, rng(0)))
+
+
+def test_classes_are_orbits():
+    """Of columns of r spins: as many as Burnside counts for rotations and reflections, and 2^r columns in all.
+
+    Catches an orbit taken twice, which no sum of weights would show, and reflections forgotten.
+    """
+    for r in range(1, 11):
+        rotations = sum(2 ** math.gcd(r, k) for k in range(r))
+        reflections = r * 2 ** ((r + 1) // 2) if r % 2 else r // 2 * (2 ** (r // 2) + 2 ** (r // 2 + 1))
+        states, weights = _classes((-1.0, 1.0), r)
+        assert len(states) == (rotations + reflections) // (2 * r) and weights.sum() == 2**r
+    assert len(_classes((-1.0, 1.0), 14)[0]) == 687
+
+
+@pytest.mark.parametrize("shape", [(2, 500), (3, 101), (2, 3)], ids=str)
+def test_long_tori_by_eigenvalues(shape):
+    """Σ λ^c over the eigenvalues of e^{J s·t + ...}, with NumPy, of 4 x 4 and 8 x 8.  Catches overflow, and odd or even c alone.
+
+    The columns of two are bound once here, as `simple` says.
+    """
+    (r, c), J, h = shape, 0.4, -0.15
+    s = 2.0 * ((np.arange(2**r)[:, None] >> np.arange(r)) & 1) - 1
+    inner = sum(s[:, i] * s[:, (i + 1) % r] for i in range(r)) / (2 if r == 2 else 1)
+    u = J * inner + h * s.sum(axis=1)
+    values = np.linalg.eigvalsh(np.exp(J * s @ s.T + (u[:, None] + u) / 2))
+    log_z = c * math.log(values.max()) + math.log(((values / values.max()) ** c).sum())
+
+    assert abs(te.log_partition(ising(shape, J, h)) - log_z) < 1e-13 * log_z
+    assert abs(te.log_partition(ising(shape[::-1], J, h)) - log_z) < 1e-13 * log_z
+
+
+def test_long_chains():
+    """n log 2 + (n - 1) log cosh J at n = 10000.  Catches overflow, and a chain of n bonds."""
+    n, J = 10_000, -0.7
+    log_z = n * math.log(2) + (n - 1) * math.log(math.cosh(J))
+
+    assert abs(te.log_partition(ising((1, n), J, periodic=False)) - log_z) < 1e-13 * log_z
+
+
+@pytest.mark.parametrize("J", [0.05, 0.2, 0.4406867935097715, 0.45, 0.8, 2.0])
+@pytest.mark.parametrize("shape", [(3, 4), (4, 3), (5, 5), (6, 9), (2, 2), (2, 5)], ids=str)
+def test_kaufman_equals_columns(shape, J):
+    """log Z, its first and its second derivative, on both sides of the critical coupling; sides of 2 bound twice.
+
+    Catches a lost sign of γ_0, odd and even exchanged, rows for columns, and (2 sinh 2J)^n for its root.
+    """
+    columns = lambda J: te.Ising(shape, simple=False).log_partition({"coupling": J, "field": np.array(0.0)}, te.Spins(1))
+    kaufman, J = (lambda J: log_z_of_torus(*shape, J)), np.array(J)
+
+    assert abs(kaufman(J) - columns(J)) < 1e-12 * columns(J)
+    assert abs(te.grad(kaufman)(J) - te.grad(columns)(J)) < 1e-10
+    if abs(J - 0.44) > 0.01:
+        assert abs(te.hvp(kaufman, J, np.array(1.0)) - te.hvp(columns, J, np.array(1.0))) < 1e-8
+
+
+def test_large_tori():
+    """64 x 64 has neither a column nor a list of states; at J > 0, h = 0 Kaufman's formula is used, and turns with the torus.
+
+    Catches overflow of e^{mγ/2}, a derivative by h that is not 0, and a formula used where it does not hold.
+    """
+    for J in (0.01, 0.44, 3.0):
+        log_z, turned = te.log_partition(ising((40, 90), J)), te.log_partition(ising((90, 40), J))
+        assert abs(log_z - turned) < 1e-12 * log_z
+        weak = 3600 * (math.log(2) + 2 * math.log(math.cosh(J)))  # and loops of four bonds: 3600 tanh(J)^4
+        assert J != 0.01 or abs(log_z - weak - 3600 * math.tanh(J) ** 4) < 3600 * 4 * J**6
+    assert te.nll_gradient(ising((16, 16), 0.4), np.ones((1, 256)))["field"] == -256
+    for p in (ising((16, 16), -0.4), ising((16, 16), 0.4, 0.1), ising((16, 16), 0.4, periodic=False)):
+        with pytest.raises(te.QuadratureError, match=r"2\^256 states are too many"):
+            te.log_partition(p)
+
+
+def test_structure_is_for_its_own_values():
+    """Ising's energy on bits, and Potts's on other numbers of cells, are sums over states.  Catches Z of spins for bits."""
+    theta = {"coupling": np.array(0.5), "field": np.array(0.2)}
+    for p in (te.Density(te.Ising((2, 3)), theta, te.Bits(6)), te.Density(te.Potts(3, (2, 2)), theta, te.Cells(4, 4)),
+              te.Density(te.Potts(3, (2, 2)), theta, te.Cells(2, 4))):
+        assert p.energy.log_partition(theta, p.space) is None
+        assert te.log_partition(p) == te.log_partition(plain(p))
