@@ -36,7 +36,7 @@ class Density:
 def require_rows(p, x):
     """Raise ValueError unless x is (n, d), d the dimension of p's space."""
     if getattr(x, "ndim", None) != 2 or x.shape[1] != p.space.dim:
-        raise ValueError(f"x must be an array of shape (n, {p.space.dim}), got {getattr(x, 'shape', x)!r}")
+        raise ValueError(f"x must have shape (n, {p.space.dim}), got {getattr(x, 'shape', type(x).__name__)}")
 
 
 def exponent(p, x):
