@@ -87,7 +87,7 @@ def _densities(found, axes):
             ax.text(0.5, 0.5, "Z is infinite or unknown", ha="center", transform=ax.transAxes)
         elif len(window) == 1:
             plots.density(fitted.density, ax, window)
-            top = top or 1.3 * ax.lines[-1].get_ydata().max()
+            top = top or 1.8 * ax.lines[-1].get_ydata().max()
             ax.set_ylim(0, top)
         else:
             plots.density(fitted.density, ax, window, **({"vmin": 0.0, "vmax": top} if top else {}))
@@ -143,7 +143,7 @@ def _label(ax, columns, dim):
 
 
 def _title(method, row):
-    if row.get("kl") is not None and np.isfinite(row["kl"]) and method != "mle":
+    if np.isfinite(row.get("kl", np.nan)) and row["kl"] > row["kl_error"]:  # not the model that KL is measured from
         return f"{method}: KL {row['kl']:.3f}"
     return f"{method}: NLL {row['nll']:.3f}" if np.isfinite(row["nll"]) else method
 
