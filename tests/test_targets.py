@@ -90,3 +90,13 @@ def test_named_patterns_are_targets(chi_square):
         assert abs(target.entropy - math.log(n)) < 1e-14
     assert datasets.load("bars_and_stripes") is datasets.load("bars_and_stripes")
     assert abs(datasets.bars_and_stripes(3, weighted=True).probabilities.max() - 1 / 8) < 1e-15
+
+
+@pytest.mark.parametrize("name", ["bars_and_stripes_3x3", "two_moons_bits"])
+def test_what_is_no_state_has_no_probability(name):
+    """Catches a row rounded to the nearest state, an index out of range, and the number of another state."""
+    target = te.datasets.load(name)
+    rows = np.stack([target.states[0], target.states[0] + 0.3, target.states[0] * 0 + 2.0, -target.states[-1]])
+
+    assert np.isfinite(target.log_prob(rows)).tolist() == [True, False, False, False]
+    assert (target.mode(rows) >= 0).tolist() == [True, False, False, False]

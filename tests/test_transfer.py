@@ -126,3 +126,26 @@ def test_structure_is_for_its_own_values():
               te.Density(te.Potts(3, (2, 2)), theta, te.Cells(2, 4))):
         assert p.energy.log_partition(theta, p.space) is None
         assert te.log_partition(p) == te.log_partition(plain(p))
+
+
+@pytest.mark.parametrize("J", [60.0, 150.0, 400.0])
+@pytest.mark.parametrize("shape", [(4, 5), (1, 6), (20, 20)])
+def test_frozen_lattices(shape, J):
+    """All spins alike, Z = 2 e^{2 J n} with two bonds a site: catches overflow of e^{J r}, and 0 / 0 in the derivative."""
+    model = te.Ising(shape)
+    n, bonds = model.dim, model.dim * (1 if 1 in shape else 2)
+    theta = {"coupling": np.array(J), "field": np.array(0.0)}
+    p = te.Density(model, theta, te.Spins(n))
+
+    assert te.log_partition(p) == pytest.approx(bonds * J + np.log(2), rel=1e-14)
+    gradient = te.nll_gradient(p, np.ones((1, n)))
+    assert abs(gradient["coupling"]) < 1e-9 and abs(gradient["field"] + n) < 1e-9
+
+
+def test_what_is_no_lattice_is_refused():
+    """Catches Z of nine spins given for eight, and nan given for Z."""
+    theta = {"coupling": np.array(0.3), "field": np.array(0.0)}
+    with pytest.raises(ValueError, match=r"dimension 9, the space Spins\(dim=8\) has 8"):
+        te.log_partition(te.Density(te.Ising((3, 3)), theta, te.Spins(8)))
+    with pytest.raises(te.QuadratureError, match="came out as nan"):
+        te.log_partition(te.Density(te.Ising((3, 3)), {**theta, "coupling": np.array(np.nan)}, te.Spins(9)))

@@ -51,7 +51,9 @@ def _contains(self, x):
 def _others(self, x):
     """The other values of every site of the rows of x (n, dim): (q - 1, n, dim)."""
     low, q = self.values[0], len(self.values)
-    step = self.values[1] - low if q > 1 else 1.0
+    if q == 1:
+        return np.zeros_like(x, shape=(0, *x.shape))
+    step = self.values[1] - low
     return np.stack([np.mod((x - low) / step + shift, q) * step + low for shift in range(1, q)])
 
 

@@ -30,8 +30,9 @@ def bars_and_stripes(side, weighted=False):
     states, counts = np.unique(np.concatenate([rows, columns]), axis=0, return_counts=True)
     probabilities = counts / counts.sum() if weighted else np.full(len(states), 1 / len(states))
     known = Bits(side * side).grid().index(states)  # in increasing order
-    mode = lambda x: np.where(np.isin(Bits(side * side).grid().index(x), known), 0, -1)
-    return Bits(side * side), states, probabilities, mode, 1
+    space = Bits(side * side)
+    mode = lambda x: np.where(space.contains(x) & np.isin(space.grid().index(x), known), 0, -1)
+    return space, states, probabilities, mode, 1
 
 
 def gray_coded(toy):
@@ -53,7 +54,9 @@ def gray_coded(toy):
     bits = (((number ^ (number >> 1))[:, None] >> np.arange(GRAY_BITS)[::-1]) & 1) * 1.0  # (256, 8)
     states = np.concatenate([np.repeat(bits, len(bits), axis=0), np.tile(bits, (len(bits), 1))], axis=1)
     kept = mass > 0
-    return Bits(2 * GRAY_BITS), states[kept], mass[kept] / mass.sum(), lambda x: label[cell(x)], modes, cell
+    space = Bits(2 * GRAY_BITS)
+    mode = lambda x: np.where(space.contains(x), label[cell(x)], -1)
+    return space, states[kept], mass[kept] / mass.sum(), mode, modes, cell
 
 
 def cell(x):

@@ -133,7 +133,7 @@ class PatternTarget:
         return table
 
     def log_prob(self, x):
-        """log p(x) in nats, (n,); -inf where p is zero.
+        """log p(x) in nats, (n,); -inf where p is zero, and for what is no state.
 
         Raises
         ------
@@ -142,7 +142,9 @@ class PatternTarget:
         """
         if x.ndim != 2 or x.shape[1] != self.space.dim:
             raise ValueError(f"x must have shape (n, {self.space.dim}), got {x.shape}")
-        return self._log_table[self.space.grid().index(x)]
+        inside = self.space.contains(x)
+        number = self.space.grid().index(np.where(inside[:, None], x, self.space.values[0]))
+        return np.where(inside, self._log_table[number], -math.inf)
 
     def energy(self, theta, x):
         """-log p(x), (n,): there is nothing to fit, theta is empty."""

@@ -51,10 +51,13 @@ def log_z_of_columns(values, r, c, torus, coupling, bond, u):
     counts = [bond(s[:, None], s).sum(axis=2) for s in halves]
     shape = tuple(map(len, halves))
 
+    J = float(stop_gradient(coupling))
+    largest = (float((J * counts[0]).max()), float((J * counts[1]).max()), 0.5 * float(stop_gradient(u).max()))
+
     def step(exponents):
-        """S v as a function of v (..., q^(r//2), q^(r-r//2)), and D^½, from J and u in one array."""
-        first, second = (ops.exp(exponents[0] * count) for count in counts)
-        root = ops.reshape(ops.exp(0.5 * exponents[1:]), shape)
+        """S v / e^top as a function of v (..., q^(r//2), q^(r-r//2)), and D^½ / e^(top of u / 2), from J and u in one array."""
+        first, second = (ops.exp(exponents[0] * count - top) for count, top in zip(counts, largest, strict=False))
+        root = ops.reshape(ops.exp(0.5 * exponents[1:] - largest[2]), shape)
         return lambda v: root * (first @ (v * root) @ second), root
 
     def log_trace(exponents, states, weights):
@@ -63,17 +66,18 @@ def log_z_of_columns(values, r, c, torus, coupling, bond, u):
         start = (np.arange(u.size) == states[:, None]) * 1.0
         v, log_v = _power(turn, start.reshape(-1, *shape), c // 2)
         w, log_w = _power(turn, v, c % 2)
-        return ops.logsumexp(ops.log(ops.sum(v * w, axis=(1, 2))) + 2 * log_v + log_w + np.log(weights))
+        return ops.log(ops.sum(ops.sum(v * w, axis=(1, 2)) * weights)) + (2 * log_v + log_w)
 
     exponents = ops.concatenate([ops.reshape(coupling, (1,)), u])
+    per_column = largest[0] + largest[1] + 2 * largest[2]  # log of what S was divided by
     if not torus:
         turn, root = step(exponents)
         v, log_scale = _power(turn, root, c - 1)
-        return ops.log(ops.sum(v * root)) + log_scale
+        return ops.log(ops.sum(v * root)) + (log_scale + per_column * (c - 1) + 2 * largest[2])
     states, weights = _classes(values, r)
     parts = [slice(i, i + max(1, BLOCK // u.size)) for i in range(0, len(states), max(1, BLOCK // u.size))]
     traces = [checkpoint(lambda e, part=part: log_trace(e, states[part], weights[part]))(exponents) for part in parts]
-    return ops.logsumexp(ops.concatenate([ops.reshape(trace, (1,)) for trace in traces]))
+    return ops.logsumexp(ops.concatenate([ops.reshape(trace, (1,)) for trace in traces])) + per_column * c
 
 
 def _power(turn, v, n):
@@ -106,10 +110,11 @@ def log_z_of_torus(rows, cols, coupling):
     Every bond counts, so a side of 2 is bound twice.  γ_0 changes its sign at the
     critical coupling, and the last product with it.
     """
-    plus, minus = ops.exp(2 * coupling), ops.exp(-2 * coupling)
-    sinh, cosh = 0.5 * (plus - minus), 0.5 * (plus + minus)
-    y = cosh * cosh / sinh - np.cos(math.pi * np.arange(1, 2 * cols) / cols)
-    a = 0.5 * rows * ops.log(y + ops.sqrt(y * y - 1))  # m γ_1/2, m γ_2/2, ...
+    minus = ops.exp(-2 * coupling)
+    q = minus * minus
+    y = 0.5 * (1 + q) * (1 + q) / (1 - q) - minus * np.cos(math.pi * np.arange(1, 2 * cols) / cols)  # e^-2J cosh γ_1, ...
+    gamma = 2 * coupling + ops.log(y) + ops.log(1 + ops.sqrt(1 - q / (y * y)))
+    a = 0.5 * rows * gamma  # m γ_1/2, m γ_2/2, ...
     a_0 = 0.5 * rows * (2 * coupling + ops.log((1 - minus) / (1 + minus)))
     far = abs(float(stop_gradient(a_0)))  # keeps e^{±a_0} from overflowing
 
@@ -121,4 +126,5 @@ def log_z_of_torus(rows, cols, coupling):
     top = max(float(stop_gradient(log)) for log in logs)
     factors = (1.0, 1.0, up + down, up - down)
     total = sum(factor * ops.exp(log - top) for factor, log in zip(factors, logs, strict=True))
-    return 0.5 * rows * cols * ops.log(2 * sinh) - math.log(2) + top + ops.log(total)
+    log_2sinh = 2 * coupling + ops.log(1 - q)
+    return 0.5 * rows * cols * log_2sinh - math.log(2) + top + ops.log(total)

@@ -142,7 +142,10 @@ def rounding(log_z):
 
 
 def require_normalisable(p):
-    """Let an energy that can tell (an MLP) refuse a space on which its Z is infinite."""
+    """Refuse an energy of another dimension, and let one that can tell (an MLP) refuse a space on which its Z is infinite."""
+    dim = getattr(p.energy, "dim", p.space.dim)
+    if dim != p.space.dim:
+        raise ValueError(f"the energy {p.energy!r} is for x of dimension {dim}, the space {p.space} has {p.space.dim}")
     check = getattr(p.energy, "require_normalisable", None)  # any callable is an energy: structure is optional
     if check is not None:
         check(p.theta, p.space)
@@ -169,5 +172,7 @@ def structural_log_z(p):
     """log Z from the structure of the energy, without enumeration of x; None if there is none."""
     log_z, hidden = closed_form(p), hidden_layer(p)
     if log_z is not None:
+        if not math.isfinite(log_z):
+            raise QuadratureError(f"log Z of {p.energy!r} came out as {float(log_z)}: its parameters are nan, or too large")
         return float(log_z)
     return log_sum(hidden, hidden.space.grid()) if hidden else None
