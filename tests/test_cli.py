@@ -167,6 +167,41 @@ def test_evaluate(here, capsys, model):
     assert tinyebm(f"evaluate {model}/model.npz --data {'mine.csv' if model == 'plane' else 'double_well'} --rtol 1e-3") == 0
 
 
+@pytest.mark.parametrize("rtol", ["1e-3", "1e-6"])
+def test_evaluate_to_the_accuracy_asked_for(here, rtol):
+    """The library's numbers and errors at that rtol, to the bit.  Catches an option that reaches some of them."""
+    assert tinyebm(f"evaluate line/model.npz --rtol {rtol} --out numbers.json") == 0
+    p, data, r = load_model("line/model.npz")[0], te.datasets.load("bimodal"), float(rtol)
+    exact = {"log_z": te.log_partition(p, r), "entropy": te.entropy(p, r), "nll": te.nll(p, data, r),
+             "kl": te.kl(data, p, r), "tv": te.total_variation(data, p, r)}
+
+    assert strict(here / "numbers.json") == {name: {"value": float(e), "error": e.error} for name, e in exact.items()}
+
+
+def test_models_of_raw_data_are_judged_by_raw_data(here, monkeypatch):
+    """By evaluate and plot.  Catches data that come back standardised beside a model that never saw them so."""
+    figures = importlib.import_module("tinyebm.figures")
+    model, seen = figures.model, []
+    monkeypatch.setattr(figures, "model", lambda *arguments: seen.append(arguments) or model(*arguments))
+    assert tinyebm(f"fit --data mine.csv --method cd-1 --raw --out raw {TINY}") == 0
+    assert tinyebm("evaluate raw/model.npz --out raw.json") == 0
+    assert tinyebm("plot raw/model.npz --out raw.png") == 0
+
+    exact = te.nll(load_model("raw/model.npz")[0], te.datasets.load("mine.csv", standardise=False), 1e-6)
+    assert strict(here / "raw.json")["nll"]["value"] == pytest.approx(float(exact), abs=1e-5)
+    assert all(np.allclose(points.x, ROWS, rtol=1e-15) for _, points in seen) and len(seen) == 2
+
+
+def test_lbfgs_starts_where_the_seed_says(here):
+    """Catches one start for every seed."""
+    for seed in (3, 4):
+        assert tinyebm(f"fit --data bimodal --method lbfgs --hidden 2 --steps 1 --seed {seed} --out start{seed}") == 0
+        found = te.mle(te.MLP((1, 2, 1), "silu", 1.0), te.datasets.load("bimodal"), seed=seed, max_steps=1, rtol=1e-6,
+                       progress=False)
+        assert np.array_equal(theta(f"start{seed}/model.npz")[0], found.theta[0]["W"])
+    assert not np.array_equal(theta("start3/model.npz")[0], theta("start4/model.npz")[0])
+
+
 def test_plot(here, monkeypatch):
     """Catches a picture of other data, or of standardised beside raw ones."""
     figures = importlib.import_module("tinyebm.figures")
@@ -181,10 +216,11 @@ def test_plot(here, monkeypatch):
 
 def test_compare(here, capsys):
     """Catches an option that does not arrive, and a table that is not the one of the library."""
-    assert tinyebm(f"compare --data double_well --methods mle,short-2 --out race {TINY} --activation tanh --ema 0.5") == 0
+    options = "--activation tanh --ema 0.5 --learning-rate 0.2 --confinement 0.7"
+    assert tinyebm(f"compare --data double_well --methods mle,short-2 --out race {TINY} {options}") == 0
     out = capsys.readouterr().out
     found = te.compare("double_well", ["mle", "short-2"], steps=20, batch_size=32, step_size=0.05, hidden=(8, 8), seed=3,
-                       activation="tanh", ema=0.5, progress=False)
+                       activation="tanh", ema=0.5, learning_rate=0.2, confinement=0.7, progress=False)
 
     read = strict(here / "race" / "compare.json")
     assert read["settings"] == found.settings

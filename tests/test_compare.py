@@ -11,8 +11,10 @@ import pytest
 from scipy import stats
 
 import tinyebm as te
+from tinyebm import judging
 from tinyebm.backend import Stream
 from tinyebm.models import load_model
+from tinyebm.tree import tree_map
 
 MODULE = importlib.import_module("tinyebm.compare")  # the name tinyebm.compare is the function
 METHODS = ("mle", "cd-2", "pcd-2", "short-2")
@@ -115,6 +117,61 @@ def test_angle_and_norm_ratio(found):
         assert math.cos(math.radians(row["angle"])) == pytest.approx(cosine, abs=1e-4)
         assert row["norm_ratio"] == pytest.approx(np.linalg.norm(followed) / np.linalg.norm(exact), rel=1e-4)
     assert (found.rows[0]["angle"], found.rows[0]["norm_ratio"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("factor, angle", [(-2.0, 180.0), (0.5, 0.0), (0.0, None)])
+def test_a_gradient_that_points_the_other_way(monkeypatch, factor, angle):
+    """Made of the exact one.  Catches an angle that is never obtuse, and a ratio upside down; nothing has no direction."""
+    pushed = lambda p, data, kernel, k, start=None: tree_map(lambda g: factor * g, te.nll_gradient(p, data, judging.RTOL))
+    monkeypatch.setattr(judging, "exact_cd_gradient", pushed)
+    with np.errstate(invalid="ignore"):
+        row = te.compare("bimodal", ["cd-1"], **SMALL).rows[0]
+
+    assert row["norm_ratio"] == pytest.approx(abs(factor), rel=1e-9)
+    assert math.isnan(row["angle"]) if angle is None else row["angle"] == pytest.approx(angle, abs=1e-5)
+
+
+def test_the_fits_are_the_librarys(found):
+    """θ and its average, to the bit.  Catches an option of the setting that never reaches `fit`."""
+    rate = MODULE.schedule(None, found.data, SMALL["steps"])
+    for method in METHODS:
+        alone = te.fit(te.MLP((1, 8, 8, 1), "silu", 1.0), found.data, objective=MODULE.named_objective(method, te.ULA(0.05)),
+                       optimizer=te.adam(rate), steps=12, batch_size=64, ema=0.9, seed=3, exact=False, progress=False)
+        assert np.array_equal(flat(found.fits[method].theta), flat(alone.theta))
+        assert np.array_equal(flat(found.fits[method].state["theta"]), flat(alone.state["theta"]))
+
+
+def test_errors_are_those_of_the_numbers(found):
+    """Catches an error that is halved, dropped, or of another number."""
+    for row in found.rows:
+        p = found.fits[row["method"]].density
+        for name, number in (("nll", te.nll(p, found.data, judging.RTOL)), ("kl", te.kl(found.data, p, judging.RTOL)),
+                             ("tv", te.total_variation(found.data, p))):
+            assert (row[name], row[f"{name}_error"]) == (float(number), number.error)
+
+
+def test_seconds_are_of_training_alone(monkeypatch):
+    """By a clock that only the exact evaluation (100 s) and three updates (1, 2 and 3 s) move.
+
+    Catches evaluation counted as training, and the last stretch alone.
+    """
+    clock = [0.0]
+    monkeypatch.setattr(MODULE.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(MODULE, "nll", lambda p, train, rtol: clock.__setitem__(0, clock[0] + 100) or 1.5)
+    curve, watch = MODULE._stopwatch(ROWS, measured=True)
+    for step in (1, 2, 3):
+        clock[0] += step
+        watch(step, None, {})
+
+    assert curve == [(1, 1.0, 1.5), (2, 3.0, 1.5), (3, 6.0, 1.5)]
+
+
+def test_an_infinite_partition_function_is_a_number():
+    """A bounded energy on the line: its likelihood is infinitely bad, not unknown.  Catches nan, and a lost row."""
+    row = te.compare("bimodal", ["cd-1"], **SMALL | {"activation": "tanh", "confinement": 0.0}).rows[0]
+
+    assert row["status"] == "ok" and row["nll"] == row["kl"] == math.inf
+    assert math.isnan(row["angle"]) and math.isnan(row["norm_ratio"])
 
 
 def test_curves(found):
@@ -241,6 +298,13 @@ def test_save(found, tmp_path):
     for method, path in zip(METHODS, paths[3:], strict=True):
         assert np.array_equal(flat(load_model(path)[0].theta), flat(found.fits[method].theta))
     assert not plt.get_fignums()  # the figure is closed
+
+
+def test_the_plane_has_a_figure(tmp_path):
+    """Catches a picture for one dimension only."""
+    found = te.compare(np.random.default_rng(1).standard_normal((8, 2)), ["cd-1"], **SMALL | {"steps": 2, "hidden": (4,)})
+
+    assert tmp_path / "compare.png" in found.save(tmp_path) and plt.imread(tmp_path / "compare.png").std() > 0.05
 
 
 def test_three_dimensions(tmp_path):

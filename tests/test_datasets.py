@@ -1,5 +1,6 @@
 """Populations against their samples, independent integrals and the oracle; tables against their source."""
 
+import dataclasses
 import math
 import pickle
 from functools import cache
@@ -10,10 +11,10 @@ import pytest
 from scipy import integrate, optimize, special, stats
 
 from tinyebm.autodiff import grad
-from tinyebm.datasets import NAMES, Data, Target, load
+from tinyebm.datasets import NAMES, Data, Target, load, origin
 from tinyebm.density import exponent, laplacian, score
 from tinyebm.discrete import Bits
-from tinyebm.toys import TOYS, box_moment, log_boxed_normal
+from tinyebm.toys import TOYS, box_moment, lattice, log_boxed_normal
 
 IN_ORACLE = {"two_moons": "moons", "eight_gaussians": "8gaussians", "circles": "circles", "rings": "rings",
              "checkerboard": "checkerboard", "pinwheel": "pinwheel_area", "swissroll": "swissroll",
@@ -325,6 +326,22 @@ def test_targets_are_densities(name):
             target.log_prob(wrong)
 
 
+@every_toy
+def test_a_name_is_one_population(name):
+    """Catches an entropy that is summed anew at every call."""
+    assert load(name) is load(name)
+
+
+@pytest.mark.parametrize("nodes", [9, 10, 11, 12, 13, 14])
+def test_mass_error_is_what_is_missing_or_too_much(nodes):
+    """On lattices too coarse for the law, whose sums lie on either side of one.  Catches 0, and a negative error."""
+    toy = dataclasses.replace(load("bimodal"), grid=lattice(nodes, 6.0, 1))
+    x = np.linspace(-6, 6, nodes)
+    total = (0.65 * stats.norm(-1.5, 0.5).pdf(x) + 0.35 * stats.norm(1.5, 0.4).pdf(x)).sum() * 12 / (nodes - 1)
+
+    assert toy.mass_error == pytest.approx(abs(total - 1), abs=1e-12) and toy.mass_error > 1e-4
+
+
 def test_names():
     """Catches a name that cannot be loaded, and an unknown one that is."""
     assert all(load(name).name == name for name in NAMES) and "faithful" in NAMES
@@ -343,6 +360,8 @@ def test_faithful():
     assert np.abs(data.x.mean(axis=0)).max() < 1e-14 and np.abs((data.x**2).mean(axis=0) - 1).max() < 1e-14
     assert np.abs(data.original(data.x) - raw.x).max() < 1e-13 and np.array_equal(raw.original(raw.x), raw.x)
     assert np.array_equal(data.labels, raw.x[:, 0] > 3) and data.labels.sum() == 175
+    rows = np.array([[2.95, 50.0], [3.0, 50.0], [3.05, 90.0]])  # nobody lasted so long: a model's draws may
+    assert raw.mode(rows).tolist() == data.mode((rows - data.centre) / data.scale).tolist() == [0, 0, 1]
     assert "Azzalini" in data.source and data.licence == "public domain" and len(data.columns) == 2
 
 
@@ -371,6 +390,19 @@ def test_npy_comes_back(tmp_path, array):
     data = load(str(tmp_path / "x.npy"), standardise=False)
     assert data.x.dtype == np.float64 and data.x.shape == (len(array), array.size // len(array))
     assert np.array_equal(data.x, array.reshape(data.x.shape)) and len(data.columns) == data.x.shape[1]
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_origin_leads_back_to_the_rows(tmp_path, standardise):
+    """`load` with what it says gives the same rows.  Catches raw data that come back standardised, and a name for a path."""
+    np.savetxt(tmp_path / "mine.csv", TABLE[:, :1] * 1e-6, fmt="%.17g")
+    for name in (tmp_path / "mine.csv", "faithful"):
+        data = load(name, standardise)
+        said = origin(data)
+        again = load(said["data"], said["standardise"])
+
+        assert np.array_equal(again.x, data.x) and said["columns"] == list(data.columns)
+        assert np.allclose(data.x * said["scale"] + said["centre"], load(name, standardise=False).x, rtol=1e-14)
 
 
 @pytest.mark.parametrize(("text", "message"), [

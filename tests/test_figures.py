@@ -1,5 +1,6 @@
 """Whole figures: which panel says what, and that its numbers are the ones it names."""
 
+import dataclasses
 import itertools
 import math
 
@@ -96,3 +97,49 @@ def test_what_has_no_picture_is_refused():
     for p, x in ((NORMAL, np.zeros((5, 2))), (PLANE, np.zeros((5, 1)))):
         with pytest.raises(ValueError, match="columns"):
             figures.model(p, x)
+
+
+def test_comparison_on_a_population_and_on_rows():
+    """KL on a logarithmic axis, likelihoods on a linear one that is cut two nats above the best; titles say the number.
+
+    Catches the two exchanged, NLL under the name of KL, one diverging curve that flattens the others.
+    """
+    for target, log in (("bimodal", True), (np.random.default_rng(0).standard_normal((40, 1)), False)):
+        found = te.compare(target, ["cd-1", "cd-2"], steps=2, hidden=(4,), batch_size=16, ema=0, progress=False)
+        curves = {"cd-1": [(1, 0.1, 1.5), (2, 0.2, 9.0)], "cd-2": [(1, 0.1, 1.4), (2, 0.2, 1.2)]}
+        panels = [ax for ax in draw(dataclasses.replace(found, curves=curves).plot()).axes if ax.get_visible()]
+        row = found.rows[0]
+
+        assert [ax.get_yscale() for ax in panels[-2:]] == ["log" if log else "linear"] * 2
+        assert panels[1].get_title() == (f"cd-1: KL {row['kl']:.3f}" if log else f"cd-1: NLL {row['nll']:.3f}")
+        if not log:
+            assert all(ax.get_ylim() == pytest.approx((1.15, 3.25)) for ax in panels[-2:])
+
+
+def test_comparison_leaves_a_margin_around_the_data():
+    """15 % of their width on either side.  Catches points on the frame."""
+    x = np.random.default_rng(0).uniform([0.0, 10.0], [1.0, 14.0], (40, 2))
+    found = te.compare(x, ["cd-1"], steps=2, hidden=(4,), progress=False)
+    panel = found.plot().axes[0]
+
+    for seen, t in zip((panel.get_xlim(), panel.get_ylim()), x.T, strict=True):
+        assert seen == pytest.approx((t.min() - 0.15 * np.ptp(t), t.max() + 0.15 * np.ptp(t)))
+
+
+def test_comparison_of_a_model_without_a_density():
+    """Z = ∞: words in the place of a picture.  Catches a figure lost for one bad row."""
+    found = te.compare("bimodal", ["cd-1", "cd-2"], steps=2, hidden=(4,), activation="tanh", confinement=0.0, progress=False)
+    panels = draw(found.plot()).axes
+
+    assert [[text.get_text() for text in ax.texts] for ax in panels[1:3]] == [["Z is infinite or unknown"]] * 2
+    assert not panels[1].lines
+
+
+def test_log_z_in_the_title_is_exact():
+    """To its four decimals, for a network of kinks.  Catches an accuracy of some percent."""
+    net = te.MLP((2, 8, 1), "relu", 1.0)
+    theta = [{"W": 3 * layer["W"], "b": layer["b"] + 1.0} for layer in net.init(np.random.default_rng(0))]
+    p = te.Density(net, theta, te.Reals(2))
+
+    titles = [ax.get_title() for ax in figures.model(p).axes]
+    assert any(title.endswith(f"log Z = {float(te.log_partition(p, 1e-6)):.4f}") for title in titles)

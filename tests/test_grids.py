@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tinyebm.grids import Atoms, Enumeration, Grid, gauss_legendre, sinh_trapezoid, trapezoid
+from tinyebm.grids import Atoms, Enumeration, Grid, gauss_legendre, lobatto, sinh_trapezoid, trapezoid
 from tinyebm.spaces import Box, Reals
 
 THREE_AXES = Grid((gauss_legendre(5, -1, 2), trapezoid(4, 0, 3), gauss_legendre(6, 4, 5, panels=2)))
@@ -29,6 +29,25 @@ def test_gauss_legendre_is_exact_for_polynomials(n, panels, each):
         assert integral(lambda x, k=degree: x**k, (nodes, log_w)) == pytest.approx(exact, rel=1e-12)
     assert len(nodes) >= n and len(nodes) % each == 0
     assert np.all(np.diff(nodes) > 0) and -0.5 < nodes[0] and nodes[-1] < 2.0
+
+
+@pytest.mark.parametrize("n", [3, 4, 9])
+def test_lobatto_is_exact_for_polynomials(n):
+    """Up to degree 2n - 3, no farther, and with both ends.  Catches weights 2 / n², and other inner nodes."""
+    t, w = lobatto(n)
+    for degree in range(2 * n - 2):
+        assert w @ t**degree == pytest.approx((1 + (-1) ** degree) / (degree + 1), abs=1e-10)
+    assert abs(w @ t ** (2 * n - 2) - 2 / (2 * n - 1)) > 1e-6
+    assert np.abs(t[[0, -1]]) == pytest.approx([1, 1], abs=2e-12) and np.all(np.abs(t) < 1)
+
+
+@pytest.mark.parametrize("panels", [2, 3])
+def test_a_panel_holds_at_most_64_nodes(panels):
+    """More are panels of 64 side by side.  Catches one panel of thousands, whose nodes cost O(n³)."""
+    many, one = gauss_legendre(64 * panels, 0.0, 2.0 * panels), gauss_legendre(64, 0.0, 2.0)
+
+    np.testing.assert_allclose(many[0], np.concatenate([one[0] + 2 * k for k in range(panels)]), rtol=1e-13)
+    np.testing.assert_allclose(many[1], np.tile(one[1], panels), rtol=1e-13)
 
 
 def test_panels_put_jumps_between_their_nodes():
@@ -91,6 +110,14 @@ def test_cells_tile_the_domain(grid):
     for axis in range(states.shape[1]):
         edges = np.unique(np.round(np.concatenate([low[:, axis], high[:, axis]]), 9))
         assert len(edges) == grid.shape[axis] + 1  # neighbours share an edge
+
+
+def test_cells_begin_and_end_where_the_rule_does():
+    """On [-1, 3] a Gauss-Legendre rule's cells tile [-1, 3] too.  Catches cells that begin at the first node."""
+    low, high = Grid((gauss_legendre(9, -1.0, 3.0),)).cells()
+
+    assert (low[0, 0], high[-1, 0]) == (pytest.approx(-1, abs=1e-12), pytest.approx(3, abs=1e-12))
+    np.testing.assert_allclose(low[1:], high[:-1], atol=1e-12)
 
 
 # ------------------------------------------------------------------------- states in a list

@@ -162,3 +162,11 @@ def test_lbfgs_at_the_minimum_stays():
     theta, value, steps, converged = lbfgs(rosenbrock, {"a": np.ones(1), "b": [np.ones(1)]})
 
     assert (converged, steps, value) == (True, 0, 0.0)
+
+
+def test_lbfgs_that_can_see_no_descent_has_not_converged():
+    """x² on top of 1e20: no step changes the value.  Catches SciPy's "success" taken for a small gradient."""
+    function = lambda theta: (1e20 + float(theta["a"][0] ** 2), {"a": 2 * theta["a"]})
+    theta, _, _, converged = lbfgs(function, {"a": np.array([3.0])})
+
+    assert not converged and abs(2 * theta["a"][0]) > 1e-8

@@ -73,6 +73,25 @@ def test_initial_points_follow_their_law(space, law):
     np.testing.assert_array_equal(x, space.initial(n, np.random.default_rng(3)))
 
 
+@pytest.mark.parametrize("space", [Reals(3), Reals(3, base_scale=2.0), Box(-3, 5, 3)])
+def test_initial_coordinates_are_independent(space):
+    """Every correlation of coordinates and of their squares, |z| < 5.  Catches one random number for a whole row."""
+    n = 20_000
+    x = space.initial(n, np.random.default_rng(3))
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+
+    for f in (z, z**2):
+        assert np.abs(np.corrcoef(f.T)[np.triu_indices(3, 1)]).max() * math.sqrt(n) < 5
+
+
+def test_panels_meet_jumps():
+    """Steps at the thirds of [0, 3]², exact on few nodes.  Catches a box that forgets its panels, or cuts elsewhere."""
+    x, log_w = Box(0, 3, 2, panels=3).atoms(6)
+    steps = np.array([1.0, 5.0, 2.0])[np.floor(x).astype(int)].prod(axis=1)
+
+    assert np.exp(log_w) @ steps == pytest.approx(64, rel=1e-13)
+
+
 # -------------------------------------------------------------------------------- folding
 
 def reflected(t, low, high):

@@ -10,6 +10,7 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
+from tinyebm.backend import Stream
 from tinyebm.checkpoint import load_tree
 from tinyebm.objectives.step import Step
 from tinyebm.tree import tree_flatten
@@ -103,6 +104,20 @@ def test_targets_are_sampled_afresh():
     for f in (lambda x: x, lambda x: x**2):
         exact = te.expectation(target, lambda x, f=f: f(x[:, 0]))
         assert abs(f(x).mean() - exact) < 5 * f(x).std() / math.sqrt(len(x))
+
+
+def test_step_i_draws_from_its_own_generator():
+    """θ₀ from Stream(seed).at(0), batch i from Stream(seed).at(i).  Catches a step that repeats the random numbers of
+    `init`, or of its neighbour, and a seed that is not the one given.
+    """
+    rows, target = np.arange(50.0)[:, None], te.datasets.load("bimodal")
+    fit(rows, objective=(spy := Spy()), steps=5, batch_size=7, seed=11, exact=False)
+    fit(target, objective=(fresh := Spy()), steps=5, batch_size=7, seed=11, exact=False)
+
+    for i in range(5):
+        np.testing.assert_array_equal(spy.seen[i], rows[Stream(11).at(i + 1).integers(0, 50, size=7)])
+        np.testing.assert_array_equal(fresh.seen[i], target.sample(7, Stream(11).at(i + 1)))
+    assert identical(fit(energy=NET, steps=0, seed=11).theta, NET.init(Stream(11).at(0)))
 
 
 def test_data_noise():
@@ -203,6 +218,22 @@ def test_an_infinite_partition_function_is_recorded_as_such():
     """An unconfined tanh network on the line.  Catches a fit that stops, and a finite number."""
     history = fit(energy=te.MLP((1, 4, 1), activation="tanh"), objective=OBJECTIVES["cd"], steps=1).history
     assert history["nll"] == [math.inf, math.inf]
+
+
+def test_a_partition_function_out_of_reach_is_recorded_as_unknown():
+    """A flat energy on the line.  Catches a fit that stops, and a number: 0 would be the best of all likelihoods."""
+    energy = lambda theta, x: 0.0 * theta["m"][0] * x[:, 0]
+    found = te.fit(energy, ROWS, objective=Spy(), steps=0, theta=START, progress=False)
+    assert str(found.history["nll"]) == "[nan]"
+
+
+def test_the_exact_history_is_exact():
+    """To 1e-5, on a network of kinks in the plane.  Catches log Z to some percent: 2e-4 off here."""
+    net, x = te.MLP((2, 8, 1), "relu", 1.0), np.array([[0.3, -0.2], [1.0, 0.5]])
+    theta = [{"W": 3 * layer["W"], "b": layer["b"] + 1.0} for layer in net.init(rng(0))]
+    found = te.fit(net, x, theta=theta, objective=OBJECTIVES["cd"], steps=0, progress=False)
+
+    assert abs(found.history["nll"][0] - te.nll(te.Density(net, theta, te.Reals(2)), x, 1e-6)) < 1.1e-5
 
 
 def test_progress(monkeypatch):

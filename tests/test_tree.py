@@ -117,3 +117,10 @@ def test_ravel_copies():
     flat += 1
 
     assert not leaf.any()
+
+
+@pytest.mark.parametrize("other", [{"a": 1, "c": 2}, [1, 2], {"a": [1, 2]}, {"a": 1, "b": (2,)}, {"a": 1}])
+def test_trees_of_another_shape_are_refused(other):
+    """As many leaves, but elsewhere.  Catches a gradient applied to the parameter that happens to have its number."""
+    with pytest.raises(ValueError, match="trees of different structure"):
+        tree_map(lambda a, b: a + b, {"a": 1, "b": 2}, other)

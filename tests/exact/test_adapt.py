@@ -76,12 +76,17 @@ def test_kinks_and_jumps_on_a_line(at):
     assert abs(jump[1] - math.log((1 + at) + (1 - at) * math.exp(-2))) < 1e-8
 
 
-def test_boxes_split_across_the_kink():
-    """Catches the axis of the worst bend taken for another: boxes may be eight times longer along a kink than across."""
-    patches, _, _ = on(lambda theta, x: 4 * ops.abs(x[:, 1] - 0.777) + 0.1 * x[:, 0], Box(0, 1, 2), 1e-6)
+@pytest.mark.parametrize("bend", [4.0, -4.0])
+@pytest.mark.parametrize("shift", [0.0, 50.0, -50.0])
+def test_boxes_split_across_the_kink(bend, shift):
+    """Catches the axis of the worst bend taken for another: boxes may be eight times longer along a kink than across.
+
+    And, with ridges as with valleys and a constant in the energy, the highest energy taken for the worst bend.
+    """
+    patches, _, _ = on(lambda theta, x: bend * ops.abs(x[:, 1] - 0.777) + 0.1 * x[:, 0] + shift, Box(0, 1, 2), 1e-6)
 
     thinnest = (patches.high - patches.low).min(axis=0)
-    assert thinnest[1] < 0.01 and thinnest[0] == 8 * thinnest[1]
+    assert thinnest[1] < 0.02 and thinnest[0] == 8 * thinnest[1]
 
 
 def test_panels_cut_at_jumps():
@@ -206,3 +211,34 @@ def test_kinks_on_the_line_against_a_closed_form(scale):
         theta = tree_map(lambda leaf: leaf * scale, theta)
         z = log_partition(Density(net, theta, Reals(1)))
         assert abs(z - closed_form(theta, 0.5)) <= z.error + 1e-14 * abs(z) and z.error < 1e-8, seed
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 1e-4, 1e-6])
+def test_boxes_split_to_a_tenth_of_what_is_asked(rtol):
+    """And no farther than to what is asked, where the nodes run out.  Catches a margin lost in one case or the other."""
+    kink = lambda theta, x: 5 * ops.abs(x[:, 0] - 0.3 * x[:, 1])
+    _, log_z, error = on(kink, Box(-1, 1, 2), rtol)
+    assert error <= rtol / 10
+
+    few = next(n for n in 2 ** np.arange(14, 21) if _error_with(kink, rtol, int(n)) <= rtol)
+    assert abs(on(kink, Box(-1, 1, 2), rtol, int(few))[1] - log_z) <= _error_with(kink, rtol, int(few)) + error
+
+
+def _error_with(energy, rtol, max_nodes):
+    try:
+        return on(energy, Box(-1, 1, 2), rtol, max_nodes)[2]
+    except QuadratureError:
+        return math.inf
+
+
+@pytest.mark.parametrize("bad", [math.nan, -math.inf])
+def test_what_is_no_energy_is_refused(bad):
+    """Catches NaN that loses every comparison, and an infinite Z taken for a number."""
+    with pytest.raises(ValueError, match="the energy is nan or -inf somewhere"):
+        on(lambda theta, x: np.where(x[:, 0] > 0.4, bad, 0.0), Box(0, 1, 1))
+
+
+def test_boxes_do_not_shrink_to_nothing():
+    """A jump to an accuracy beyond rounding.  Catches boxes halved until they have no inside."""
+    with pytest.raises(QuadratureError, match="asked for rtol=1e-17"):
+        on(lambda theta, x: ops.where(x[:, 0] > math.pi / 7, 2.0, 0.0 * x[:, 0]), Box(-1, 1, 1), 1e-17)

@@ -1,5 +1,6 @@
 """What Z makes possible (log_prob, probabilities, expectations), how much memory it takes, and what is refused."""
 
+import dataclasses
 import math
 import pickle
 import tracemalloc
@@ -9,6 +10,7 @@ import pytest
 from scipy import special, stats
 
 from tinyebm import ops
+from tinyebm.datasets import load
 from tinyebm.density import Density, exponent
 from tinyebm.discrete import Cells
 from tinyebm.energies.analytic import GaussianEnergy
@@ -16,6 +18,7 @@ from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
+from tinyebm.exact.adapt import Patches
 from tinyebm.exact.normalised import entropy, expectation, log_prob, mean_over, probabilities
 from tinyebm.exact.partition import log_partition, log_sum, quadrature
 from tinyebm.grids import Atoms, Grid, trapezoid
@@ -99,6 +102,16 @@ def test_atoms_that_miss_the_density_are_refused():
     assert probabilities(Density(far.energy, far.theta, Reals(1, extent=50.0))).sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("step", "off"), [(1.4, 2 * math.exp(-2 * math.pi**2 / 1.4**2)), (1.2, 2.2e-6), (1.0, 5.4e-9)])
+def test_atoms_that_blur_the_density_a_little_are_refused_too(step, off):
+    """A standard normal on nodes `step` apart: Z is off by 2 e^{-2π²/h²}.  Catches a limit that is not rtol."""
+    p = Density(GaussianEnergy(1), GaussianEnergy(1).init(np.random.default_rng(0)), Reals(1, extent=10 * step))
+
+    assert probabilities(p, 21, rtol=1.2 * off).sum() == pytest.approx(1)
+    with pytest.raises(QuadratureError, match=r"21 atoms of Reals.*give log Z wrong by"):
+        probabilities(p, 21, rtol=0.8 * off)
+
+
 # --------------------------------------------------------------------------- expectations
 
 def test_expectations_of_any_shape():
@@ -122,6 +135,23 @@ def test_the_error_of_an_expectation_is_the_sums_own():
     true = np.square([z - special.ndtr(t) for z, t in zip(found, at, strict=True)]).mean() ** 0.5
     reported = np.square([z.error for z in found]).mean() ** 0.5
     assert 0.001 < true < 3 * reported < 0.5
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-8])
+@everywhere
+def test_the_error_of_a_sum_has_all_its_parts(space, rtol):
+    """How far the sum differs between the grids, the error of Z, and rounding.  Catches one of them left out, or halved."""
+    p, f = network(space), lambda x: (x[:, 0] < 0.3) * 1.0 + 7.0
+    q = quadrature(p, rtol)
+    rounding = lambda value: 8 * 2**-52 * (1 + abs(value))
+    minus_log_p = lambda x: q.log_z - exponent(p, x)
+    change = lambda f: np.ptp([mean_over(p, f, grid) for grid in (q.grid, *q.variants())])
+
+    mean, h = expectation(p, f, rtol), entropy(p, rtol)
+    if space.bounded:  # on R^d there are wider windows too
+        assert mean.error == pytest.approx(change(f) + q.error * abs(mean) + rounding(mean), rel=1e-12)
+    assert mean.error >= change(f) + q.error * abs(mean)
+    assert h.error == pytest.approx(change(minus_log_p) + q.error * (1 + abs(h)) + rounding(h), rel=1e-12)
 
 
 def test_atoms_without_mass_do_not_count():
@@ -171,6 +201,28 @@ def test_the_quadrature_reports_its_own_sum():
     for space in SPACES:
         q = quadrature(network(space))
         assert log_sum(network(space), q.grid) == q.log_z and q.finer().size > q.grid.size
+
+
+def test_boxes_have_finer_ones():
+    """A ReLU network.  Catches a `finer` that is the same grid: sums over boxes would report no error at all."""
+    p = Density(MLP((1, 8, 1), "relu", 1.0), MLP((1, 8, 1)).init(np.random.default_rng(1)), Reals(1))
+    q = quadrature(p, 1e-4)
+
+    assert isinstance(q.grid, Patches) and q.finer().size > q.grid.size
+    assert log_sum(p, q.finer()) == pytest.approx(q.log_z, abs=q.error)
+    step = expectation(p, lambda x: (x[:, 0] < 0.1) * 1.0, 1e-4)
+    assert step.error > 1e-5
+
+
+def test_a_population_has_the_error_of_its_grid():
+    """On a lattice too coarse for it.  Catches Z = 1 claimed exactly, whatever the atoms sum to."""
+    toy = load("bimodal")
+    coarse = dataclasses.replace(toy, grid=Grid((trapezoid(14, -6.0, 6.0),)))
+    x, log_w = coarse.grid.all()
+    missing = abs(np.exp(toy.log_prob(x) + log_w).sum() - 1)
+
+    assert 1e-3 < missing <= log_partition(coarse).error < missing + 1e-14
+    assert log_partition(toy).error < 1e-8
 
 
 @pytest.mark.parametrize(("energy", "message"), [

@@ -1,6 +1,8 @@
 """log Z, entropies and moments: the oracle's closed forms, and whether the error is one for random parameters."""
 
+import dataclasses
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy import special
 
 from tinyebm import ops
 from tinyebm.density import Density
+from tinyebm.discrete import Cells
 from tinyebm.energies.analytic import (
     Banana,
     Funnel,
@@ -17,8 +20,12 @@ from tinyebm.energies.analytic import (
     Ring,
 )
 from tinyebm.energies.mlp import MLP
+from tinyebm.energies.tabular import TabularEnergy
+from tinyebm.errors import QuadratureError
+from tinyebm.exact.adapt import Patches, adapt
 from tinyebm.exact.normalised import entropy, expectation
-from tinyebm.exact.partition import log_partition, log_sum
+from tinyebm.exact.partition import log_partition, log_sum, quadrature
+from tinyebm.exact.window import find_window
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 from tinyebm.spaces import Box, Reals
 
@@ -189,3 +196,87 @@ def test_the_error_bounds_the_truth_for_networks(activation, dim):
         wrong.append(true > reported + 1e-12)
         assert reported <= 1e-8
     assert np.mean(wrong) <= 0.01
+
+
+# --------------------------------------------------------------- what the error is made of
+
+def student(nu):
+    """x^-(nu + 1) in the tails: a window leaves out a mass that one can see."""
+    return plain(lambda x: 0.5 * (nu + 1) * ops.log(1 + x[:, 0] ** 2 / nu), Reals(1))
+
+
+ERRORS = {"bump": plain(lambda x: 1 / (0.01 + x[:, 0] ** 2) ** 0.5, Box(-1, 2, 1)), "student 2": student(2.0),
+          "waves": plain(lambda x: ops.sin(9 * x[:, 0]) + x[:, 1] ** 2, Box(-1, 2, 2)), "student 1.3": student(1.3),
+          "kink": plain(lambda x: 5 * ops.abs(x[:, 0] - 0.3), Box(-1, 1, 1))}  # fmt: skip
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-8])
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_error_has_all_its_parts(name, rtol):
+    """max(c, b/4) + mass outside the window + rounding, on the first grid where that is below rtol and c <= b/10.
+
+    c is the change from the grid before, b the change before that.  Catches an error halved or quartered, a tail that is
+    left out, and a grid accepted while its sums still converge slowly.
+    """
+    p = ERRORS[name]
+    window = None if p.space.bounded else find_window(p, rtol)
+    rules = [p.space] if window is None else [window, dataclasses.replace(window, graded=True)]
+
+    def settled(rule):
+        sums, refinement = [], 1.5**-2
+        while math.prod(counts := rule.counts(refinement)) <= {1: 2**13, 2: 2**19}[p.space.dim]:
+            sums, refinement = [*sums, log_sum(p, rule.grid(counts))], 1.5 * refinement
+            b, c = np.abs(np.diff([math.inf, 0.0, *sums][-3:])) if len(sums) > 1 else (math.inf, math.inf)
+            rounding = 8 * 2**-52 * (1 + abs(sums[-1]))
+            error = max(c, (b if len(sums) > 2 else math.inf) / 4) + (window.tail if window else 0.0) + rounding
+            if error <= rtol and (c <= b / 10 or c <= rounding):
+                return rule.grid(counts), sums[-1], error
+
+    found, q = next(filter(None, map(settled, rules)), None), quadrature(p, rtol)
+    if found is None:
+        assert name == "kink" and isinstance(q.grid, Patches)
+        return
+    grid, log_z, error = found
+    assert (q.grid.shape, q.log_z) == (grid.shape, log_z)
+    assert q.error == pytest.approx(error, rel=1e-12)
+    assert window is None or q.error > window.tail > 0
+
+
+def test_the_error_of_boxes_has_its_tail():
+    """An energy that says it has kinks.  Catches the mass outside the window left out where boxes are split."""
+    class Kinked:
+        smooth = False
+
+        def __call__(self, theta, x):
+            return student(1.3).energy(theta, x)
+
+    p = Density(Kinked(), {}, Reals(1))
+    window = find_window(p, 1e-6)
+    own = adapt(p, window.low, window.high, 1e-6, 2**23)[2]
+    found = log_partition(p, 1e-6)
+
+    assert found.error >= own + window.tail > own
+    z = math.sqrt(1.3) * special.beta(0.5, 0.65)
+    assert abs(found - math.log(z)) <= found.error
+
+
+@pytest.mark.parametrize("n", [2, 7])
+def test_rounding_grows_with_log_z(n):
+    """In exact arithmetic: E = c, log Z = log n - c.  Catches an error of 1e-15 on a number of size 1e6 or 1e-3."""
+    rng = np.random.default_rng(0)
+    for c in (rng.uniform(0.1, 1, 20) * 10 ** rng.uniform(-3, 9, 20)).tolist():
+        p = Density(TabularEnergy(n), {"energy": np.full(n, c)}, Cells(n))
+        found = log_partition(p)
+        with localcontext(prec=50):
+            assert abs(Decimal(float(found)) - (Decimal(n).ln() - Decimal(c))) <= Decimal(found.error)
+        assert found.error < 1e-14 * (1 + c)
+
+
+def test_max_nodes_bounds_a_smooth_grid_too():
+    """A rough energy on at most 100 nodes.  Catches 8192 nodes of a product grid before the limit is looked at."""
+    seen = []
+    p = plain(lambda x: seen.append(len(x)) or 40 * ops.sin(300 * x[:, 0]), Box(0, 1, 1))
+    with pytest.raises(QuadratureError, match="with 100 nodes"):
+        log_partition(p, 1e-8, max_nodes=100)
+
+    assert sum(seen) < 1500

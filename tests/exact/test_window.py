@@ -57,6 +57,31 @@ def test_heavier_tails_need_wider_windows():
     assert widths[0] <= widths[1] < widths[2]
 
 
+@pytest.mark.parametrize("name", ["student 30", "student 5", "student 2"])
+def test_a_tenth_of_what_is_asked_may_be_left_out(name):
+    """Catches a window that leaves out all of rtol: nothing would remain for the quadrature."""
+    p = line(LAWS[name][0])
+    left_out = find_window(p, 1e-3).tail
+
+    assert find_window(p, 10.1 * left_out).tail == left_out
+    assert find_window(p, 9.9 * left_out).tail < 0.9 * left_out
+
+
+@pytest.mark.parametrize("nu", [2, 3, 5])
+@pytest.mark.parametrize("s", [0.01, 1.0, 40.0])
+def test_the_mass_outside_is_not_far_from_its_bound(nu, s):
+    """On power laws log p falls as assumed, and only the peak's mass is approximate: scale · height for ∫ p.
+
+    Catches a bound that is halved or doubled, and tails summed as |x|^-ν instead of |x|^-(ν + 1).
+    """
+    law = stats.t(nu)
+    window = find_window(line(lambda x: 0.5 * (nu + 1) * ops.log(1 + (x / s) ** 2 / nu)), 1e-7)
+    true = law.cdf(window.low[0] / s) + law.sf(window.high[0] / s)
+    narrow = math.sqrt(nu / (nu + 1))  # (-∂² log p)^{-1/2} at the peak
+
+    assert window.tail == pytest.approx(true / (law.pdf(0) * narrow), rel=0.02)
+
+
 @pytest.mark.parametrize("s", [1e-3, 0.2, 30.0])
 def test_scale_is_the_standard_deviation_of_a_gaussian(s):
     """Catches second derivatives taken for scales, and axes exchanged."""

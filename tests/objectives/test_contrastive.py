@@ -177,6 +177,33 @@ def test_pcd_with_restart_1_never_persists():
 
 # ------------------------------------------------------------------------------------- general
 
+@pytest.mark.parametrize("alpha", [0.0, 0.25])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_nan_is_not_hidden(name, alpha):
+    """A nan θ: loss and gradient are nan.  A nan in the energy of one datum: the loss, and through alpha the gradient too.
+
+    Catches NaN behind a finite loss, and a `nan_to_num` anywhere between the energies and the optimiser.
+    """
+    objective, x = OBJECTIVES[name](Count(), k=2, alpha=alpha), np.array([[1.0], [7.0]])
+    square = te.Density(lambda theta, x: theta["w"] * theta["w"] * x[:, 0], {"w": np.array(math.nan)}, FAR)
+    step = objective.gradient(square, x, rng(0))
+    assert np.isnan(step.gradient["w"]) and np.isnan(step.metrics["loss"])
+
+    hole = lambda theta, x: theta["w"] * x[:, 0] + np.where(x[:, 0] == 7, math.nan, 0.0)
+    step = objective.gradient(te.Density(hole, {"w": np.array(2.0)}, FAR), x, rng(0))
+    assert np.isnan(step.metrics["loss"]) and np.isnan(step.metrics["energy_data"])
+    assert np.isnan(step.gradient["w"]) == (alpha > 0)
+
+
+def test_defaults_are_the_documented_ones():
+    """Catches a pool, a rate or a number of steps that changes without its docstring."""
+    kernel = te.ULA(0.1)
+
+    assert te.ContrastiveDivergence(kernel) == te.ContrastiveDivergence(kernel, k=1, alpha=0.0)
+    assert te.PersistentContrastiveDivergence(kernel) == te.PersistentContrastiveDivergence(kernel, 1, 1024, 0.05, 0.0)
+    assert te.ShortRun(kernel) == te.ShortRun(kernel, k=100, alpha=0.0)
+
+
 @pytest.mark.parametrize("kernel", [te.ULA(0.1), te.MALA(0.1)])
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_float32_stays_float32(name, kernel):

@@ -140,6 +140,83 @@ def test_rows_and_probabilities_in_the_plane(kernel, rtol):
     assert np.abs(rows - law).max() < rtol * np.abs(law).max()
 
 
+# --------------------------------------------------------------------- chains that start elsewhere
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("kernel", [te.ULA(0.2), te.MALA(0.4)])
+def test_a_start_at_the_data_is_no_start(kernel, k):
+    """The same gradient by two routes.  Catches what MALA rejects lost, or counted by halves, where `start` is given."""
+    p = normal(-0.3, 0.7)
+    given, usual = (flat(te.exact_cd_gradient(p, ROWS, kernel, k, start=start)) for start in (ROWS, None))
+
+    np.testing.assert_allclose(given, usual, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["rows", "Data", "Density"])
+def test_start_is_where_the_chains_start(form):
+    """ULA on a Gaussian: E_data minus the closed form of chains from the start, far from the data.
+
+    Catches chains that start at the data whatever they are told, a grid around the data, and a start read in another form.
+    """
+    m, s2, kernel, k = -0.3, 0.7, te.ULA(0.2), 2
+    rows = ROWS[:3] + 20
+    table = te.datasets.Data("toy", rows, "", "", ("x",), 0.0, 1.0)
+    start = {"rows": rows, "Data": table, "Density": normal(7.0, 0.5)}[form]
+    mean, variance = (7.0, 0.5) if form == "Density" else (rows.mean(), rows.var())
+    a = 1 - kernel.step_size / s2
+    mean_k = m + a**k * (mean - m)
+    variance_k = a ** (2 * k) * variance + 2 * kernel.step_size * (1 - a ** (2 * k)) / (1 - a**2)
+    gradient = te.exact_cd_gradient(normal(m, s2), ROWS, kernel, k, start=start)
+
+    second = lambda mean, variance: ((mean - m) ** 2 + variance) / 2
+    np.testing.assert_allclose(gradient["mean"], (mean_k - ROWS.mean()) / s2, rtol=1e-7)
+    expected = second(ROWS.mean(), ROWS.var()) - second(mean_k, variance_k)
+    np.testing.assert_allclose(gradient["precision"], expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_the_default_grid_is_as_fine_as_it_says(k):
+    """To 1e-12: the default grid's error is 1e-17 a push.  Catches nodes 0.8 noise scales apart: 1e-7."""
+    m, s2, kernel = -0.3, 0.7, te.ULA(0.2)
+    a = 1 - kernel.step_size / s2
+    gradient = te.exact_cd_gradient(normal(m, s2), ROWS, kernel, k)
+    variance_k = a ** (2 * k) * ROWS.var() + 2 * kernel.step_size * (1 - a ** (2 * k)) / (1 - a**2)
+    before, after = (ROWS.mean() - m) ** 2 + ROWS.var(), (a**k * (ROWS.mean() - m)) ** 2 + variance_k
+
+    np.testing.assert_allclose(gradient["precision"], (before - after) / 2, rtol=0, atol=1e-12)
+
+
+def test_the_default_grid_resolves_the_model():
+    """E = x² / 2 + a cos(wx), noise far wider than its waves: ∂E/∂a averages to e^{-w²σ²/2} = 0 after a step.
+
+    Catches nodes half a noise scale apart, or half a scale of the model, which meet every wave at the same phase.
+    """
+    w, a = 8 * np.pi, 3 / (8 * np.pi) ** 2  # the finest scale is (1 + a w²)^{-1/2} = 1/2
+    wavy = lambda theta, x: 0.5 * x[:, 0] * x[:, 0] + theta["a"] * ops.cos(w * x[:, 0])
+    x = np.array([[-0.31], [0.05], [0.4]])
+    gradient = te.exact_cd_gradient(te.Density(wavy, {"a": np.array(a)}, te.Reals(1)), x, te.ULA(0.5), 1)
+
+    assert abs(gradient["a"] - np.cos(w * x).mean()) < 1e-12
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_default_grid_of_a_box_is_fine_enough(k):
+    """As on a grid of three times as many nodes.  Catches Gauss-Legendre nodes counted as if they were equidistant."""
+    net = te.MLP((1, 6, 1), activation="tanh")
+    p = te.Density(net, net.init(rng(1)), te.Box(-2, 1.5, 1))
+    usual, finer = (flat(te.exact_cd_gradient(p, ROWS[1:4], te.ULA(0.02), k, nodes=nodes)) for nodes in (None, 165))
+
+    assert np.abs(usual - finer).max() < 2e-13
+
+
+def test_many_steps_in_the_plane_may_take_fewer_atoms():
+    """600 x 600 nodes are within reach of one step, not of two.  Catches minutes of silence: a push is 2 N² flops."""
+    p = te.Density(NET, NET.init(rng(5)), te.Reals(2))
+    te.exact_cd_gradient(p, np.eye(2), te.ULA(0.1), 1, nodes=600)
+    with pytest.raises(te.QuadratureError, match="need a grid of 600 x 600 nodes"):
+        te.exact_cd_gradient(p, np.eye(2), te.ULA(0.1), 2, nodes=600)
+
+
 # ------------------------------------------------------------------------------------- limits
 
 @pytest.mark.parametrize("form", ["rows", "probabilities", "Density"])

@@ -103,3 +103,19 @@ def test_float32_stays_float32():
 def test_impossible_options(options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
         te.ExactLikelihood(**options)
+
+
+def test_defaults_are_the_documented_ones():
+    """Catches atoms chosen anew at every step, ten times the work, or a coarser Z."""
+    assert te.ExactLikelihood() == te.ExactLikelihood(rtol=1e-4, refresh=10)
+
+
+@pytest.mark.parametrize("value, message", [(np.nan, r"the energy is nan at x = \[2.0\]"), (np.inf, r"\+inf everywhere")])
+def test_a_model_that_breaks_on_its_kept_atoms_is_refused(value, message):
+    """Between two refreshes nobody integrates.  Catches NaN in the gradient, or a logarithm of 0 that does not say why."""
+    state = {"states": np.array([[1.0], [2.0]]), "log_weights": np.zeros(2), "age": np.array(1)}
+    broken = lambda theta, x: theta["w"] * x[:, 0] + np.where((x[:, 0] == 2) | np.isinf(value), value, 0.0)
+    p = te.Density(broken, {"w": np.array(1.0)}, te.Reals(1))
+
+    with pytest.raises(te.QuadratureError, match=message):
+        te.ExactLikelihood().gradient(p, np.zeros((1, 1)), None, state)

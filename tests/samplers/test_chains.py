@@ -200,3 +200,16 @@ def test_impossible_pools(size, restart):
 def test_no_more_chains_than_there_are():
     with pytest.raises(ValueError, match="a pool of 8 chains cannot lend 9"):
         te.Chains(8).lend(pool_of(8), 9, FAR, rng(0))
+
+
+def test_every_restart_is_its_own_draw():
+    """One batch, all restarted: U(100, 101), no two alike.  Catches one fresh point for all of a batch's restarts."""
+    _, x = te.Chains(5000, restart=1.0).lend(pool_of(5000), 5000, FAR, rng(0))
+
+    assert len(np.unique(x)) == 5000
+    assert abs(x.mean() - 100.5) < 5 * math.sqrt(1 / 12 / 5000)
+
+
+def test_the_default_rate_is_du_and_mordatchs():
+    """5 %.  Catches a default that changes without its docstring."""
+    assert te.Chains(8) == te.Chains(8, restart=0.05)

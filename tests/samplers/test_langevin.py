@@ -4,6 +4,7 @@ That the two agree with each other is in test_chains.py.
 """
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -248,3 +249,65 @@ def test_probabilities_of_another_grid(law):
     for kernel in (te.ULA(0.1), te.MALA(0.1)):
         with pytest.raises(ValueError, match="probabilities"):
             kernel.push(law, network(te.Reals(2)))
+
+
+# --------------------------------------------------------------- walls, holes and what is lost
+
+@pytest.mark.parametrize("slope, step_size", [(1000.0, 0.005), (30.0, 0.1), (0.5, 0.5)])
+def test_ula_push_through_several_walls(slope, step_size):
+    """Drift -5 and -3 boxes, and noise as wide as the box: every image that carries mass, none folded too little.
+
+    Catches a mean that is not folded before the images are taken, and images up to 3 standard deviations only.
+    """
+    space, kernel = te.Box(0, 1, 1), te.ULA(step_size)
+    p = te.Density(lambda theta, x: slope * x[:, 0], {}, space)
+    x, log_w = space.atoms(64)
+    mass = np.exp(-(x[:, 0] ** 2)) / np.exp(-(x[:, 0] ** 2)).sum()
+
+    images = [t + 2 * k for k in range(-30, 31) for t in (x[:, 0], -x[:, 0])]
+    density = sum(stats.norm.pdf(t, (x - step_size * slope), math.sqrt(2 * step_size)) for t in images)  # (from, to)
+    np.testing.assert_allclose(kernel.push(mass, p), mass @ (density * np.exp(log_w)), rtol=1e-11)
+
+
+def test_mala_push_beside_a_hole():
+    """E = +inf on a half line: nothing enters, nothing starts there, and p stays as it is.
+
+    Catches inf - inf, a nan that spreads from pairs of impossible atoms to the whole law.
+    """
+    p = te.Density(lambda theta, x: te.ops.where(x[:, 0] > 0, 0.5 * x[:, 0] ** 2, math.inf), {}, te.Reals(1, extent=6))
+    x, log_w = p.space.atoms(121)
+    law = np.where(x[:, 0] > 0, np.exp(-0.5 * x[:, 0] ** 2), 0.0) * np.exp(log_w)
+    start = np.where(x[:, 0] > 0, np.exp(-2 * (x[:, 0] - 1) ** 2), 0.0)
+
+    assert np.abs(te.MALA(0.1).push(law, p) - law).max() < 1e-14
+    pushed = te.MALA(0.1).push(start, p)
+    assert abs(pushed.sum() - start.sum()) < 1e-12 * start.sum() and not pushed[x[:, 0] <= 0].any()
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_a_little_mass_that_leaves_is_refused(dim):
+    """A part Φ(-4) = 3e-5 of the mass steps off the last axis' end, a part Φ(-5) = 3e-7 is let go.
+
+    Catches a tolerance that is too wide, and an axis that is not watched.
+    """
+    space, scale = te.Reals(dim, extent=2.0), 0.2
+    free = te.Density(lambda theta, x: 0.0 * x[:, 0], {}, space)
+    x = space.atoms(41)[0]
+    place = lambda t: (np.abs(x - ([0.0] * (dim - 1) + [t])).max(axis=1) < 0.01) * 1.0
+    kernel = te.ULA(0.5 * scale**2)
+
+    assert abs(kernel.push(place(2 - 5 * scale), free).sum() - 1) < 1e-6
+    with pytest.raises(te.QuadratureError, match="off the grid"):
+        kernel.push(place(2 - 4 * scale), free)
+
+
+def test_memory_of_a_streamed_push_is_bounded(monkeypatch):
+    """625 atoms, whose matrix takes 3 MB, in blocks of 2^12 entries.  Catches a matrix kept whole beyond the limit."""
+    monkeypatch.setattr(langevin, "LARGEST_MATRIX", 2**12)
+    p, _, _, mass = compact(te.Reals(2, extent=2.5), 25, 0.06)
+
+    tracemalloc.start()
+    te.MALA(0.06).push(mass, p)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
