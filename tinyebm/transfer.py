@@ -66,14 +66,18 @@ def log_z_of_columns(values, r, c, torus, coupling, bond, u):
         start = (np.arange(u.size) == states[:, None]) * 1.0
         v, log_v = _power(turn, start.reshape(-1, *shape), c // 2)
         w, log_w = _power(turn, v, c % 2)
-        return ops.log(ops.sum(ops.sum(v * w, axis=(1, 2)) * weights)) + (2 * log_v + log_w)
+        log_scale = 2 * log_v + log_w  # (states,)
+        total = ops.sum(ops.sum(v * w, axis=(1, 2)) * (weights * np.exp(log_scale - log_scale.max())))
+        if float(stop_gradient(total)) == 0.0:  # what underflows has no weight, and no derivative
+            return exponents[0] * 0.0 - np.inf
+        return ops.log(total) + log_scale.max()
 
     exponents = ops.concatenate([ops.reshape(coupling, (1,)), u])
     per_column = largest[0] + largest[1] + 2 * largest[2]  # log of what S was divided by
     if not torus:
         turn, root = step(exponents)
         v, log_scale = _power(turn, root, c - 1)
-        return ops.log(ops.sum(v * root)) + (log_scale + per_column * (c - 1) + 2 * largest[2])
+        return ops.log(ops.sum(v * root)) + (float(log_scale) + per_column * (c - 1) + 2 * largest[2])
     states, weights = _classes(values, r)
     parts = [slice(i, i + max(1, BLOCK // u.size)) for i in range(0, len(states), max(1, BLOCK // u.size))]
     traces = [checkpoint(lambda e, part=part: log_trace(e, states[part], weights[part]))(exponents) for part in parts]
@@ -81,12 +85,13 @@ def log_z_of_columns(values, r, c, torus, coupling, bond, u):
 
 
 def _power(turn, v, n):
-    """S^n v as (direction, log scale): v is divided by its largest entry at every step."""
-    log_scale = 0.0
+    """S^n v as (direction, log scale (...)) for v of shape (..., a, b): divided by its largest entry at every step."""
+    log_scale = np.zeros(v.shape[:-2])
     for _ in range(n):
         v = turn(v)
-        top = float(stop_gradient(v).max())
-        v, log_scale = v * (1 / top), log_scale + math.log(top)
+        top = stop_gradient(v).max(axis=(-2, -1))
+        top = np.where(top > 0, top, 1.0)
+        v, log_scale = v * (1 / top[..., None, None]), log_scale + np.log(top)
     return v, log_scale
 
 

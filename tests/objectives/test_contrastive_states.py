@@ -42,16 +42,16 @@ def test_phases_have_their_own_batch_sizes(known, chains):
 
 
 def test_chains_persist(known):
-    """With no weights and no biases left, v is a fair coin; chains that were lent are the negatives. Two steps of the pool.
+    """All start at (0, 1, 0) and may change one site a step: after two steps at least one is still wrong.
 
-    Catches a pool that starts anew at every step, or at the data: by b the second gradient is that of the returned chains.
+    Catches a pool that starts anew at every step, or at the data; and negatives other than the chains that are returned.
     """
     p, _ = known
     objective = te.PersistentContrastiveDivergence(te.Gibbs("random"), k=1, chains=7, restart=0.0)
     first = objective.gradient(p, ROWS, rng(0), {"chains": np.tile([0.0, 1.0, 0.0], (7, 1))})
     second = objective.gradient(p, ROWS, rng(1), first.state)
 
-    for step, least in ((first, 2), (second, 1)):  # one site a step turns from (0, 1, 0) to (1, 0, 1)
+    for step, least in ((first, 2), (second, 1)):  # than v = (1, 0, 1)
         wrong = (step.state["chains"] != np.array([1.0, 0.0, 1.0])).sum(axis=1)
         assert (wrong >= least).all()
         np.testing.assert_allclose(step.gradient["b"], step.state["chains"].mean(axis=0) - ROWS.mean(axis=0), atol=1e-14)

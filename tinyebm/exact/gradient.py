@@ -16,7 +16,7 @@ from tinyebm.autodiff import ones_like, vjp
 from tinyebm.density import require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.partition import quadrature, require_normalisable
+from tinyebm.exact.partition import quadrature, require_finite, require_normalisable
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.grids import BLOCK
 from tinyebm.tree import tree_map
@@ -66,7 +66,7 @@ def exact_phase(p, rtol=1e-8, finer=False):
     require_normalisable(p)
     if closed_form(p) is not None:
         log_z, pullback = vjp(lambda theta: closed_form(replace(p, theta=theta)), p.theta)
-        return float(log_z), pullback(-ones_like(log_z))[0]
+        return require_finite(p, log_z), pullback(-ones_like(log_z))[0]
     if hidden := hidden_layer(p):
         return model_phase(hidden, hidden.space.grid())
     if p.space.discrete:

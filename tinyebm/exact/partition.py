@@ -45,10 +45,14 @@ class Quadrature:
 def log_partition(p, rtol=1e-8, max_nodes=MAX_NODES):
     """log Z of a density, in nats, with its error.
 
+    On Bits, Spins and Cells a sum over all states (at most 2^26), by structure over fewer: an RBM's hidden layer, the
+    columns of a lattice.  On Box and Reals quadrature: a peak that is narrower than the gaps of the first
+    grids, and far from any other, can hide from it.
+
     Parameters
     ----------
     p : Density
-        On Cells, or on Box or Reals of dimension ≤ 3.
+        On a discrete space, on Box or Reals of dimension ≤ 3, or of an energy with structure.
     rtol : float
         Accepted relative error of Z.
     max_nodes : int
@@ -168,11 +172,16 @@ def log_sum(p, grid):
     return top + math.log(total)
 
 
+def require_finite(p, log_z):
+    """log Z by structure as a float, refused if it is none."""
+    if not math.isfinite(log_z):
+        raise QuadratureError(f"log Z of {p.energy!r} came out as {float(log_z)}: its parameters are nan, or too large")
+    return float(log_z)
+
+
 def structural_log_z(p):
     """log Z from the structure of the energy, without enumeration of x; None if there is none."""
     log_z, hidden = closed_form(p), hidden_layer(p)
     if log_z is not None:
-        if not math.isfinite(log_z):
-            raise QuadratureError(f"log Z of {p.energy!r} came out as {float(log_z)}: its parameters are nan, or too large")
-        return float(log_z)
+        return require_finite(p, log_z)
     return log_sum(hidden, hidden.space.grid()) if hidden else None
