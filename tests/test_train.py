@@ -279,3 +279,11 @@ def test_what_does_not_fit_together(options, message):
     """Catches a crash far from its cause, and above all a fit that goes through."""
     with pytest.raises(ValueError, match=message):
         fit(**options)
+
+
+def test_a_loss_that_is_lost_is_refused():
+    """Catches nan behind a finite gradient: `where` hides it from the derivative, and training would go on to the end."""
+    energy = lambda theta, x: ops.where(x[:, 0] > 1e9, theta * x[:, 0], 0.5 * ops.square(x[:, 0] - theta) + np.nan)
+    with pytest.raises(FloatingPointError, match="update 1: the loss is nan, though the gradient is finite"):
+        te.fit(energy, np.ones((5, 1)), te.Reals(1), te.ContrastiveDivergence(te.MALA(0.1), 1), theta=np.array(0.5),
+               steps=3, exact=False, progress=False)

@@ -29,7 +29,8 @@ def judge(found, train, test, reference, data):
     if test is not None:
         row |= _number("test_nll", or_nan(nll, p, test, RTOL))
     if reference is not None:
-        row |= _number("kl", or_nan(kl, reference, p, RTOL)) | _number("tv", or_nan(total_variation, reference, p))
+        row |= _number("kl", or_nan(kl, reference, p, RTOL))
+        row |= _number("tv", or_nan(total_variation, reference, p, infinite=math.nan))
     if getattr(data, "mode", None) is not None:
         row["modes"] = or_nan(mode_masses, p, data)
     return row
@@ -78,12 +79,12 @@ def _number(name, estimate):
     return {name: float(estimate), f"{name}_error": getattr(estimate, "error", math.nan)}
 
 
-def or_nan(function, *args):
-    """The number, inf where Z is infinite, or nan where quadrature fails: an honest entry for a table."""
+def or_nan(function, *args, infinite=math.inf):
+    """The number, inf (or what is given) where Z is infinite, or nan where quadrature fails: an honest entry for a table."""
     try:
         return function(*args)
     except DivergentPartitionError:
-        return math.inf
+        return infinite
     except QuadratureError:
         return math.nan
 

@@ -146,6 +146,10 @@ def _advance(p, x, rng, state, objective, optimizer, clip, ema):
     if not all(bool(np.isfinite(g).all()) for g in tree_flatten(gradient)[0]):
         raise FloatingPointError(f"update {int(state['step']) + 1}: the gradient is not finite. The chains or the energy "
                                  f"have diverged: try a smaller learning rate or step_size, clip=, or alpha=")
+    lost = [name for name, value in metrics.items() if not np.isfinite(value)]
+    if lost:
+        raise FloatingPointError(f"update {int(state['step']) + 1}: the {lost[0]} is {float(metrics[lost[0]])}, though the "
+                                 f"gradient is finite: the energy is nan or infinite somewhere")
     if clip:
         gradient = clip_norm(gradient, clip)
     theta, moments = optimizer.update(gradient, state["optimizer"], p.theta)

@@ -213,7 +213,8 @@ ERRORS = {"bump": plain(lambda x: 1 / (0.01 + x[:, 0] ** 2) ** 0.5, Box(-1, 2, 1
 @pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-8])
 @pytest.mark.parametrize("name", ERRORS)
 def test_the_error_has_all_its_parts(name, rtol):
-    """max(c, b/4) + mass outside the window + rounding, on the first grid where that is below rtol and c <= b/10.
+    """max(c, b/4) + mass outside the window + rounding + twice the distance to other grids, on the first grid where that is
+    below rtol and c <= b/100.
 
     c is the change from the grid before, b the change before that.  Catches an error halved or quartered, a tail that is
     left out, and a grid accepted while its sums still converge slowly.
@@ -229,7 +230,10 @@ def test_the_error_has_all_its_parts(name, rtol):
             b, c = np.abs(np.diff([math.inf, 0.0, *sums][-3:])) if len(sums) > 1 else (math.inf, math.inf)
             rounding = 8 * 2**-52 * (1 + abs(sums[-1]))
             error = max(c, (b if len(sums) > 2 else math.inf) / 4) + (window.tail if window else 0.0) + rounding
-            if error <= rtol and (c <= b / 10 or c <= rounding):
+            if error <= rtol and (c <= b / 100 or c <= rounding):
+                others = rule.variants(counts)[: {1: 3, 2: 1}[p.space.dim]]
+                error += 2 * max(abs(log_sum(p, other) - sums[-1]) for other in others)
+            if error <= rtol and (c <= b / 100 or c <= rounding):
                 return rule.grid(counts), sums[-1], error
 
     found, q = next(filter(None, map(settled, rules)), None), quadrature(p, rtol)
@@ -280,3 +284,18 @@ def test_max_nodes_bounds_a_smooth_grid_too():
         log_partition(p, 1e-8, max_nodes=100)
 
     assert sum(seen) < 1500
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 1e-4, 1e-8])
+def test_kinks_and_jumps_are_not_taken_for_smooth(rtol):
+    """100 of each anywhere in a box, and no energy says where: 99 % of the errors hold.  Catches grids that agree by chance."""
+    wrong = []
+    for at in np.random.default_rng(1).uniform(-0.95, 0.95, 100):
+        kink = plain(lambda x, at=at: 5 * ops.abs(x[:, 0] - at), Box(-1, 1, 1))
+        jump = plain(lambda x, at=at: ops.where(x[:, 0] > at, 2.0, 0.0 * x[:, 0]), Box(-1, 1, 1))
+        exact = ((2 - math.exp(-5 * (1 + at)) - math.exp(-5 * (1 - at))) / 5, (1 + at) + (1 - at) * math.exp(-2))
+        for p, z in zip((kink, jump), exact, strict=True):
+            true, reported = off(p, math.log(z), rtol)
+            wrong.append(true > reported)
+            assert reported <= rtol
+    assert np.mean(wrong) <= 0.01

@@ -19,6 +19,7 @@ from tinyebm.grids import BLOCK, Grid, legendre, lobatto
 from tinyebm.ops import logsumexp
 
 FINE = 12
+CAUTION = {1: 10, 2: 3, 3: 3}  # times the change between rules is the error: on the line one box holds a kink whole
 COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto),)}  # 9 is odd and 12 even: a jump in the
 # middle of a box looks different to them
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
@@ -70,7 +71,7 @@ class Patches:
 def adapt(p, low, high, rtol, max_nodes):
     """Split [low, high] until Z holds to rtol / 10, or rtol at max_nodes; return (Patches, log Z, error).
 
-    The error is three times the sum of the boxes' changes between the rules: where
+    The error is some times the sum of the boxes' changes between the rules: where
     a kink runs through a box, the finer rule may be no better than the coarser.
     At a jump in the plane (E = +inf beyond a curve) slivers can hide between the
     nodes: there the error is an estimate.
@@ -94,7 +95,7 @@ def adapt(p, low, high, rtol, max_nodes):
         with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 and 1 / 0: only the coarse rules saw any mass
             change = np.abs(np.exp(fine - top) - np.exp(coarse - top)).max(axis=0) / total
         change = np.nan_to_num(change, nan=0.0, posinf=1.0)
-        error = 3 * float(change.sum())
+        error = CAUTION[d] * float(change.sum())
         split = change > max(rtol / (40 * len(change)), change.max() / 100)
         axis = _worst_axis(p, low[split], high[split])
         spent = (len(low) + split.sum()) * FINE**d > max_nodes or np.any(_too_thin(low[split], high[split]))

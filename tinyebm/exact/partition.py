@@ -24,6 +24,7 @@ from tinyebm.exact.window import DROPS, find_window
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
+STRANGERS = {1: 3, 2: 1, 3: 1}  # grids of other nodes that must agree: on the line one kink is all there is to see
 GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
 
 
@@ -122,8 +123,9 @@ def _refine(p, rule, rtol, max_nodes, tail):
     """Grow the grid by GROWTH per axis until log Z has settled; None if that takes more than max_nodes.
 
     With c the last change and b the one before, the error is taken as max(c, b/4),
-    so that a chance agreement of two grids does not pass, and only c ≤ b/10 passes:
-    slower convergence means a kink or a jump.
+    so that a chance agreement of two grids does not pass, and only c ≤ b/100 passes:
+    slower convergence means a kink or a jump.  Twice the distance to grids of as many
+    other nodes is added: to a kink all grids are strangers.
     """
     refinement, before, change = GROWTH[p.space.dim] ** -2, None, np.inf
     while math.prod(counts := rule.counts(refinement)) <= max_nodes:
@@ -133,7 +135,10 @@ def _refine(p, rule, rtol, max_nodes, tail):
             change_before, change = change, abs(log_z - before)
             floor = rounding(log_z)
             error = max(change, change_before / 4) + tail + floor
-            if error <= rtol and (change <= change_before / 10 or change <= floor):
+            if error <= rtol and (change <= change_before / 100 or change <= floor):
+                others = rule.variants(counts)[: STRANGERS[p.space.dim]]
+                error += 2 * max(abs(log_sum(p, other) - log_z) for other in others)
+            if error <= rtol and (change <= change_before / 100 or change <= floor):
                 finer = partial(rule.grid, rule.counts(GROWTH[p.space.dim] * refinement))
                 return Quadrature(grid, log_z, error, finer, partial(rule.variants, counts))
         refinement, before = GROWTH[p.space.dim] * refinement, log_z
