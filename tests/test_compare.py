@@ -314,3 +314,16 @@ def test_three_dimensions(tmp_path):
 
     assert {path.name for path in found.save(tmp_path)} >= {"compare.txt", "compare.json", "cd-1.npz"}
     assert strict(tmp_path / "compare.json")["rows"] == found.rows
+
+
+def test_states_too_many_to_list(tmp_path):
+    """64 bits: the exact NLL stays, by the hidden layer.  Catches an experiment lost to 2^64 numbers asked of memory."""
+    found = te.compare("binary_digits", ["mle", "cd-1", "pcd-1"], steps=3, batch_size=32, hidden=(4,), progress=False)
+    for row in found.rows:
+        exact = te.nll(found.fits[row["method"]].density, np.concatenate([te.datasets.load("binary_digits").x]))
+        assert row["status"] == "ok" and abs(row["nll"] - exact) < 0.5 and math.isnan(row["kl"])
+        assert math.isnan(row["angle"]) or row["method"] == "mle"
+    assert (tmp_path / "compare.png") in found.save(tmp_path)
+
+    blind = te.compare("binary_digits", ["pl"], steps=1, batch_size=8, energy="boltzmann", progress=False)
+    assert {path.name for path in blind.save(tmp_path / "blind")} == {"compare.txt", "compare.json", "pl.npz"}

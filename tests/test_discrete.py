@@ -107,3 +107,30 @@ def test_nonsense_is_refused(make, message):
     """Catches a bad size that is rounded or let through."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_numpys_integers_do_not_overflow():
+    """Catches 2^64 = 0 states in a space whose dim came from an array's shape."""
+    space = te.Spins(np.prod((8, 8)))
+
+    assert type(space.dim) is int and space.grid().size == 2**64 and not space.grid().listable
+    assert te.Ising(np.array([8, 8])).dim == 64 and te.Cells(np.int64(3), np.int32(2)) == te.Cells(3, 2)
+
+
+@pytest.mark.parametrize("kernel", [te.ULA(0.1), te.MALA(0.1)])
+def test_langevin_is_for_the_reals(kernel):
+    """Catches negatives that never leave the data, without a word."""
+    p = te.Density(te.RBM(3, 2), te.RBM(3, 2).init(np.random.default_rng(0)), te.Bits(3))
+    for ask in (lambda: kernel.step(p, np.zeros((2, 3)), np.random.default_rng(0)), lambda: te.exact_cd_gradient(
+            p, np.zeros((2, 3)), kernel, 1)):  # fmt: skip
+        with pytest.raises(ValueError, match="is discrete"):
+            ask()
+
+
+def test_layers_of_another_space_are_refused():
+    """Catches 0 and 1 drawn for spins: an RBM on them has other conditional laws."""
+    p = te.Density(te.RBM(3, 2), te.RBM(3, 2).init(np.random.default_rng(0)), te.Spins(3))
+    with pytest.raises(ValueError, match="does not know the visible layer"):
+        te.BlockGibbs().step(p, np.ones((2, 3)), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="lie outside Bits"):
+        te.mle(te.BoltzmannMachine(3), np.array([[-1.0, 1.0, 1.0]]), te.Bits(3), progress=False)

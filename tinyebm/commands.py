@@ -1,5 +1,7 @@
 """What the commands do, given their arguments: compare, fit, sample, evaluate, plot."""
 
+import contextlib
+import math
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from tinyebm import datasets
 from tinyebm.backend import Stream
 from tinyebm.compare import compare
 from tinyebm.diagnostics.divergences import kl, total_variation
+from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import nll
 from tinyebm.exact.normalised import entropy
 from tinyebm.exact.partition import log_partition
@@ -49,8 +52,10 @@ def run_fit(a):
     (folder / "history.json").write_text(json_text(found.history), encoding="utf-8")
     paths = [folder / "model.npz", folder / "history.json"]
     if space.discrete or space.dim < 3:
-        paths.append(_draw(found.density, data, folder / "fit.png"))
-    summary = [f"{name} {values[-1]:.6g} nats" for name, values in found.history.items() if name in ("nll", "kl")]
+        with contextlib.suppress(QuadratureError):  # states too many to be drawn exactly: no figure
+            paths.append(_draw(found.density, data, folder / "fit.png"))
+    summary = [f"{name} {values[-1]:.6g} nats" for name, values in found.history.items()
+               if name in ("nll", "kl") and not math.isnan(values[-1])]
     if "converged" in found.history:
         summary.append("converged" if found.history["converged"][-1] else "not converged: raise --steps")
     print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates" + "".join(f", {part}" for part in summary))

@@ -6,6 +6,7 @@ log-likelihood, the divergences, the mass of every mode, and the gradient that
 contrastive divergence follows on average, beside the true one.
 """
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy as np
 
 from tinyebm import datasets
 from tinyebm.backend import Stream
+from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.judging import FAILURES, bias, judge, or_nan, truth_of
 from tinyebm.models import save_model
@@ -71,7 +73,8 @@ class Comparison:
         if getattr(self.data, "space", None) or self.settings["dim"] < 3:
             from tinyebm import plots
 
-            paths.append(plots.save(self.plot(), folder / "compare.png"))
+            with contextlib.suppress(QuadratureError):  # states too many to be drawn exactly: no figure
+                paths.append(plots.save(self.plot(), folder / "compare.png"))
         for method, found in self.fits.items():
             paths.append(folder / f"{method}.npz")
             save_model(paths[-1], found.density, **datasets.origin(self.data))

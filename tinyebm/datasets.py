@@ -32,7 +32,8 @@ def bars_and_stripes(side=4, weighted=False):
     Bits(dim=4)
     """
     found = patterns.bars_and_stripes(side, weighted)
-    return PatternTarget(f"bars_and_stripes_{side}x{side}", *found, mode_names=("all bars and stripes together",))
+    name = f"bars_and_stripes_{side}x{side}" + ("_weighted" if weighted else "")
+    return PatternTarget(name, *found, mode_names=("all bars and stripes together",))
 
 
 @cache  # one Target a name, so that its entropy is summed once

@@ -72,7 +72,7 @@ class Bits:
     grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
 
     def __post_init__(self):
-        _check("dim", self.dim)
+        _check(self, dim=self.dim)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Spins:
     grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
 
     def __post_init__(self):
-        _check("dim", self.dim)
+        _check(self, dim=self.dim)
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ class Cells:
     grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
 
     def __post_init__(self):
-        _check("the number of states", self.n)
-        _check("dim", self.dim)
+        _check(self, n=self.n, dim=self.dim)
 
     @property
     def values(self):
@@ -114,6 +113,10 @@ class Cells:
         return tuple(float(value) for value in range(self.n))
 
 
-def _check(name, value):
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+def _check(space, **numbers):
+    """Positive integers, as Python's own: NumPy's overflow in 2^dim."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            what = "the number of states" if name == "n" else name
+            raise ValueError(f"{what} must be a positive integer, got {value!r}")
+        object.__setattr__(space, name, int(value))

@@ -104,6 +104,14 @@ class Enumeration:
         """Whether the states are few enough to be listed: at most 2^26."""
         return self.size <= MAX_STATES
 
+    def require_listable(self):
+        """Raise QuadratureError, naming the alternatives, if there are more than 2^26 states."""
+        if not self.listable:
+            raise QuadratureError(
+                f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some minutes. Use an energy "
+                f"whose structure gives Z (RBM, Ising), estimate Z by annealed importance sampling, or train without Z by "
+                f"Pseudolikelihood or contrastive divergence")
+
     def blocks(self, size=STATES):
         """All states, up to `size` at a time: states (m, dim) and log weights (m,), all zero.
 
@@ -134,11 +142,7 @@ class Enumeration:
 
     def _places(self):
         """What one step of each site adds to a state's number, (dim,)."""
-        if not self.listable:
-            raise QuadratureError(
-                f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some minutes. Use an energy "
-                f"whose structure gives Z (RBM, Ising), estimate Z by annealed importance sampling, or train without Z by "
-                f"Pseudolikelihood or contrastive divergence")
+        self.require_listable()
         return len(self.values) ** np.arange(self.dim)[::-1]
 
     def _states(self, number, places):

@@ -46,6 +46,8 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     """
     x, mass = data_law(data)
     space = space or getattr(data, "space", None) or Reals(x.shape[1])
+    if x.shape[1] != space.dim or not np.all(space.contains(x)):
+        raise ValueError(f"some rows of the data lie outside {space}")
     theta = energy.init(Stream(seed).at(0)) if theta is None else theta
     theta = tree_map(lambda leaf: np.asarray(leaf).astype("float64"), theta)
 

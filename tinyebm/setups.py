@@ -45,7 +45,7 @@ def default_kernel(energy, space, step_size=0.01):
     """The sampler that suits an energy: Langevin on R^d; on bits by layers for an RBM, by gradients for a network."""
     if not space.discrete:
         return ULA(step_size)
-    if hasattr(energy, "visible_logits"):
+    if hasattr(energy, "visible_logits") and energy.other_layer(space):
         return BlockGibbs()
     return GibbsWithGradients() if hasattr(energy, "activation") else Gibbs()
 

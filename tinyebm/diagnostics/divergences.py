@@ -49,7 +49,7 @@ def total_variation(p, q, rtol=1e-4):
     log_overlap = lambda x: np.minimum(log_prob(p, x, zp), log_prob(q, x, zq))
     if p.space.discrete:
         overlap = sum(float(np.exp(log_overlap(x)).sum()) for x, _ in p.space.grid().blocks())
-        return Estimate(1 - overlap, zp.error + zq.error)
+        return Estimate(1 - min(1.0, overlap), zp.error + zq.error)
     low, high = (end(a, b) for end, a, b in zip((np.minimum, np.maximum), _extent(p, rtol), _extent(q, rtol), strict=True))
     shared = Density(lambda theta, x: -log_overlap(x), {}, Reals(p.space.dim))
     try:

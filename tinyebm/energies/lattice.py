@@ -141,4 +141,4 @@ def _sides(shape):
     sides = tuple(shape) if np.ndim(shape) == 1 else ()
     if len(sides) != 2 or any(isinstance(n, bool) or int(n) != n or n < 1 for n in sides):
         raise ValueError(f"shape must be two positive integers (rows, cols), got {shape!r}")
-    return sides
+    return tuple(int(n) for n in sides)

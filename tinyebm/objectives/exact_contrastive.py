@@ -61,6 +61,8 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
     Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs O(n N).
     """
     _check_steps(k)
+    if not p.space.discrete and not hasattr(kernel, "noise_scale"):
+        raise ValueError(f"{kernel!r} has no exact law on {p.space}: use ULA or MALA")
     if p.space.discrete:
         return _between_states(p, data, kernel, k, start)
     x, mass = _rows(data)
@@ -109,6 +111,7 @@ def state_law(space, data):
     """
     x, mass = _rows(data)
     grid = space.grid()
+    grid.require_listable()
     if x is None:
         if len(mass) != grid.size:
             raise ValueError(f"{len(mass)} probabilities do not belong to the {grid.size} states of {space}")

@@ -139,3 +139,5 @@ def _require_discrete(p, kernel):
 def _require_layers(p, method):
     if not hasattr(p.energy, method):
         raise ValueError(f"BlockGibbs needs two layers of units, as in RBM (push: RBM alone), not {p.energy!r}")
+    if p.energy.other_layer(p.space) is None:
+        raise ValueError(f"BlockGibbs does not know the visible layer of {p.energy!r} on {p.space}: use Gibbs, or another space")

@@ -57,6 +57,7 @@ class ULA:
 
     def step(self, p, x, rng):
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
+        _require_continuous(p, self)
         _, s = exponent_and_score(p, x)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         return Move(p.space.fold(x + self.step_size * s + self.noise_scale * noise))
@@ -81,6 +82,7 @@ class ULA:
 
     def _factors(self, p, x, grid):
         """The matrices G_a (m, n_a) of the module's docstring."""
+        _require_continuous(p, self)
         require_resolution(self.noise_scale, grid)
         s = np.concatenate([exponent_and_score(p, part)[1] for part in _parts(x)])
         mean = p.space.fold(x + self.step_size * s)
@@ -112,6 +114,7 @@ class MALA:
 
     def step(self, p, x, rng):
         """One proposal per row of x (n, d), accepted or not: a Move."""
+        _require_continuous(p, self)
         u, s = exponent_and_score(p, x)
         y = x + self.step_size * s + self.noise_scale * rng.standard_normal(x.shape, dtype=x.dtype)
         u_y, s_y = exponent_and_score(p, y)
@@ -148,6 +151,7 @@ class MALA:
 
     def _flows(self, p, x, grid):
         """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N)."""
+        _require_continuous(p, self)
         require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
         (u, s), (u_y, s_y) = _exponents_and_scores(p, x), _exponents_and_scores(p, y)
@@ -221,6 +225,11 @@ def _exponents_and_scores(p, x):
 
 def _parts(x):
     return np.array_split(x, -(-len(x) // BLOCK))
+
+
+def _require_continuous(p, kernel):
+    if p.space.discrete:
+        raise ValueError(f"{type(kernel).__name__} moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
 
 
 def _require_positive(name, value):
