@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.density import require_rows
 from tinyebm.discrete import Bits
 from tinyebm.grids import Grid
 from tinyebm.spaces import Box, Reals
@@ -54,8 +55,7 @@ class Target:
         ValueError
             If x is not (n, d).
         """
-        if x.ndim != 2 or x.shape[1] != self.space.dim:
-            raise ValueError(f"x must have shape (n, {self.space.dim}), got {x.shape}")
+        require_rows(self, x)
         return ops.logsumexp(self.log_joint(x), axis=1)
 
     def energy(self, theta, x):
@@ -140,8 +140,7 @@ class PatternTarget:
         ValueError
             If x is not (n, d).
         """
-        if x.ndim != 2 or x.shape[1] != self.space.dim:
-            raise ValueError(f"x must have shape (n, {self.space.dim}), got {x.shape}")
+        require_rows(self, x)
         inside = self.space.contains(x)
         number = self.space.grid().index(np.where(inside[:, None], x, self.space.values[0]))
         return np.where(inside, self._log_table[number], -math.inf)

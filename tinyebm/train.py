@@ -35,10 +35,8 @@ class Fit(NamedTuple):
 
     def __repr__(self):
         numbers = [f"{name} {values[-1]:.6g}" for name, values in self.history.items() if name in ("nll", "kl")]
-        return f"Fit of {self.density.energy!r} on {self.density.space!r} after {', '.join([self._steps(), *numbers])}"
-
-    def _steps(self):
-        return f"{self.history['step'][-1]} updates"
+        numbers.insert(0, f"{self.history['step'][-1]} updates")
+        return f"Fit of {self.density.energy!r} on {self.density.space!r} after {', '.join(numbers)}"
 
 
 def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, batch_size=256, seed=0, theta=None,
