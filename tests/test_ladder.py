@@ -29,6 +29,7 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "discrete.py": 3,
     "energies/": 4,
     "density.py": 5,
+    "laws.py": 6,
     "exact/structure.py": 6,
     "exact/peaks.py": 6,
     "exact/window.py": 7,

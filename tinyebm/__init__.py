@@ -27,11 +27,19 @@ from tinyebm.exact.likelihood import nll
 from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import sample
+from tinyebm.laws import Independent, Normal, Uniform
 from tinyebm.maximum_likelihood import mle
-from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
+from tinyebm.objectives.contrastive import (
+    ContrastiveDivergence,
+    PerfectSamples,
+    PersistentContrastiveDivergence,
+    ShortRun,
+)
 from tinyebm.objectives.exact_contrastive import ExactContrastiveDivergence, exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
-from tinyebm.objectives.pseudolikelihood import Pseudolikelihood
+from tinyebm.objectives.noise_contrastive import NoiseContrastive
+from tinyebm.objectives.pseudolikelihood import Pseudolikelihood, RatioMatching
+from tinyebm.objectives.score_matching import DenoisingScoreMatching, ScoreMatching, SlicedScoreMatching
 from tinyebm.optimize import adam, momentum, sgd
 from tinyebm.samplers.chains import Chains, run
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs

@@ -1,11 +1,14 @@
 """Exact, independent draws from a density of low dimension."""
 
 import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from tinyebm.density import exponent, exponents
-from tinyebm.exact.partition import quadrature
+from tinyebm.density import Density, exponent, exponents
+from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
 
 
@@ -22,8 +25,8 @@ def sample(p, n, rng):
     restricted Boltzmann machine with few hidden units these are drawn so, and
     then the visible ones given them.
 
-    Cost: about 2 energies per draw, and 2^d + 1 per cell once; two passes over all
-    states of a discrete space.
+    Cost: about 2 energies per draw, and about 2 per cell once (2^d + 1 where the grid is no product);
+    two passes over all states of a discrete space.
 
     >>> from tinyebm import Density, Quartic, Reals
     >>> well = Quartic()
@@ -37,19 +40,83 @@ def sample(p, n, rng):
         return p.energy.draw_visible(p.theta, sample(hidden, n, rng), rng)
     if p.space.discrete:
         return _sample_states(p, n, rng)
-    grid = quadrature(p, rtol=1e-3).grid
-    states = grid.all()[0]
-    low, high = grid.cells()
-    corners = [np.where(corner, high, low) for corner in itertools.product((False, True), repeat=p.space.dim)]
-    bound = np.max([exponents(p, x) for x in (states, *corners)], axis=0)
-    volume = np.prod(high - low, axis=1)
-    slack = 0.1
-    while True:
-        log_bound = bound + slack
-        draws = _reject(p, low, high, log_bound, np.exp(log_bound - log_bound.max()) * volume, n, rng)
-        if draws is not None:
-            return draws
-        slack *= 2
+    return cells_of(quadrature(p, rtol=1e-3).grid).sample(p, n, rng)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Boxes that tile a domain, their corners listed once: what rejection needs to know of a grid.
+
+    `low`, `high` and the node `states` are (N, d); `corners` (M, d) are all different, and `index` (2^d, N) says which of
+    them belong to which box.
+    """
+
+    low: Any
+    high: Any
+    states: Any
+    corners: Any
+    index: Any
+
+    def sample(self, p, n, rng):
+        """n independent draws (n, d) from p, restricted to the boxes; see `tinyebm.exact.sampling.sample`."""
+        bound = np.maximum(exponents(p, self.states), exponents(p, self.corners)[self.index].max(axis=0))
+        volume = np.prod(self.high - self.low, axis=1)
+        slack = 0.1
+        while True:
+            log_bound = bound + slack
+            mass = np.exp(log_bound - log_bound.max()) * volume
+            draws = _reject(p, self.low, self.high, log_bound, mass, n, rng)
+            if draws is not None:
+                return draws
+            slack *= 2
+
+
+def cells_of(grid, kept=slice(None)):
+    """The Cells around (some of) the nodes of a grid."""
+    states = grid.all()[0][kept]
+    low, high = (end[kept] for end in grid.cells())
+    ends = [np.where(corner, high, low) for corner in itertools.product((False, True), repeat=states.shape[1])]
+    corners = np.concatenate(ends)
+    number = np.zeros(len(corners), dtype=np.int64)  # equal for equal corners: an axis has few different coordinates
+    for column in corners.T:
+        values, place = np.unique(column, return_inverse=True)
+        number = number * len(values) + place
+    _, first, index = np.unique(number, return_index=True, return_inverse=True)
+    return Cells(low, high, states, corners[first], index.reshape(len(ends), len(states)))
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A Density as a law to draw from again and again: its log Z is computed once, and its cells are found once.
+
+    >>> from tinyebm import Box, Density, ops
+    >>> law = Exact(Density(lambda theta, x: ops.sum(x * x, axis=1), {}, Box(-1, 1, 1)))
+    >>> law.sample(3, np.random.default_rng(0)).shape, law.log_prob(np.zeros((1, 1))).round(6)
+    ((3, 1), array([-0.401222]))
+    """
+
+    p: Density
+
+    @property
+    def space(self):
+        """The space of the Density."""
+        return self.p.space
+
+    @cached_property
+    def _log_z(self):
+        return float(log_partition(self.p))
+
+    @cached_property
+    def _cells(self):
+        return cells_of(quadrature(self.p, rtol=1e-3).grid)
+
+    def sample(self, n, rng):
+        """n independent draws (n, d)."""
+        return sample(self.p, n, rng) if self.space.discrete else self._cells.sample(self.p, n, rng)
+
+    def log_prob(self, x):
+        """Normalised log density, (n,), in nats; differentiable by x."""
+        return exponent(self.p, x) - self._log_z
 
 
 def _sample_states(p, n, rng):

@@ -5,7 +5,8 @@
 x are data, y *negatives*.  The names say where the chains start, and mean just
 that: contrastive divergence at the data (Hinton 2002, Neural Computation
 14:1771), persistent CD where they stopped last time (Tieleman 2008, ICML), a
-short run at the space's initial law (Nijkamp et al. 2019, NeurIPS).
+short run at the space's initial law (Nijkamp et al. 2019, NeurIPS).  Perfect
+samples need no chain: they start, and stay, at p.
 
 With `alpha` the loss gains alpha (mean_i E(x_i)² + mean_j E(y_j)²), the
 regulariser of Du & Mordatch (2019, arXiv:1903.08689), over data and negatives.
@@ -18,6 +19,10 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import vjp
+from tinyebm.density import exponents
+from tinyebm.exact.partition import quadrature
+from tinyebm.exact.sampling import Cells, cells_of, sample
+from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step
 from tinyebm.samplers.chains import Chains, run
 
@@ -84,6 +89,56 @@ class ShortRun:
         return Step(*contrast(p, x, negatives, self.alpha, info["acceptance"]), None)
 
 
+@dataclass(frozen=True)
+class PerfectSamples:
+    """Negatives drawn from p itself, exactly and independently: what a chain that mixes at once would give.
+
+    The gradient has no bias: its expectation is the exact likelihood's.  What separates it from `ExactLikelihood` is the noise
+    of a finite number of negatives, and what separates contrastive divergence from it is the chain.
+
+    Parameters
+    ----------
+    draws : int, optional
+        Negatives per step, by default as many as data.
+    rtol, refresh : float, int
+        On R^d and in a box the cells that rejection sampling proposes from are found anew every `refresh` steps, and those
+        without mass left out, together less than rtol / 100.
+
+    In dimension ≤ 3, on states that can be listed, and for energies with structure (see `te.sample`).
+    The state is the list of cells, empty on states.  Cost: an energy for every cell, and two for every draw.
+    """
+
+    draws: int | None = None
+    rtol: float = 1e-3
+    refresh: int = 10
+    alpha: float = 0.0
+
+    def __post_init__(self):
+        _check(1 if self.draws is None else self.draws, self.alpha, "draws must be a positive number of negatives")
+        _check(self.refresh, self.alpha, "refresh must be a positive number of steps")
+        if not 0 < self.rtol < 1:
+            raise ValueError(f"rtol must be between 0 and 1, got {self.rtol!r}")
+
+    def gradient(self, p, x, rng, state=None):
+        """A Step for the rows of x (n, d)."""
+        n = self.draws or len(x)
+        if p.space.discrete or hidden_layer(p):
+            negatives = sample(p, n, rng)
+        else:
+            if state is None or state["age"] >= self.refresh:
+                state = {**_heavy_cells(p, self.rtol), "age": np.array(0)}
+            cells = Cells(**{name: array for name, array in state.items() if name != "age"})
+            negatives, state = cells.sample(p, n, rng), {**state, "age": state["age"] + 1}
+        return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
+
+
+def _heavy_cells(p, rtol):
+    """The cells of p's quadrature that carry mass, as a tree of arrays."""
+    q = quadrature(p, rtol)
+    heavy = np.concatenate([exponents(p, x) + w - q.log_z > math.log(0.01 * rtol / q.grid.size) for x, w in q.grid.blocks()])
+    return vars(cells_of(q.grid, heavy))
+
+
 def contrast(p, data, negatives, alpha=0.0, acceptance=None):
     """(gradient, metrics) of eq. (1) and its regulariser.
 
@@ -103,8 +158,8 @@ def contrast(p, data, negatives, alpha=0.0, acceptance=None):
     return pullback(weights)[0], metrics
 
 
-def _check(k, alpha):
+def _check(k, alpha, wanted="k must be a positive number of kernel steps"):
     if isinstance(k, bool) or int(k) != k or k < 1:
-        raise ValueError(f"k must be a positive number of kernel steps, got {k!r}")
+        raise ValueError(f"{wanted}, got {k!r}")
     if not 0 <= alpha < math.inf:
         raise ValueError(f"alpha must be finite and >= 0, got {alpha!r}")

@@ -1,0 +1,68 @@
+"""Noise-contrastive estimation: tell data from noise, and log Z is one more parameter."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tinyebm import ops
+from tinyebm.autodiff import vjp
+from tinyebm.density import Density, exponent
+from tinyebm.exact.sampling import Exact
+from tinyebm.objectives.step import Step
+
+
+@dataclass(frozen=True)
+class NoiseContrastive:
+    """Logistic regression between n data x and ν n draws y of a known law q:
+
+        L(θ, c) = -mean_x log σ(G(x)) - ν mean_y log σ(-G(y)),    G = -E_θ + log μ - c - log(ν q)    (1)
+
+    (Gutmann & Hyvärinen 2012, JMLR 13:307).  The population minimiser is the truth, if the model holds it and q > 0
+    where it is, and there c = log Z: the normaliser is *learned*.  An energy with a constant of its own,
+    like an MLP's last bias, shares it with c: c - log Z is what converges to 0.
+
+    Parameters
+    ----------
+    noise : a law with `sample` and `log_prob` (te.Normal, te.Uniform, te.Independent, a Target), or a Density
+    ratio : int
+        ν, draws of noise per datum.
+    rate : float
+        c moves by this times -∂L/∂c at every step; 1 is about Newton's step near the optimum.
+
+    Metrics: "loss" in nats, "log_normaliser", c.  The state is c, which begins as the importance sampling estimate
+    log mean_y e^{-E(y)} μ(y) / q(y) from the first draws.
+    """
+
+    noise: Any
+    ratio: int = 1
+    rate: float = 0.2
+
+    def __post_init__(self):
+        if not all(hasattr(self.noise, name) for name in ("sample", "log_prob")) and not hasattr(self.noise, "energy"):
+            raise ValueError(f"noise is a law to draw from, like te.Normal(mean, covariance), or a Density, not {self.noise!r}")
+        if isinstance(self.ratio, bool) or int(self.ratio) != self.ratio or self.ratio < 1:
+            raise ValueError(f"ratio must be a positive number of draws per datum, got {self.ratio!r}")
+        if not 0 < self.rate <= 1:
+            raise ValueError(f"rate must be in (0, 1], got {self.rate!r}")
+
+    @cached_property
+    def law(self):
+        """The noise as something to draw from: itself, or exact draws of a Density."""
+        return self.noise if hasattr(self.noise, "sample") else Exact(self.noise)
+
+    def gradient(self, p, x, rng, state=None):
+        """A Step for the rows of x (n, d) whose state is the learned log normaliser."""
+        n = len(x)
+        y = self.law.sample(self.ratio * n, rng).astype(x.dtype)
+        points = np.concatenate([x, y])
+        u, pullback = vjp(lambda theta: exponent(Density(p.energy, theta, p.space), points), p.theta)
+        log_ratio = np.where(p.space.contains(points), u - self.law.log_prob(points), -math.inf).astype(u.dtype)
+        c = ops.logsumexp(log_ratio[n:]) - math.log(len(y)) if state is None else state["log_normaliser"]
+        logit = log_ratio - c - math.log(self.ratio)  # G of eq. (1)
+        slope = np.concatenate([-ops.sigmoid(-logit[:n]), ops.sigmoid(logit[n:])]) / n  # ∂L/∂G
+        loss = (ops.softplus(-logit[:n]).sum() + ops.softplus(logit[n:]).sum()) / n
+        c = c + self.rate * slope.sum()
+        return Step(pullback(slope.astype(u.dtype))[0], {"loss": loss, "log_normaliser": c}, {"log_normaliser": c})
