@@ -52,7 +52,7 @@ UNARY = [  # entry of the table, function, the same by NumPy or SciPy, an interv
     ("div", lambda x: 1.5 / x, lambda x: 1.5 * np.reciprocal(x), (0.4, 2)),
 ]
 BINARY = [("add", operator.add), ("sub", operator.sub), ("mul", operator.mul), ("div", operator.truediv),
-          ("where", lambda a, b: ops.where(a > b, a, b))]
+          ("where", lambda a, b: ops.where(a > b, a, b)), ("minimum", ops.minimum)]
 BROADCASTS = [((), (3,)), ((3,), ()), ((2, 3), (3,)), ((3,), (2, 3)), ((2, 1), (1, 3)), ((1, 3), (2, 3)),
               ((2, 1, 3), (4, 1)), ((2, 3), (2, 3)), ((1,), (4,))]
 MATMULS = [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)),
@@ -203,7 +203,7 @@ MUTANTS = {
         g, stop_gradient(y), *map(stop_gradient, args), **kw),
 }
 LINEAR = {"broadcast_to", "sum_to", "reshape", "transpose", "getitem", "scatter", "sum",
-          "add", "sub", "where", "abs"}
+          "add", "sub", "where", "minimum", "abs"}
 # fmt: on
 
 

@@ -37,6 +37,7 @@ from tinyebm.objectives.contrastive import (
 )
 from tinyebm.objectives.exact_contrastive import ExactContrastiveDivergence, exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
+from tinyebm.objectives.neglected_term import full_cd_gradient, neglected_term
 from tinyebm.objectives.noise_contrastive import NoiseContrastive
 from tinyebm.objectives.pseudolikelihood import Pseudolikelihood, RatioMatching
 from tinyebm.objectives.score_matching import DenoisingScoreMatching, ScoreMatching, SlicedScoreMatching
@@ -44,7 +45,9 @@ from tinyebm.optimize import adam, momentum, sgd
 from tinyebm.samplers.chains import Chains, run
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.gwg import GibbsWithGradients
+from tinyebm.samplers.hmc import HMC
 from tinyebm.samplers.langevin import MALA, ULA
+from tinyebm.samplers.recipes import Recipe
 from tinyebm.samplers.spectrum import spectral_gap, spectrum, transition_matrix
 from tinyebm.spaces import Box, Reals
 from tinyebm.train import Fit, fit

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.grids import BLOCK
 
@@ -58,12 +59,12 @@ def exponent(p, x):
 
 def exponents(p, x):
     """The exponent of any number of rows, (n,), in blocks of bounded memory."""
-    return np.concatenate([exponent(p, x[i : i + BLOCK]) for i in range(0, max(len(x), 1), BLOCK)])
+    return ops.concatenate([exponent(p, x[i : i + BLOCK]) for i in range(0, max(len(x), 1), BLOCK)])
 
 
 def atom_exponents(p, grid):
     """log(w_i e^{-E(x_i)}) of every atom of a grid, (N,), computed block by block."""
-    return np.concatenate([exponent(p, x) + log_w for x, log_w in grid.blocks()])
+    return ops.concatenate([exponent(p, x) + log_w for x, log_w in grid.blocks()])
 
 
 def exponent_and_score(p, x):

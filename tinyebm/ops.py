@@ -58,7 +58,7 @@ def getitem(x, index): return x[index]
 def scatter(x, index, shape):
     """Zeros of `shape` plus x at `index`; repeated indices accumulate."""
     out = np.zeros_like(x, shape=shape)
-    if builtins.all(isinstance(i, (int, slice)) for i in (index if isinstance(index, tuple) else (index,))):
+    if builtins.all(i is None or isinstance(i, (int, slice)) for i in (index if isinstance(index, tuple) else (index,))):
         out[index] = x  # nothing repeats in a slice
     else:
         np.add.at(out, index, x)
@@ -137,6 +137,10 @@ def abs(x): return np.abs(x)
                  lambda g, y, mask, a, b: where(mask, 0.0, g))
 def where(mask, a, b): return np.where(mask, a, b)
 
+@broadcasting
+@primitive(lambda g, y, a, b: where(a <= b, g, 0.0), lambda g, y, a, b: where(a <= b, 0.0, g))
+def minimum(a, b): return np.minimum(a, b)
+
 # ======================================================= the table: reductions
 
 @primitive(lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis, keepdims))
@@ -176,11 +180,13 @@ def matmul(a, b):
     return _matmul(a, reshape(b, (-1, 1)))[..., 0] if b.ndim == 1 else _matmul(a, b)
 
 def concatenate(arrays, axis=0):
-    """Join arrays along an axis, as a sum of scatters: no VJP of its own."""
+    """Join arrays along an axis; under grad as a sum of scatters: no VJP of its own."""
     sizes = [x.shape[axis] for x in arrays]
     before = [slice(None)] * (axis % arrays[0].ndim)
     if len({(*x.shape[: len(before)], *x.shape[len(before) + 1 :]) for x in arrays}) > 1:
         raise ValueError(f"shapes must agree except along axis {axis}, got {[x.shape for x in arrays]}")
+    if not builtins.any(isinstance(x, Var) for x in arrays):
+        return np.concatenate(arrays, axis)
     shape = tuple(builtins.sum(sizes) if i == len(before) else n
                   for i, n in enumerate(arrays[0].shape))
     places = [(*before, slice(e - n, e)) for n, e in zip(sizes, itertools.accumulate(sizes), strict=True)]

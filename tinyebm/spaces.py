@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.autodiff import stop_gradient
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 
 DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
@@ -136,8 +137,9 @@ class Box:
     def fold(self, x):
         """x with what left the box reflected at its walls, as often as needed."""
         width = self.high - self.low
-        t = np.abs(np.mod(x - self.low + width, 2 * width) - width)  # a triangle wave of period 2 width
-        return np.where((x < self.low) | (x > self.high), self.low + t, x)
+        t = np.mod(stop_gradient(x) - self.low + width, 2 * width) - width  # low + |t| is a triangle wave of period 2 width
+        outside, sign = (x < self.low) | (x > self.high), np.where(t < 0, -1.0, 1.0).astype(t.dtype)
+        return ops.where(outside, sign * (x - stop_gradient(x)) + (self.low + np.abs(t)), x)
 
     def images(self, t, reach):
         """The coordinates that `fold` sends to t, up to a distance `reach` beyond the walls."""

@@ -8,6 +8,7 @@ So a run that was saved and resumed gives the numbers of the uninterrupted one.
 import dataclasses
 import hashlib
 import math
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,6 +92,11 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
         If a gradient is not finite: before θ is touched.
     ValueError
         For what does not fit together.
+
+    Warns
+    -----
+    UserWarning
+        If the objective's kernel is a `Recipe` that runs at another temperature than 1 or clips gradients.
     """
     if hasattr(data, "energy") and not hasattr(data, "sample"):
         raise ValueError("a Density has no rows to draw batches from: use te.sample(density, n, rng), or te.mle")
@@ -134,6 +140,8 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
             if callback:
                 callback(step, density, {name: values[-1] for name, values in record.items()})
         bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
+    if "clipped" in history and (caveat := objective.kernel.caveat(history["clipped"][-1])):
+        warnings.warn(f"at the last update {caveat}", stacklevel=2)
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 import tinyebm as te
 from tinyebm.density import exponent
-from tinyebm.samplers import langevin
+from tinyebm.samplers import flows
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
@@ -145,7 +145,7 @@ def test_ula_push_is_the_dense_matrix(space, nodes, step_size):
 @pytest.mark.parametrize("space, nodes, step_size", DENSE[:2] + DENSE[3:5] + [(te.Box(-1, 0.7, 3), 5, 0.2)])
 def test_mala_push_is_the_dense_matrix(space, nodes, step_size, largest, monkeypatch):
     """Kept whole and streamed in blocks.  Catches rejected mass that is lost, and blocks of rows out of step."""
-    monkeypatch.setattr(langevin, "LARGEST_MATRIX", largest)
+    monkeypatch.setattr(flows, "LARGEST_MATRIX", largest)
     p, x, log_w, mass = compact(space, nodes, step_size)
     flow = mala_dense(p, x, x, log_w, te.MALA(step_size))
     expected = mass @ flow + mass * (1 - flow.sum(axis=1))
@@ -303,7 +303,7 @@ def test_a_little_mass_that_leaves_is_refused(dim):
 
 def test_memory_of_a_streamed_push_is_bounded(monkeypatch):
     """625 atoms, whose matrix takes 3 MB, in blocks of 2^12 entries.  Catches a matrix kept whole beyond the limit."""
-    monkeypatch.setattr(langevin, "LARGEST_MATRIX", 2**12)
+    monkeypatch.setattr(flows, "LARGEST_MATRIX", 2**12)
     p, _, _, mass = compact(te.Reals(2, extent=2.5), 25, 0.06)
 
     tracemalloc.start()

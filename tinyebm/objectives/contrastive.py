@@ -24,7 +24,7 @@ from tinyebm.exact.partition import quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step
-from tinyebm.samplers.chains import Chains, run
+from tinyebm.samplers.chains import Chains, walk
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class ContrastiveDivergence:
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
-        negatives, info = run(self.kernel, p, x, self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info["acceptance"]), None)
+        negatives, info = walk(self.kernel, p, x, self.k, rng)
+        return Step(*contrast(p, x, negatives, self.alpha, info), None)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class PersistentContrastiveDivergence:
         pool = Chains(self.chains, self.restart)
         chains = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
         slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
-        negatives, info = run(self.kernel, p, start, self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info["acceptance"]),
+        negatives, info = walk(self.kernel, p, start, self.k, rng)
+        return Step(*contrast(p, x, negatives, self.alpha, info),
                     {"chains": pool.give_back(chains, slots, negatives)})
 
 
@@ -85,8 +85,8 @@ class ShortRun:
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
-        negatives, info = run(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info["acceptance"]), None)
+        negatives, info = walk(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
+        return Step(*contrast(p, x, negatives, self.alpha, info), None)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _heavy_cells(p, rtol):
     return vars(cells_of(q.grid, heavy))
 
 
-def contrast(p, data, negatives, alpha=0.0, acceptance=None):
+def contrast(p, data, negatives, alpha=0.0, info=None):
     """(gradient, metrics) of eq. (1) and its regulariser.
 
     Both batches pass through the energy at once; each is divided by its own size.
@@ -153,8 +153,7 @@ def contrast(p, data, negatives, alpha=0.0, acceptance=None):
         weights = weights + np.where(side, 2 * alpha / n, 2 * alpha / m).astype(x.dtype) * energies
     data_energy, model_energy = energies[:n].mean(), energies[n:].mean()
     metrics = {"loss": data_energy - model_energy, "energy_data": data_energy, "energy_model": model_energy}
-    if acceptance is not None:
-        metrics["acceptance"] = acceptance
+    metrics |= {name: info[name] for name in ("acceptance", "clipped") if info and info.get(name) is not None}
     return pullback(weights)[0], metrics
 
 

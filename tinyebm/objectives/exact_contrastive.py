@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.density import exponents, score
+from tinyebm.density import exponents
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
@@ -25,7 +25,7 @@ from tinyebm.exact.partition import log_partition
 from tinyebm.exact.window import find_window
 from tinyebm.grids import Grid, trapezoid
 from tinyebm.objectives.step import Step
-from tinyebm.samplers.langevin import grid_of, require_conserved
+from tinyebm.samplers.flows import grid_of, require_conserved
 from tinyebm.tree import tree_map
 
 MAX_ATOMS = 2**20
@@ -60,11 +60,26 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
 
     Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs O(n N).
     """
-    _check_steps(k)
-    if not p.space.discrete and not hasattr(kernel, "noise_scale"):
-        raise ValueError(f"{kernel!r} has no exact law on {p.space}: use ULA or MALA")
     if p.space.discrete:
         return _between_states(p, data, kernel, k, start)
+    x, mass, y, y_mass, grid = laws_on_grid(p, data, kernel, k, nodes, start)
+    on_grid, stay = push_rows(p, y, y_mass, kernel, k, grid)
+    require_conserved(1.0, float(on_grid.sum() + stay.sum()))
+    if start is None:
+        positive = weighted_energy_gradient(p, x, mass - stay)
+    else:
+        positive = tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), weighted_energy_gradient(p, y, stay))
+    return tree_map(lambda a, b: a - b, positive, weighted_energy_gradient(p, grid.all()[0], on_grid))
+
+
+def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
+    """(x, mass, y, y_mass, grid) on a continuous space: the data and the start as weighted rows, and where their laws will live.
+
+    A law given as probabilities or as a Density lives on the atoms of the grid from the first: y is then `grid.all()[0]`.
+    """
+    require_steps(k)
+    if not hasattr(kernel, "noise_scale"):
+        raise ValueError(f"{kernel!r} has no exact law on {p.space}: use ULA, MALA or HMC")
     x, mass = _rows(data)
     if x is None:
         grid = grid_of(p, mass)
@@ -77,17 +92,12 @@ def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
             mass = np.exp(exponents(data, x) + log_w - log_partition(data))
             require_conserved(1.0, float(mass.sum()))
             y, y_mass = x, mass
-    on_grid, stay = push_rows(p, y, y_mass, kernel, k, grid)
-    require_conserved(1.0, float(on_grid.sum() + stay.sum()))
-    if start is None:
-        positive = weighted_energy_gradient(p, x, mass - stay)
-    else:
-        positive = tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), weighted_energy_gradient(p, y, stay))
-    return tree_map(lambda a, b: a - b, positive, weighted_energy_gradient(p, grid.all()[0], on_grid))
+    return x, mass, y, y_mass, grid
 
 
 def _between_states(p, data, kernel, k, start):
     """Eq. (1) on a discrete space: the law of the negatives is a vector over all states."""
+    require_steps(k)
     grid = p.space.grid()
     law = state_law(p.space, data)
     negatives, push = law if start is None else state_law(p.space, start), kernel.operator(p, grid)
@@ -156,7 +166,7 @@ def _grid_for(p, x, kernel, k, nodes):
         _check_size(counts, kernel, k)
         return p.space.grid(counts)
     window = find_window(p)
-    ends = np.concatenate([x, x + kernel.step_size * score(p, x)])
+    ends = np.concatenate([x, kernel.drift(p, x)])
     low, high = ends.min(axis=0) - reach, ends.max(axis=0) + reach
     if k > 1:
         low, high = np.minimum(low, window.low), np.maximum(high, window.high)
@@ -182,7 +192,7 @@ class ExactContrastiveDivergence:
     k: int = 1
 
     def __post_init__(self):
-        _check_steps(self.k)
+        require_steps(self.k)
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); rng is not used."""
@@ -190,6 +200,7 @@ class ExactContrastiveDivergence:
         return Step(tree_map(lambda g, t: g.astype(t.dtype), gradient, p.theta), {}, None)
 
 
-def _check_steps(k):
+def require_steps(k):
+    """Refuse a k that is no positive integer."""
     if isinstance(k, bool) or int(k) != k or k < 1:
         raise ValueError(f"k must be a positive number of kernel steps, got {k!r}")

@@ -1,5 +1,6 @@
 """Running a kernel: for some steps, and for ever."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ def run(kernel, p, x, steps, rng, record=None):
 
     Parameters
     ----------
+    kernel : ULA, MALA, ..., or a function of the step
+        A function of the step 1, ..., steps that returns a kernel anneals: for example
+        `lambda i: te.ULA(0.01, temperature=max(1.0, 10.0 * 0.95**i))`.
     x : array (n, d)
         One chain per row.
     record : int, optional
@@ -21,21 +25,37 @@ def run(kernel, p, x, steps, rng, record=None):
         The points after the last step.
     info : dict
         "acceptance": mean fraction of accepted proposals (None if the kernel never
-        rejects); "trajectory": (1 + steps // record, n, d), or None.
+        rejects); "trajectory": (1 + steps // record, n, d), or None; of a `Recipe` also "clipped", the mean
+        fraction of gradient components that it clipped.
+
+    Warns
+    -----
+    UserWarning
+        If a `Recipe` ran at another temperature than 1 or clipped gradients: with both numbers.
     """
+    x, info = walk(kernel, p, x, steps, rng, record)
+    if "clipped" in info and (caveat := kernel.caveat(float(info["clipped"]))):
+        warnings.warn(caveat, stacklevel=2)
+    return x, info
+
+
+def walk(kernel, p, x, steps, rng, record=None):
+    """`run` without its warnings: what the objectives call at every update."""
     if int(steps) != steps or steps < 0:
         raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
     if record is not None and (int(record) != record or record < 1):
         raise ValueError(f"record must be a positive number of steps, got {record!r}")
-    trajectory, accepted = [x], []
+    trajectory, accepted, clipped = [x], [], []
     for i in range(1, steps + 1):
-        x, taken, _ = kernel.step(p, x, rng)
+        x, taken, _, *cut = (kernel(i) if callable(kernel) else kernel).step(p, x, rng)
         if taken is not None:
             accepted.append(taken.mean())
+        clipped += cut  # of a ClippedMove
         if record is not None and i % record == 0:
             trajectory.append(x)
-    return x, {"acceptance": sum(accepted) / len(accepted) if accepted else None,
-               "trajectory": np.stack(trajectory) if record is not None else None}
+    mean = lambda values: sum(values) / len(values) if values else None
+    info = {"acceptance": mean(accepted), "trajectory": np.stack(trajectory) if record is not None else None}
+    return x, info | ({"clipped": mean(clipped)} if clipped else {})
 
 
 @dataclass(frozen=True)

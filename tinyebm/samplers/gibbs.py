@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.autodiff import stop_gradient
 from tinyebm.density import atom_exponents, exponent
 from tinyebm.samplers.metropolis import Move
 
@@ -54,7 +55,7 @@ class Gibbs:
         u = atom_exponents(p, grid).reshape(grid.shape)
 
         def redraw(law, i):
-            return law.sum(axis=i, keepdims=True) * np.exp(u - ops.logsumexp(u, axis=i, keepdims=True))
+            return law.sum(axis=i, keepdims=True) * ops.exp(u - ops.logsumexp(u, axis=i, keepdims=True))
 
         def systematic(mass):
             law = mass.reshape(grid.shape)
@@ -125,9 +126,10 @@ def _push_layer(mass, grid, logits):
 
 def _products(off, on):
     """Π_j of off_j or on_j for all states of the units, (m, 2^units), the first unit the most significant."""
-    law = np.ones_like(off, shape=(len(off), 1))
+    pairs = ops.concatenate([off[:, :, None], on[:, :, None]], axis=2)  # (m, units, 2)
+    law = np.ones_like(stop_gradient(off), shape=(len(off), 1))
     for j in range(off.shape[1]):
-        law = np.stack([law * off[:, j : j + 1], law * on[:, j : j + 1]], axis=2).reshape(len(off), -1)
+        law = (law[:, :, None] * pairs[:, j, None]).reshape(len(off), -1)
     return law
 
 

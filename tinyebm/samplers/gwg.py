@@ -41,21 +41,19 @@ class GibbsWithGradients:
         """`push`, set up once to be applied often: site by site, mass moves between the two values."""
         _two_values(p)
         u = atom_exponents(p, grid)
-        log_q = np.concatenate([_proposal(p, x)[1] for x, _ in grid.blocks()])  # (N, d)
-        flows = []
-        for i in range(p.space.dim):
-            pairs = lambda a, i=i: np.moveaxis(a.reshape(grid.shape), i, 0)
-            u_i, q_i = pairs(u), pairs(log_q[:, i])
-            ratio = u_i[::-1] + q_i[::-1] - u_i - q_i
-            flows.append(np.exp(q_i + np.minimum(0.0, ratio)))
+        log_q = ops.concatenate([_proposal(p, x)[1] for x, _ in grid.blocks()])  # (N, d)
+        shapes, flows = [(2**i, 2, grid.size // 2 ** (i + 1)) for i in range(p.space.dim)], []  # site i in the middle
+        for i, shape in enumerate(shapes):
+            u_i, q_i = u.reshape(shape), log_q[:, i].reshape(shape)
+            ratio = (u_i + q_i)[:, ::-1] - u_i - q_i
+            flows.append(ops.exp(q_i + ops.minimum(0.0, ratio)))
 
         def push(mass):
-            law = mass.reshape(grid.shape)
-            moved = law.copy()
-            for i, flow in enumerate(flows):
-                out = flow * np.moveaxis(law, i, 0)
-                np.moveaxis(moved, i, 0)[...] += out[::-1] - out
-            return moved.reshape(-1)
+            moved = mass
+            for flow, shape in zip(flows, shapes, strict=True):
+                out = flow * mass.reshape(shape)
+                moved = moved + (out[:, ::-1] - out).reshape(-1)
+            return moved
 
         return push
 

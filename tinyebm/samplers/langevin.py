@@ -17,13 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm.density import exponent_and_score
-from tinyebm.errors import QuadratureError
+from tinyebm import ops
+from tinyebm.density import exponent_and_score, score
 from tinyebm.grids import BLOCK
+from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
 from tinyebm.samplers.metropolis import Move, accept
-
-COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
-LARGEST_MATRIX = 2**22  # entries of a block of the MALA kernel: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,10 @@ class ULA:
         """Standard deviation of the noise of one step, √(2εT)."""
         return math.sqrt(2 * self.step_size * self.temperature)
 
+    def drift(self, p, x):
+        """Where one step without noise takes the rows of x, (n, d)."""
+        return x + self.step_size * score(p, x)
+
     def step(self, p, x, rng):
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
         _require_continuous(p, self)
@@ -84,7 +86,7 @@ class ULA:
         """The matrices G_a (m, n_a) of the module's docstring."""
         _require_continuous(p, self)
         require_resolution(self.noise_scale, grid)
-        s = np.concatenate([exponent_and_score(p, part)[1] for part in _parts(x)])
+        s = ops.concatenate([exponent_and_score(p, part)[1] for part in _parts(x)])
         mean = p.space.fold(x + self.step_size * s)
         return [np.exp(log_w) * sum(_normal(image, mean[:, a], self.noise_scale)
                                     for image in p.space.images(nodes, 9 * self.noise_scale))
@@ -112,6 +114,10 @@ class MALA:
         """Standard deviation of a proposal's noise, √(2ε)."""
         return math.sqrt(2 * self.step_size)
 
+    def drift(self, p, x):
+        """Where a proposal without noise takes the rows of x, (n, d)."""
+        return x + self.step_size * score(p, x)
+
     def step(self, p, x, rng):
         """One proposal per row of x (n, d), accepted or not: a Move."""
         _require_continuous(p, self)
@@ -134,20 +140,11 @@ class MALA:
 
     def operator(self, p, grid):
         """`push` on a given product grid, set up once to be applied often."""
-        x = grid.all()[0]
-        if len(x) ** 2 > LARGEST_MATRIX:
-            return lambda mass: sum(self.spread(p, x, mass, grid))
-        flow = np.concatenate([part for part, _ in self._flows(p, x, grid)])
-        stay = 1 - flow.sum(axis=1)
-        return lambda mass: mass @ flow + mass * stay
+        return flow_operator(lambda x: self._flows(p, x, grid), grid)
 
     def spread(self, p, x, mass, grid):
         """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x (m,))."""
-        moved, left = 0.0, []
-        for flow, rows in self._flows(p, x, grid):
-            moved = moved + mass[rows] @ flow
-            left.append(mass[rows] * (1 - flow.sum(axis=1)))
-        return moved, np.concatenate(left)
+        return flow_spread(self._flows(p, x, grid), mass)
 
     def _flows(self, p, x, grid):
         """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N)."""
@@ -156,51 +153,14 @@ class MALA:
         y, log_w = grid.all()
         (u, s), (u_y, s_y) = _exponents_and_scores(p, x), _exponents_and_scores(p, y)
         log_norm = 0.5 * x.shape[1] * math.log(4 * math.pi * self.step_size)
-        size = max(1, LARGEST_MATRIX // (4 * len(y)))
-        for start in range(0, len(x), size):
-            rows = slice(start, start + size)
+        for rows in row_blocks(len(x), len(y)):
             gap = [y[:, a] - x[rows, a, None] for a in range(x.shape[1])]
             forward = sum((d - self.step_size * s[rows, a, None]) ** 2 for a, d in enumerate(gap))
             backward = sum((d + self.step_size * s_y[:, a]) ** 2 for a, d in enumerate(gap))
             with np.errstate(invalid="ignore"):
-                log_ratio = np.where(u_y == -np.inf, -np.inf, u_y - u[rows, None])
-            log_flow = np.minimum(-forward / (4 * self.step_size), log_ratio - backward / (4 * self.step_size))
-            yield np.exp(log_flow + (log_w - log_norm)), rows
-
-
-def grid_of(p, probabilities):
-    """The grid of the space whose atoms a vector of probabilities belongs to."""
-    if np.ndim(probabilities) != 1:
-        raise ValueError(f"probabilities must have shape (N,), got {np.shape(probabilities)}")
-    grid = p.space.grid(max(2, round(len(probabilities) ** (1 / p.space.dim))))
-    if grid.size != len(probabilities):
-        raise ValueError(f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: "
-                         f"use te.probabilities(p) or space.atoms(nodes)")
-    return grid
-
-
-def require_resolution(noise_scale, grid):
-    """Refuse a grid whose nodes are farther apart than 0.8 standard deviations of the noise.
-
-    A push sums a product of two laws of width σ, itself of width σ/√2; the
-    trapezoidal rule with steps h does so to a relative error of
-    2 exp(-2π² (σ/√2 h)²): 4e-7 at h = 0.8 σ, 3e-17 at h = σ/2.
-    """
-    if noise_scale == 0:
-        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: only `step` can follow it")
-    widest = max(float(np.diff(nodes).max()) for nodes, _ in grid.axes)
-    if widest > COARSEST * noise_scale:
-        wanted = math.ceil(1.1 * max(grid.shape) * widest / (COARSEST * noise_scale))
-        raise QuadratureError(f"the atoms are {widest:.3g} apart, too coarse for steps with noise of standard deviation "
-                              f"{noise_scale:.3g}: use about {wanted} nodes per axis (space.atoms(nodes)), or a larger "
-                              f"step_size")
-
-
-def require_conserved(before, after):
-    """Refuse a law that lost more than a millionth of its mass beyond the grid."""
-    if not abs(after - before) <= 1e-6 * abs(before):
-        raise QuadratureError(f"the steps take a mass of {abs(after - before):.1e} off the grid: use a larger extent, "
-                              f"more nodes, or a smaller step_size")
+                log_ratio = ops.where(u_y == -np.inf, -np.inf, u_y - u[rows, None])
+            log_flow = ops.minimum(-forward / (4 * self.step_size), log_ratio - backward / (4 * self.step_size))
+            yield ops.exp(log_flow + (log_w - log_norm)), rows
 
 
 def _contract(mass, factors):
@@ -210,17 +170,17 @@ def _contract(mass, factors):
     first = factors[0] * mass[:, None]  # (m, n_1)
     if len(factors) == 2:
         return (first.T @ factors[1]).reshape(-1)
-    return np.concatenate([_contract(first[:, j], factors[1:]) for j in range(first.shape[1])])
+    return ops.concatenate([_contract(first[:, j], factors[1:]) for j in range(first.shape[1])])
 
 
 def _normal(t, mean, scale):
     """N(t_j; mean_i, scale²), (m, n)."""
-    return np.exp(-0.5 * ((t - mean[:, None]) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
+    return ops.exp(-0.5 * ((t - mean[:, None]) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
 
 
 def _exponents_and_scores(p, x):
     u, s = zip(*(exponent_and_score(p, part) for part in _parts(x)), strict=True)
-    return np.concatenate(u), np.concatenate(s)
+    return ops.concatenate(u), ops.concatenate(s)
 
 
 def _parts(x):

@@ -1,0 +1,89 @@
+"""What contrastive divergence leaves out of its own gradient.
+
+CD-k sets out to descend (Hinton 2002, Neural Computation 14:1771, section 3)
+
+    CD_k(θ) = KL(p_0 ‖ p_θ) - KL(p_k ‖ p_θ),      p_k = p_0 P_θ^k,          (1)
+
+p_0 the data's law, P_θ the kernel.  Its gradient has three terms,
+
+    E_0[∂E] - E_k[∂E] - Σ_x ∂p_k(x)/∂θ · (log p_k(x) + E_θ(x)),             (2)
+
+and the update keeps the first two, for the third needs the law p_k itself.  Here that law
+is known: the third term is a derivative through the pushes.  The kept terms are the gradient of no
+function (Sutskever & Tieleman 2010, AISTATS); all three together are that of (1).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tinyebm.autodiff import vjp
+from tinyebm.density import atom_exponents
+from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid, push_rows, require_steps, state_law
+from tinyebm.samplers.flows import require_conserved
+from tinyebm.tree import tree_map
+
+
+def neglected_term(p, data, kernel, k, nodes=None):
+    """The third term of eq. (2), a tree like theta: the gradient of eq. (1) minus `exact_cd_gradient`.
+
+    Parameters
+    ----------
+    p, data, kernel, k, nodes
+        As in `exact_cd_gradient`.
+
+    Raises
+    ------
+    ValueError
+        If a kernel leaves point masses at rows of a continuous space, as MALA does: KL(p_k‖p) is infinite then.  Give a
+        Density or probabilities as data.
+    QuadratureError
+        As `exact_cd_gradient`.
+
+    Cost: k pushes and their derivatives, all of whose intermediate laws are held in memory.
+
+    >>> from tinyebm import Bits, BoltzmannMachine, Density, Gibbs
+    >>> p = Density(BoltzmannMachine(2), {"W": np.array([1.0]), "b": np.zeros(2)}, Bits(2))
+    >>> neglected_term(p, np.array([[1.0, 1.0], [0.0, 1.0]]), Gibbs(), 1)["W"].round(6)
+    array([-0.07469])
+    """
+    if p.space.discrete:
+        require_steps(k)
+        grid = p.space.grid()
+        x, mass = None, state_law(p.space, data)
+    else:
+        _, _, x, mass, grid = laws_on_grid(p, data, kernel, k, nodes)
+
+    def law(theta):
+        """p_k on the grid."""
+        q = replace(p, theta=theta)
+        if x is None:
+            push, after = kernel.operator(q, grid), mass
+            for _ in range(k):
+                after = push(after)
+            return after
+        on_grid, stay = push_rows(q, x, mass, kernel, k, grid)
+        if not np.any(stay != 0):
+            return on_grid
+        if len(x) != grid.size:
+            raise ValueError(f"{kernel!r} leaves point masses at the rows of the data, and KL(p_k‖p) is infinite: give the "
+                             f"data as a Density, or as probabilities over the atoms of {p.space}")
+        return on_grid + stay
+
+    after, pullback = vjp(law, p.theta)
+    require_conserved(1.0, float(after.sum()))
+    reached = after > 0
+    surprise = np.log(np.where(reached, after, 1.0)) - atom_exponents(p, grid)  # log p_k / w + E, shifted by log Z
+    return pullback(-np.where(reached, surprise, 0.0))[0]
+
+
+def full_cd_gradient(p, data, kernel, k, nodes=None):
+    """The gradient of eq. (1), all three terms: a tree like theta; arguments and errors as `neglected_term`.
+
+    >>> from tinyebm import Bits, BoltzmannMachine, Density, Gibbs
+    >>> p = Density(BoltzmannMachine(2), {"W": np.array([1.0]), "b": np.zeros(2)}, Bits(2))
+    >>> full_cd_gradient(p, np.array([[1.0, 1.0], [0.0, 1.0]]), Gibbs(), 1)["W"].round(6)
+    array([-0.040243])
+    """
+    kept = exact_cd_gradient(p, data, kernel, k, nodes)
+    return tree_map(lambda a, b: a + b, kept, neglected_term(p, data, kernel, k, nodes))

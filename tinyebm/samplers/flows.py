@@ -1,0 +1,75 @@
+"""What kernels on a continuous space share when they move laws: their grid, and how mass flows on it.
+
+A kernel that may reject is a matrix of *flows*: flow[i, j] is the probability of going from point i to atom j of a
+grid, and what does not flow stays at i.
+"""
+
+import math
+
+import numpy as np
+
+from tinyebm import ops
+from tinyebm.errors import QuadratureError
+
+COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
+LARGEST_MATRIX = 2**22  # entries of a matrix of flows: 32 MiB
+
+
+def flow_operator(flows, grid):
+    """A function that moves masses on a grid's atoms by one step; `flows(x)` yields (flow (m, N), slice of rows of x)."""
+    x = grid.all()[0]
+    if len(x) ** 2 > LARGEST_MATRIX:
+        return lambda mass: sum(flow_spread(flows(x), mass))
+    flow = ops.concatenate([part for part, _ in flows(x)])
+    stay = 1 - flow.sum(axis=1)
+    return lambda mass: mass @ flow + mass * stay
+
+
+def flow_spread(flows, mass):
+    """Masses at rows, one step later: (masses of the grid's atoms (N,), what stays at the rows (m,))."""
+    moved, left = 0.0, []
+    for flow, rows in flows:
+        moved = moved + mass[rows] @ flow
+        left.append(mass[rows] * (1 - flow.sum(axis=1)))
+    return moved, ops.concatenate(left)
+
+
+def row_blocks(n, width):
+    """Slices of n rows such that a block of them by `width` is a quarter of the largest matrix."""
+    size = max(1, LARGEST_MATRIX // (4 * width))
+    return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def grid_of(p, probabilities):
+    """The grid of the space whose atoms a vector of probabilities belongs to."""
+    if np.ndim(probabilities) != 1:
+        raise ValueError(f"probabilities must have shape (N,), got {np.shape(probabilities)}")
+    grid = p.space.grid(max(2, round(len(probabilities) ** (1 / p.space.dim))))
+    if grid.size != len(probabilities):
+        raise ValueError(f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: "
+                         f"use te.probabilities(p) or space.atoms(nodes)")
+    return grid
+
+
+def require_resolution(noise_scale, grid):
+    """Refuse a grid whose nodes are farther apart than 0.8 standard deviations of the noise.
+
+    A push sums a product of two laws of width σ, itself of width σ/√2; the
+    trapezoidal rule with steps h does so to a relative error of
+    2 exp(-2π² (σ/√2 h)²): 4e-7 at h = 0.8 σ, 3e-17 at h = σ/2.
+    """
+    if noise_scale == 0:
+        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: only `step` can follow it")
+    widest = max(float(np.diff(nodes).max()) for nodes, _ in grid.axes)
+    if widest > COARSEST * noise_scale:
+        wanted = math.ceil(1.1 * max(grid.shape) * widest / (COARSEST * noise_scale))
+        raise QuadratureError(f"the atoms are {widest:.3g} apart, too coarse for steps with noise of standard deviation "
+                              f"{noise_scale:.3g}: use about {wanted} nodes per axis (space.atoms(nodes)), or a larger "
+                              f"step_size")
+
+
+def require_conserved(before, after):
+    """Refuse a law that lost more than a millionth of its mass beyond the grid."""
+    if not abs(after - before) <= 1e-6 * abs(before):
+        raise QuadratureError(f"the steps take a mass of {abs(after - before):.1e} off the grid: use a larger extent, "
+                              f"more nodes, or a smaller step_size")

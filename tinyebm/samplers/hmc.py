@@ -1,0 +1,150 @@
+"""Hamiltonian Monte Carlo: long moves along the level sets of energy plus kinetic energy."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm import ops
+from tinyebm.autodiff import stop_gradient
+from tinyebm.density import exponent_and_score
+from tinyebm.errors import QuadratureError
+from tinyebm.grids import Grid, trapezoid
+from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, row_blocks
+from tinyebm.samplers.metropolis import accept
+
+FASTEST = 8.5  # where a push cuts off the normal law of a velocity: 2e-17 is beyond
+MOST_TRAJECTORIES = 2**23
+KINKED = 2001  # velocities on the line at least: to the kink of the acceptance their sum converges like count^-2 only
+ROUGH = 1e-4  # a negative probability, beside the largest, that shows a law finer than the atoms
+
+
+@dataclass(frozen=True)
+class HMC:
+    """`steps` leapfrog steps of a particle of mass one with a fresh velocity r ~ N(0, I), accepted or not.
+
+        r ← r + (ε/2) ∇log p(x),   x ← x + ε r,   r ← r + (ε/2) ∇log p(x)               (1)
+        acceptance min(1, e^{H(x, r) - H(x', r')}),   H(x, r) = -log p(x) + |r|²/2      (2)
+
+    (Duane, Kennedy, Pendleton & Roweth 1987, Physics Letters B 195:216; Neal 2011, Handbook of MCMC, ch. 5).
+    Leaves p invariant and is reversible.  In a box a trajectory that ends outside is rejected.
+
+    Parameters
+    ----------
+    step_size : float
+        ε > 0, in units of [x], a time: one leapfrog step is `MALA(ε²/2)`.
+    steps : int
+        Leapfrog steps of a trajectory; it lasts ε · steps.
+
+    Cost of a step: steps + 1 energies and their gradients per chain.
+    """
+
+    step_size: float
+    steps: int
+    smooth = True  # of a push the atoms hold smooth laws alone: the kink of the acceptance is in the sum over velocities
+
+    def __post_init__(self):
+        if not 0 < self.step_size < math.inf:
+            raise ValueError(f"step_size must be positive and finite, got {self.step_size!r}")
+        if isinstance(self.steps, bool) or int(self.steps) != self.steps or self.steps < 1:
+            raise ValueError(f"steps must be a positive number of leapfrog steps, got {self.steps!r}")
+
+    @property
+    def noise_scale(self):
+        """How far a velocity of one standard deviation carries where nothing pulls, ε · steps."""
+        return self.step_size * self.steps
+
+    def drift(self, p, x):
+        """Where a trajectory that begins at rest takes the rows of x, (n, d)."""
+        return self.trajectory(p, x, np.zeros_like(x))[0]
+
+    def step(self, p, x, rng):
+        """One trajectory from every row of x (n, d), accepted or not: a Move."""
+        if p.space.discrete:
+            raise ValueError(f"HMC moves along slopes, and {p.space} is discrete: use Gibbs or its relatives")
+        r = rng.standard_normal(x.shape, dtype=x.dtype)
+        y, log_ratio = self.trajectory(p, x, r)
+        return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)
+
+    def trajectory(self, p, x, r):
+        """Where eq. (1) takes rows x with velocities r, (n, d), and the exponent of eq. (2), (n,)."""
+        u, s = exponent_and_score(p, x)
+        before = u - 0.5 * (r * r).sum(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):  # a trajectory that flies away ends in nan or inf: rejected
+            for _ in range(self.steps):
+                r = r + 0.5 * self.step_size * s
+                x = x + self.step_size * r
+                u, s = exponent_and_score(p, x)
+                r = r + 0.5 * self.step_size * s
+            return x, u - 0.5 * (r * r).sum(axis=1) - before
+
+    def push(self, probabilities, p):
+        """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
+
+        A sum over nodes of the velocity (trapezoidal rule); what lands between atoms is dealt out to them by cardinal
+        sines, which is exact for the law of all trajectories if the atoms resolve it.  On Reals(1) and, if trajectories
+        are short, Reals(2).  The acceptance has a kink, and so has the law: p is invariant to about 1e-8 where nearly
+        all trajectories are accepted, to 1e-4 where one in ten is rejected.
+
+        Raises QuadratureError if the law is finer than the atoms, or the velocities too many.
+        """
+        pushed = self.operator(p, grid_of(p, probabilities))(probabilities)
+        require_conserved(float(probabilities.sum()), float(pushed.sum()))
+        return pushed
+
+    def operator(self, p, grid):
+        """`push` on a given product grid, set up once to be applied often."""
+        push = flow_operator(lambda x: self._flows(p, x, grid), grid)
+        return lambda mass: _require_resolved(push(mass))
+
+    def spread(self, p, x, mass, grid):
+        """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x (m,))."""
+        moved, stay = flow_spread(self._flows(p, x, grid), mass)
+        return _require_resolved(moved), stay
+
+    def _flows(self, p, x, grid):
+        """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N)."""
+        if p.space.discrete or p.space.bounded:
+            raise ValueError(f"HMC pushes laws on R^d, where no wall cuts its trajectories, not on {p.space}")
+        d, spacing = x.shape[1], min(float(nodes[1] - nodes[0]) for nodes, _ in grid.axes)
+        count = math.ceil(FASTEST * (self.noise_scale / spacing + FASTEST / math.pi)) + 1
+        count = max(count, KINKED) if d == 1 else count
+        if len(x) * count**d > MOST_TRAJECTORIES:
+            raise QuadratureError(f"a push of HMC from {len(x)} points needs {count}^{d} velocities each, more than "
+                                  f"{MOST_TRAJECTORIES} trajectories in all: use fewer nodes, or shorter trajectories")
+        r, log_w = Grid((trapezoid(count, -FASTEST, FASTEST),) * d).all()
+        weight = np.exp(log_w - 0.5 * (r * r).sum(axis=1)) / (2 * math.pi) ** (d / 2)  # (M,)
+        for rows in row_blocks(len(x), len(r) * max(grid.shape)):
+            start = x[rows]
+            n = len(start)
+            y, log_ratio = self.trajectory(p, np.repeat(start, len(r), axis=0), np.concatenate([r] * n))
+            back = np.isfinite(stop_gradient(log_ratio)) & p.space.contains(stop_gradient(y))
+            y = ops.where(back[:, None], y, np.repeat(start, len(r), axis=0))
+            moved = ops.reshape(ops.exp(ops.minimum(0.0, ops.where(back, log_ratio, -math.inf))), (n, len(r))) * weight
+            flow = ops.reshape(moved, (n, 1, len(r)))
+            for a, (nodes, _) in enumerate(grid.axes):
+                shares = ops.reshape(_cardinal_sines(y[:, a], nodes), (n, len(r), len(nodes)))
+                if a + 1 < d:
+                    flow = flow * ops.swap_last_axes(shares)  # (n, n_1, M)
+                else:
+                    flow = ops.reshape(flow @ shares, (n, grid.size))
+            yield flow, rows
+
+
+def _require_resolved(law):
+    """Refuse a law whose probabilities oscillate below zero."""
+    values = stop_gradient(law)
+    if not float(values.min()) >= -ROUGH * float(values.max()):
+        raise QuadratureError("the law after a trajectory is finer than the atoms: use more nodes, or longer or shorter "
+                              "trajectories (half a period of an oscillation leads back to a point)")
+    return law
+
+
+def _cardinal_sines(y, nodes):
+    """sinc((y_i - t_j) / h), (m, n): what a mass at y_i gives to evenly spaced nodes t_j, so that smooth sums keep its place."""
+    h = float(nodes[1] - nodes[0])
+    z = (ops.reshape(y, (-1, 1)) - nodes) * (math.pi / h)
+    signs = np.where(np.arange(len(nodes)) % 2 == 0, 1.0, -1.0)
+    hit = z == 0
+    wave = ops.reshape(ops.sin((y - float(nodes[0])) * (math.pi / h)), (-1, 1)) * signs
+    return ops.where(hit, 1.0, wave / ops.where(hit, 1.0, z))

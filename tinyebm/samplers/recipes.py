@@ -1,0 +1,107 @@
+"""Langevin dynamics as recipes write it down: a step, a noise of its own, clipped gradients, clamped pixels.
+
+    x ← clamp(x + σ ξ),   x ← clamp(x - η clip(∇E(x)))                      (1)
+
+With σ = √(2η) and nothing clipped this is Langevin dynamics at temperature 1.  Published values are far from that: noise of
+standard deviation σ beside steps η samples e^{-E/T}, at
+
+    T = σ² / (2 η).                                                         (2)
+
+Clipping changes the drift itself, and then (1) samples no known density at all.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyebm.density import exponent_and_score
+
+
+class ClippedMove(NamedTuple):
+    """A `Move` with the fraction of gradient components that were clipped."""
+
+    x: Any
+    accepted: Any
+    log_ratio: Any
+    clipped: Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Eq. (1), noise first, as a kernel for `run` and the objectives, which warn of what it really does.
+
+    Parameters
+    ----------
+    step_size : float
+        η > 0, in units of [x]².
+    noise : float
+        σ ≥ 0, the standard deviation of the noise of a step, in units of [x].
+    clip : float, optional
+        Largest absolute value of a component of ∇E.
+    clamp : (low, high), optional
+        Where every coordinate is kept; by default the space's own walls reflect.
+    clamp_noise : bool
+        Whether also after the noise, or only after the drift.
+
+    >>> Recipe(step_size=10.0, noise=0.005).temperature
+    1.25e-06
+    """
+
+    step_size: float
+    noise: float
+    clip: float | None = None
+    clamp: tuple | None = None
+    clamp_noise: bool = True
+
+    def __post_init__(self):
+        if not 0 < self.step_size < math.inf:
+            raise ValueError(f"step_size must be positive and finite, got {self.step_size!r}")
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(f"noise must be finite and >= 0, got {self.noise!r}")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip must be positive, got {self.clip!r}")
+        if self.clamp is not None and not (len(self.clamp) == 2 and self.clamp[0] < self.clamp[1]):
+            raise ValueError(f"clamp is a pair (low, high) with low < high, got {self.clamp!r}")
+
+    @classmethod
+    def uva_tutorial_8(cls):
+        """Tutorial 8, deep energy models, of the UvA deep learning course (Lippe 2020): 60 such steps on pixels in [-1, 1]."""
+        return cls(step_size=10.0, noise=0.005, clip=0.03, clamp=(-1.0, 1.0))
+
+    @classmethod
+    def du_mordatch_2019(cls):
+        """Du & Mordatch (2019, arXiv:1903.08689) on CIFAR-10, by their published code: 60 such steps on pixels in [0, 1]."""
+        return cls(step_size=10.0, noise=0.005, clip=0.01, clamp=(0.0, 1.0), clamp_noise=False)
+
+    @property
+    def temperature(self):
+        """T of eq. (2)."""
+        return self.noise**2 / (2 * self.step_size)
+
+    def step(self, p, x, rng):
+        """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, and says what was clipped."""
+        if p.space.discrete:
+            raise ValueError(f"a Recipe moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
+        x = x + self.noise * rng.standard_normal(x.shape, dtype=x.dtype)
+        if self.clamp_noise:
+            x = self._inside(p, x)
+        slope = -exponent_and_score(p, x)[1]
+        clipped = 0.0
+        if self.clip is not None:
+            clipped = (np.abs(slope) > self.clip).mean()
+            slope = np.clip(slope, -self.clip, self.clip)
+        return ClippedMove(self._inside(p, x - self.step_size * slope), None, None, clipped)
+
+    def caveat(self, clipped):
+        """What a run of this recipe really did, in words; None if it is Langevin dynamics at temperature 1."""
+        said = []
+        if not math.isclose(self.temperature, 1.0, rel_tol=1e-3):
+            said.append(f"it runs at temperature noise² / (2 step_size) = {self.temperature:.3g}, not 1")
+        if clipped > 0:
+            said.append(f"{clipped:.2g} of the gradients' components were clipped")
+        return f"{self!r} does not sample exp(-E): " + ", and ".join(said) if said else None
+
+    def _inside(self, p, x):
+        return p.space.fold(x) if self.clamp is None else np.clip(x, *self.clamp)
