@@ -4,7 +4,11 @@ from tinyebm import datasets, ops
 from tinyebm.autodiff import grad, hvp, stop_gradient, value_and_grad, vjp
 from tinyebm.compare import Comparison, compare
 from tinyebm.density import Density, laplacian, score
-from tinyebm.diagnostics.divergences import kl, total_variation
+from tinyebm.diagnostics.ais import ais, reverse_ais
+from tinyebm.diagnostics.chains import autocorrelation, effective_sample_size, split_rhat
+from tinyebm.diagnostics.detection import auroc
+from tinyebm.diagnostics.divergences import fisher_divergence, kl, total_variation
+from tinyebm.diagnostics.mmd import mmd
 from tinyebm.discrete import Bits, Cells, Spins
 from tinyebm.energies.analytic import (
     Banana,

@@ -10,7 +10,7 @@ import sys
 
 from tinyebm import commands, datasets
 from tinyebm.energies.mlp import ACTIVATIONS
-from tinyebm.setups import ENERGIES
+from tinyebm.setups import ENERGIES, METHOD_NAMES
 from tinyebm.version import __version__
 
 
@@ -78,7 +78,9 @@ def _parser():
                   "tinyebm compare --data two_moons --methods mle,cd-1,pcd-10 --out moons")
     _add_data(sub)
     sub.add_argument("--methods", default="mle,cd-1,cd-10,pcd-10",
-                     help="mle, cd-K, pcd-K, short-K, on bits also pl, separated by commas (%(default)s)")
+                     help=f"separated by commas, or all: {METHOD_NAMES} (%(default)s)")
+    sub.add_argument("--seconds", type=_number(float, 0, True),
+                     help="also judge every method after this time of training (that of the fastest)")
     _add_training(sub)
     sub.add_argument("--out", default="tinyebm-compare", help="folder for table, figure, numbers and models (%(default)s)")
 
@@ -86,7 +88,7 @@ def _parser():
                   "tinyebm fit --data two_moons --method cd-10 --out moons")
     _add_data(sub)
     sub.add_argument("--method", default="mle",
-                     help="mle, lbfgs (exact likelihood, to its maximum), cd-K, pcd-K, short-K; on bits pl (%(default)s)")
+                     help=f"lbfgs (exact likelihood, to its maximum), {METHOD_NAMES} (%(default)s)")
     _add_training(sub)
     sub.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     sub.add_argument("--out", default="tinyebm-fit", help="folder for model, checkpoint, history and figure (%(default)s)")

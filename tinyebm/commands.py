@@ -12,10 +12,11 @@ from tinyebm.backend import Stream
 from tinyebm.compare import compare
 from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.errors import QuadratureError
-from tinyebm.exact.likelihood import nll
+from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.exact.normalised import entropy
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import sample
+from tinyebm.laws import moments_of
 from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model
 from tinyebm.optimize import adam
@@ -27,9 +28,9 @@ from tinyebm.train import fit
 def run_compare(a):
     """Train by every method, judge exactly, print the table, write the folder."""
     _folder(a.out)
-    methods = [method.strip() for method in a.methods.split(",")]
+    methods = "all" if a.methods == "all" else [method.strip() for method in a.methods.split(",")]
     found = compare(_data(a), methods, a.steps, a.batch_size, a.learning_rate, a.step_size, a.hidden, a.activation,
-                    a.confinement, a.ema, a.seed, energy=a.energy)
+                    a.confinement, a.ema, a.seed, energy=a.energy, seconds=a.seconds)
     print(found.table())
     _tell(found.save(a.out))
 
@@ -45,7 +46,8 @@ def run_fit(a):
     if a.method == "lbfgs":
         found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
     else:
-        objective = named_objective(a.method, default_kernel(energy, space, a.step_size))
+        noise = moments_of(*data_law(data), space)
+        objective = named_objective(a.method, default_kernel(energy, space, a.step_size), noise)
         found = fit(energy, data, space, objective, adam(schedule(a.learning_rate, data, steps)), steps, a.batch_size,
                     a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)
     save_model(folder / "model.npz", found.density, **datasets.origin(data))

@@ -19,12 +19,23 @@ from tinyebm import datasets
 from tinyebm.backend import Stream
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law, nll
-from tinyebm.judging import FAILURES, bias, judge, or_nan, truth_of
+from tinyebm.judging import FAILURES, bias, in_time, judge, or_nan, truth_of
+from tinyebm.laws import moments_of
 from tinyebm.models import save_model
 from tinyebm.optimize import adam
 from tinyebm.progress import Progress
 from tinyebm.report import json_text, table
-from tinyebm.setups import STEPS, default_kernel, describe, named_energy, named_objective, schedule, space_of
+from tinyebm.setups import (
+    STEPS,
+    all_methods,
+    consistency,
+    default_kernel,
+    describe,
+    named_energy,
+    named_objective,
+    schedule,
+    space_of,
+)
 from tinyebm.train import fit
 
 METHODS = ("mle", "cd-1", "cd-10", "pcd-10")
@@ -82,7 +93,8 @@ class Comparison:
 
 
 def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, learning_rate=None, step_size=0.01,
-            hidden=None, activation="silu", confinement=1.0, ema=0.99, seed=0, progress=True, energy=None, kernel=None):
+            hidden=None, activation="silu", confinement=1.0, ema=0.99, seed=0, progress=True, energy=None, kernel=None,
+            seconds=None):
     """Train one model by several objectives and judge each against the exact answer.
 
     Parameters
@@ -90,8 +102,10 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     target : name or path for `datasets.load`, Target, Data, or array (n, d), d ≤ 3
         A population is sampled afresh in every batch; of finite data a quarter is
         held out.
-    methods : names
-        "mle" (exact likelihood), "cd-k", "pcd-k" (no restarts), "short-k", and on bits "pl".
+    methods : names, or "all"
+        "mle" (exact likelihood), "perfect" (negatives drawn from the model exactly), "cd-k", "pcd-k" (no restarts), "short-k";
+        "nce-r" (r draws of noise per datum: a normal law, or independent sites, with the moments of the data); on R^d "sm",
+        "ssm-m" (m projections), "dsm-s" (noise s); on bits "pl", "rm".  "all" is one of each kind (`setups.all_methods`).
     steps, batch_size : int
         Updates of every method (by default 500, on bits 2000), and rows in a batch.
     learning_rate : float, optional
@@ -107,20 +121,24 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
         By default an MLP on R^d, an RBM on bits.
     kernel : ULA, BlockGibbs, ..., optional
         By default the one that suits the energy (`setups.default_kernel`).
+    seconds : float, optional
+        Every method is also trained for as many updates as it can make in this time, judging by its first run; by
+        default the time of the fastest.  Learning rate and averaging stretch with the run.
 
     Returns
     -------
     Comparison
-        Each row holds "method", "updates", "seconds" (of training alone), "nll",
+        Each row holds "method", "consistent" (`setups.consistency`), "updates", "seconds" (of training alone), "nll",
         "test_nll" (finite data), "kl", "tv" (each with "..._error"), "modes" (mass
         of every mode), "angle" in degrees and "norm_ratio" of the method's expected
-        gradient against the exact one at the end of training, and "status".
+        gradient against the exact one at the end of training, "kl_in_time" and "nll_in_time" after "updates_in_time", and
+        "status"; of noise contrast also the learned "log_normaliser" beside the exact "log_z" of the last parameters.
 
     >>> found = compare("double_well", methods=["cd-1"], steps=2, progress=False)
     >>> found.rows[0]["method"], found.reference
     ('cd-1', 'the population double_well')
     """
-    if isinstance(methods, str):
+    if isinstance(methods, str) and methods != "all":
         raise ValueError(f"methods is a list of names, like ['mle', 'cd-10'], not the text {methods!r}")
     name, data, train, test = _prepare(target, seed)
     finite = test is not None
@@ -132,31 +150,46 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     if energy is None or isinstance(energy, str):
         energy = named_energy(energy, space, hidden, activation, confinement)
     kernel = kernel or default_kernel(energy, space, step_size)
-    objectives = {method: named_objective(method, kernel) for method in methods}
+    methods = all_methods(space) if methods == "all" else methods
+    noise = moments_of(*data_law(train), space)
+    objectives = {method: named_objective(method, kernel, noise) for method in methods}
     model, sampler = describe(energy, kernel)
     settings = {"dim": space.dim, "model": model, "sampler": sampler, "steps": steps, "batch_size": batch_size,
                 "learning_rate": rate(0), "energy": repr(energy), "kernel": repr(kernel), "ema": ema, "seed": seed,
                 "rows": [len(train), len(test)] if finite else None}
 
+    def trained(objective, steps, **options):
+        """The Fit after some updates: the learning rate falls, and θ is averaged, over the same parts of any run."""
+        decay = max(0.0, 1 - (1 - ema) * settings["steps"] / steps)
+        return fit(energy, train, space, objective, adam(schedule(learning_rate, data, steps)), steps, batch_size, ema=decay,
+                   seed=seed, exact=False, **options)
+
     fits, curves, status = {}, {}, {}
     for method, objective in objectives.items():
         curves[method], watch = _stopwatch(train, measured=space.discrete or space.dim <= 2)
         try:
-            fits[method] = fit(energy, train, space, objective, adam(rate), steps, batch_size, ema=ema, seed=seed,
-                               exact=False, callback=watch, progress=progress and method)
+            fits[method] = trained(objective, steps, callback=watch, progress=progress and method)
             status[method] = "ok"
         except FAILURES as error:
             status[method] = str(error)
 
     reference = train if not finite else fits["mle"].density if "mle" in fits else None
     label = f"the population {name}" if not finite else "the model of row mle" if reference else "nothing"
+    spent = {method: curves[method][-1][1] for method in fits}
+    settings["budget"] = budget = (seconds or min(spent.values())) if spent and (seconds or len(spent) > 1) else None
     rows, bar = [], Progress("judging", len(objectives), progress)
     for method, objective in objectives.items():
-        row = {"method": method, "updates": steps, "seconds": curves[method][-1][1] if curves[method] else 0.0}
+        row = {"method": method, "consistent": consistency(objective, space), "updates": steps,
+               "seconds": curves[method][-1][1] if curves[method] else 0.0}
         if method in fits:
             row |= judge(fits[method], train, test, reference, data) | bias(fits[method], train, objective)
         else:
             row["updates"] = curves[method][-1][0] if curves[method] else 0
+        if method in fits and budget:
+            affordable = max(1, round(steps * budget / spent[method]))
+            with contextlib.suppress(*FAILURES):
+                found = fits[method] if affordable == steps else trained(objective, affordable, progress=False)
+                row |= in_time(found, affordable, train, reference)
         rows.append(row | {"status": status[method]})
         bar(len(rows), method)
     return Comparison(name, label, truth_of(data, train), rows, curves, fits, data, settings)

@@ -2,7 +2,7 @@
 
 
 class Estimate(float):
-    """A number that carries its error: `.value`, `.error`.
+    """A number that carries its error: `.value`, `.error`, and what else there is to say of it: `.details`, a dict.
 
     A float, so it goes wherever a number goes (and loses its error there).
 
@@ -11,9 +11,9 @@ class Estimate(float):
     (Estimate(value=1.25, error=1e-09), 1e-09, 2.25)
     """
 
-    def __new__(cls, value, error):
+    def __new__(cls, value, error, details=None):
         self = super().__new__(cls, value)
-        self.error = float(error)
+        self.error, self.details = float(error), details or {}
         return self
 
     @property
@@ -22,7 +22,7 @@ class Estimate(float):
         return float(self)
 
     def __getnewargs__(self):
-        return self.value, self.error
+        return self.value, self.error, self.details
 
     def __repr__(self):
         return f"Estimate(value={self.value!r}, error={self.error!r})"

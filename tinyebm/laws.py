@@ -79,6 +79,11 @@ class Uniform:
         if not (self.space.discrete or self.space.bounded):
             raise ValueError(f"there is no uniform law on {self.space}: take a Normal")
 
+    @property
+    def slope(self):
+        """The gradient of log P by x, (d,), where it is constant: 0."""
+        return np.zeros(self.space.dim)
+
     def sample(self, n, rng):
         """n independent draws (n, d)."""
         return self.space.initial(n, rng)
@@ -108,6 +113,12 @@ class Independent:
         if law.shape != wanted or not (bool((law > 0).all()) and bool((np.abs(law.sum(axis=1) - 1) < 1e-9).all())):
             raise ValueError(f"probabilities have shape {wanted}, are positive and sum to 1 in every row: these do not")
 
+    @property
+    def slope(self):
+        """The gradient of log P by x, (d,), on two values: the logits, if they are 0 and 1."""
+        low, high = self.space.values
+        return (np.log(self.probabilities[:, 1]) - np.log(self.probabilities[:, 0])) / (high - low)
+
     def sample(self, n, rng):
         """n independent draws (n, d)."""
         levels = np.cumsum(self.probabilities, axis=1)[:, :-1]  # (d, q - 1)
@@ -118,8 +129,7 @@ class Independent:
         """Σ_i log P(x_i), (n,), in nats; on two values it goes on linearly between them, so that it has a slope."""
         log_p, values = np.log(self.probabilities), self.space.values
         if len(values) == 2:
-            on = (x - values[0]) * (1 / (values[1] - values[0]))
-            return on @ (log_p[:, 1] - log_p[:, 0]) + float(log_p[:, 0].sum())
+            return (x - values[0]) @ self.slope + float(log_p[:, 0].sum())
         return sum(ops.sum(ops.where(x == value, log_p[:, a], 0.0), axis=1) for a, value in enumerate(values))
 
 

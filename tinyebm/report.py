@@ -4,10 +4,13 @@ import json
 import math
 
 LEGEND = {
+    "consistent": "whether infinite data lead to the truth, if the model holds it; at rest: truth is where the mean gradient is 0, "
+                  "but no minimum",
     "seconds": "training alone, without the exact evaluation",
     "NLL": "exact mean negative log-likelihood {of}, nats (lower is better)",
     "test NLL": "the same on the {held_out} held-out rows",
     "KL": "KL(p‖model), p = {reference}, nats",
+    "in time": "the same {what} after as many updates as the method makes in {budget} s, the learning rate falling over those",
     "TV": "total variation distance to the same p, 0 to 1",
     "modes": "probability that the model gives to each mode{modes}",
     "angle": "at the end of training, between the gradient g the method follows on average and the exact one, g*",
@@ -26,7 +29,7 @@ def table(comparison):
         truth["modes"] = _masses(comparison.truth["modes"])
     if len(truth) > 1:
         rows.append(truth)
-    columns = [name for name in ("method", "updates", *LEGEND) if any(name in row for row in rows)]
+    columns = [name for name in ("method", "consistent", "updates", *list(LEGEND)[1:]) if any(name in row for row in rows)]
     lines = [[name for name in columns]] + [[row.get(name, "") for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     align = [str.ljust] + [str.rjust] * (len(columns) - 1)
@@ -35,11 +38,14 @@ def table(comparison):
     trained, held_out = comparison.settings.get("rows") or ("", "")
     names = comparison.truth.get("mode_names")
     words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out,
+             "budget": f"{comparison.settings.get('budget') or 0:.1f}", "what": "KL" if "KL" in columns else "NLL",
              "reference": comparison.reference, "modes": ": " + ", ".join(names) if names else ""}
     explain = {name: LEGEND[name].format(**words) for name in columns if name in LEGEND}
     legend = [f"{name:>9}  {meaning}" for name, meaning in explain.items()]
+    learned = [f"{row['method']}: the learned log normaliser is {row['log_normaliser']:.4f}, the exact log Z of the last "
+               f"parameters {row['log_z']:.4f}" for row in comparison.rows if "log_normaliser" in row]
     failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
-    return "\n".join([_heading(comparison), "", *text, "", *legend, *failed])
+    return "\n".join([_heading(comparison), "", *text, "", *legend, *learned, *failed])
 
 
 def json_text(found):
@@ -64,10 +70,12 @@ def _heading(comparison):
 
 
 def _cells(row):
-    cells = {"method": row["method"], "updates": str(row["updates"]), "seconds": f"{row['seconds']:.1f}"}
+    cells = {"method": row["method"], "consistent": row["consistent"], "updates": str(row["updates"]), "seconds": f"{row['seconds']:.1f}"}
     for column, key in (("NLL", "nll"), ("test NLL", "test_nll"), ("KL", "kl"), ("TV", "tv")):
         if key in row:
             cells[column] = _with_error(row[key], row[f"{key}_error"])
+    if "updates_in_time" in row:
+        cells["in time"] = f"{row.get('kl_in_time', row['nll_in_time']):.4f}"
     if isinstance(row.get("modes"), list):
         cells["modes"] = _masses(row["modes"])
     if "angle" in row:

@@ -5,14 +5,18 @@ import re
 from tinyebm.energies.boltzmann import BoltzmannMachine
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.rbm import RBM
-from tinyebm.objectives.contrastive import ContrastiveDivergence, PersistentContrastiveDivergence, ShortRun
+from tinyebm.objectives.contrastive import ContrastiveDivergence, PerfectSamples, PersistentContrastiveDivergence, ShortRun
 from tinyebm.objectives.likelihood import ExactLikelihood
-from tinyebm.objectives.pseudolikelihood import Pseudolikelihood
+from tinyebm.objectives.noise_contrastive import NoiseContrastive
+from tinyebm.objectives.pseudolikelihood import Pseudolikelihood, RatioMatching
+from tinyebm.objectives.score_matching import DenoisingScoreMatching, ScoreMatching, SlicedScoreMatching
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.gwg import GibbsWithGradients
 from tinyebm.samplers.langevin import ULA
 from tinyebm.spaces import Reals
 
+METHOD_NAMES = ("mle, perfect, cd-K, pcd-K, short-K (K chain steps), nce-R (R draws of noise per datum); on R^d also sm, ssm-M "
+                "(M projections), dsm-S (noise S); on bits pl, rm")
 ENERGIES = ("mlp", "rbm", "boltzmann")
 STEPS = {False: 500, True: 2000}  # updates by default, by whether the space is discrete: there they are cheaper
 
@@ -50,20 +54,50 @@ def default_kernel(energy, space, step_size=0.01):
     return GibbsWithGradients() if hasattr(energy, "activation") else Gibbs()
 
 
-def named_objective(method, kernel):
-    """The objective that a name like "cd-10" stands for."""
-    if method == "mle":
-        return ExactLikelihood(rtol=1e-3)
-    if method == "pl":
-        return Pseudolikelihood()
-    found = re.fullmatch(r"(cd|pcd|short)-([1-9]\d*)", method)
-    if not found:
-        raise ValueError(f"unknown method {method!r}: the methods are mle, cd-K, pcd-K, short-K and, on bits, pl; "
-                         f"for example cd-10")
-    k = int(found[2])
-    if found[1] == "cd":
-        return ContrastiveDivergence(kernel, k)
-    return PersistentContrastiveDivergence(kernel, k, restart=0.0) if found[1] == "pcd" else ShortRun(kernel, k)
+def all_methods(space):
+    """The names of one method of every kind that is at home on a space."""
+    chains = ("mle", "perfect", "cd-1", "cd-10", "pcd-10", "short-50")
+    if not space.discrete:
+        return (*chains, "sm", "ssm-1", "dsm-0.1", "nce-1")
+    return (*chains, "pl", "rm", "nce-1") if len(space.values) == 2 else (*chains, "pl", "nce-1")
+
+
+def named_objective(method, kernel, noise=None):
+    """The objective that a name like "cd-10" stands for; `noise` is the law that "nce-R" contrasts with."""
+    whole, number, makers = r"([1-9]\d*)", r"(\d+\.?\d*|\.\d+)", {
+        "mle": lambda: ExactLikelihood(rtol=1e-3),
+        "perfect": PerfectSamples,
+        "cd-": lambda k: ContrastiveDivergence(kernel, int(k)),
+        "pcd-": lambda k: PersistentContrastiveDivergence(kernel, int(k), restart=0.0),
+        "short-": lambda k: ShortRun(kernel, int(k)),
+        "sm": ScoreMatching,
+        "ssm-": lambda m: SlicedScoreMatching(int(m)),
+        "dsm-": lambda sigma: DenoisingScoreMatching(float(sigma)),
+        "nce-": lambda ratio: NoiseContrastive(noise, int(ratio)),
+        "pl": Pseudolikelihood,
+        "rm": RatioMatching,
+    }
+    for name, make in makers.items():
+        pattern = name if name[-1] != "-" else name + (number if name == "dsm-" else whole)
+        if found := re.fullmatch(pattern, method):
+            return make(*found.groups())
+    raise ValueError(f"unknown method {method!r}: the methods are {METHOD_NAMES}; for example cd-10")
+
+
+def consistency(objective, space):
+    """Whether infinite data and patience lead to the truth, if the model holds it: "yes", "no", or "at rest".
+
+    At rest: the truth is a zero of the expected gradient, but the gradient of contrastive divergence belongs to no
+    function of which the truth would be the minimum.
+    """
+    if isinstance(objective, (ShortRun, DenoisingScoreMatching)):
+        return "no"  # another law is at rest: that of the short run, of the smoothed data
+    if isinstance(objective, (ScoreMatching, SlicedScoreMatching)):
+        return "no" if space.bounded else "yes"  # walls: see tinyebm.objectives.score_matching
+    if isinstance(objective, (ContrastiveDivergence, PersistentContrastiveDivergence)):
+        persistent = isinstance(objective, PersistentContrastiveDivergence) and objective.restart == 0
+        return ("yes" if persistent else "at rest") if getattr(objective.kernel, "invariant", False) else "no"
+    return "yes"
 
 
 def schedule(learning_rate, data, steps):

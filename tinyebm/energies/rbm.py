@@ -66,6 +66,13 @@ class RBM:
         """(energy of the hidden bits with the same Z, their number), or None where v are no bits."""
         return (self.hidden_energy, self.hidden) if getattr(space, "values", None) == (0.0, 1.0) else None
 
+    def tempered(self, theta, logits, beta):
+        """θ of a machine between independent visible bits with these logits (beta = 0) and this one (beta = 1).
+
+        (Salakhutdinov & Murray 2008, ICML): energies of both layers, not free energies, are mixed linearly.
+        """
+        return {"W": beta * theta["W"], "b": (1 - beta) * logits + beta * theta["b"], "c": beta * theta["c"]}
+
 
 @dataclass(frozen=True)
 class GaussianBernoulliRBM:

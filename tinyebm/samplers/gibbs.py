@@ -30,6 +30,7 @@ class Gibbs:
     """
 
     scan: str = "systematic"
+    invariant = True
 
     def __post_init__(self):
         if self.scan not in SCANS:
@@ -79,6 +80,8 @@ class BlockGibbs:
     so the push from v to h, or back, is one matrix product between the halves of a layer:
     2^visible (2^hidden + 2^{visible/2}) multiplications, roughly.
     """
+
+    invariant = True
 
     def step(self, p, x, rng):
         """One step down and up from the visible states x (n, visible): a Move that is never rejected."""

@@ -21,6 +21,8 @@ class GibbsWithGradients:
     Cost of a step: two energies and their gradients per chain; of a push: O(d N) for N states.
     """
 
+    invariant = True
+
     def step(self, p, x, rng):
         """One proposal per row of x (n, d), accepted or not: a Move."""
         low, high = _two_values(p)

@@ -41,6 +41,7 @@ class HMC:
 
     step_size: float
     steps: int
+    invariant = True
     smooth = True  # of a push the atoms hold smooth laws alone: the kink of the acceptance is in the sum over velocities
 
     def __post_init__(self):

@@ -41,7 +41,7 @@ class ULA:
 
     step_size: float
     temperature: float = 1.0
-    smooth = True  # its transition density has no kink
+    smooth, invariant = True, False  # its transition density has no kink; its own stationary law is not p
 
     def __post_init__(self):
         _require_positive("step_size", self.step_size)
@@ -104,7 +104,7 @@ class MALA:
     """
 
     step_size: float
-    smooth = False  # its acceptance has a kink where the proposal becomes certain
+    smooth, invariant = False, True  # its acceptance has a kink where the proposal becomes certain; it leaves p invariant
 
     def __post_init__(self):
         _require_positive("step_size", self.step_size)

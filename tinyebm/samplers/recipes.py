@@ -54,6 +54,7 @@ class Recipe:
     clip: float | None = None
     clamp: tuple | None = None
     clamp_noise: bool = True
+    invariant = False
 
     def __post_init__(self):
         if not 0 < self.step_size < math.inf:
