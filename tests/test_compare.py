@@ -190,7 +190,7 @@ def test_every_method_has_the_same_start_and_the_same_batches():
 
     start = te.MLP((1, 8, 8, 1), confinement=1.0).init(Stream(3).at(0))
     assert all(np.allclose(flat(fit.theta), flat(start), rtol=0, atol=1e-15) for fit in found.fits.values())
-    assert len(batches) == 4 * 12 and all(len(x) == 64 for x in batches)
+    assert len(batches) >= 4 * 12 and all(len(x) == 64 for x in batches)  # more in the runs of equal seconds
     assert all(np.array_equal(batches[i], batches[i % 12]) for i in range(48))
     assert not np.array_equal(batches[0], batches[1])
 
@@ -221,7 +221,7 @@ def test_a_quarter_of_finite_data_is_held_out(monkeypatch):
         assert row["nll"] == pytest.approx(-log_density(fit, kept).mean(), abs=1e-8 + row["nll_error"])
         assert row["test_nll"] == pytest.approx(-log_density(fit, held).mean(), abs=1e-8 + row["test_nll_error"])
     te.compare(ROWS, ["cd-1"], **SMALL | {"seed": 4})
-    assert not np.array_equal(trained[2], trained[0])  # the split depends on the seed
+    assert not np.array_equal(trained[-1], trained[0])  # the split depends on the seed
 
 
 def test_finite_data_are_judged_against_the_maximum_likelihood_fit(finite):
@@ -254,7 +254,7 @@ def test_a_method_that_diverges_is_a_row_and_the_others_survive(tmp_path, change
 @pytest.mark.parametrize("method", ["", "foo", "MLE", "mle-1", "cd", "cd-0", "cd--1", "cd-1.5", "cd-01", "cd-1 ", "xcd-1"])
 def test_unknown_methods_are_refused(method):
     """Catches a name that is silently read as another method, and training before the names are checked."""
-    with pytest.raises(ValueError, match="unknown method .*mle, cd-K, pcd-K, short-K and, on bits, pl"):
+    with pytest.raises(ValueError, match="unknown method .*mle, perfect, cd-K, .* on bits pl, rm"):
         te.compare("bimodal", ["mle", method], **SMALL)
 
 

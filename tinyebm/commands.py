@@ -46,7 +46,7 @@ def run_fit(a):
     if a.method == "lbfgs":
         found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
     else:
-        noise = moments_of(*data_law(data), space)
+        noise = lambda: moments_of(*data_law(data), space)
         objective = named_objective(a.method, default_kernel(energy, space, a.step_size), noise)
         found = fit(energy, data, space, objective, adam(schedule(a.learning_rate, data, steps)), steps, a.batch_size,
                     a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)

@@ -48,7 +48,8 @@ class Comparison:
 
     `reference` says what KL and TV are measured from: the population of a Target,
     or the model of row mle, trained by exact gradients, where there are only data.  `curves` holds,
-    per method, (update, seconds, divergence) at the log points.
+    per method, (update, seconds, divergence) at the log points; `in_time` what every method reaches in equal "seconds":
+    per method the "updates" it makes in them, and "nll" and "kl" (each with "..._error") after those.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Comparison:
     fits: dict = field(repr=False)
     data: Any = field(repr=False)
     settings: dict = field(repr=False)
+    in_time: dict = field(default_factory=dict, repr=False)
 
     def __repr__(self):
         return self.table()
@@ -79,7 +81,7 @@ class Comparison:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / "compare.txt", folder / "compare.json"]
         paths[0].write_text(self.table() + "\n", encoding="utf-8")
-        found = {name: getattr(self, name) for name in ("name", "reference", "truth", "rows", "curves", "settings")}
+        found = {name: getattr(self, name) for name in ("name", "reference", "truth", "rows", "curves", "settings", "in_time")}
         paths[1].write_text(json_text(found), encoding="utf-8")
         if getattr(self.data, "space", None) or self.settings["dim"] < 3:
             from tinyebm import plots
@@ -131,8 +133,7 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
         Each row holds "method", "consistent" (`setups.consistency`), "updates", "seconds" (of training alone), "nll",
         "test_nll" (finite data), "kl", "tv" (each with "..._error"), "modes" (mass
         of every mode), "angle" in degrees and "norm_ratio" of the method's expected
-        gradient against the exact one at the end of training, "kl_in_time" and "nll_in_time" after "updates_in_time", and
-        "status"; of noise contrast also the learned "log_normaliser" beside the exact "log_z" of the last parameters.
+        gradient against the exact one at the end of training, and "status"; of noise contrast also the learned "log_normaliser" beside the exact "log_z" of the last parameters.
 
     >>> found = compare("double_well", methods=["cd-1"], steps=2, progress=False)
     >>> found.rows[0]["method"], found.reference
@@ -151,7 +152,7 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
         energy = named_energy(energy, space, hidden, activation, confinement)
     kernel = kernel or default_kernel(energy, space, step_size)
     methods = all_methods(space) if methods == "all" else methods
-    noise = moments_of(*data_law(train), space)
+    noise = lambda: moments_of(*data_law(train), space)
     objectives = {method: named_objective(method, kernel, noise) for method in methods}
     model, sampler = describe(energy, kernel)
     settings = {"dim": space.dim, "model": model, "sampler": sampler, "steps": steps, "batch_size": batch_size,
@@ -176,7 +177,8 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     reference = train if not finite else fits["mle"].density if "mle" in fits else None
     label = f"the population {name}" if not finite else "the model of row mle" if reference else "nothing"
     spent = {method: curves[method][-1][1] for method in fits}
-    settings["budget"] = budget = (seconds or min(spent.values())) if spent and (seconds or len(spent) > 1) else None
+    budget = (seconds or min(spent.values())) if spent and (seconds or len(spent) > 1) else None
+    equal = {"seconds": budget, "methods": {}}
     rows, bar = [], Progress("judging", len(objectives), progress)
     for method, objective in objectives.items():
         row = {"method": method, "consistent": consistency(objective, space), "updates": steps,
@@ -189,10 +191,10 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
             affordable = max(1, round(steps * budget / spent[method]))
             with contextlib.suppress(*FAILURES):
                 found = fits[method] if affordable == steps else trained(objective, affordable, progress=False)
-                row |= in_time(found, affordable, train, reference)
+                equal["methods"][method] = in_time(found, affordable, train, reference)
         rows.append(row | {"status": status[method]})
         bar(len(rows), method)
-    return Comparison(name, label, truth_of(data, train), rows, curves, fits, data, settings)
+    return Comparison(name, label, truth_of(data, train), rows, curves, fits, data, settings, equal)
 
 
 def _prepare(target, seed):

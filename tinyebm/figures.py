@@ -5,17 +5,19 @@ import numpy as np
 from tinyebm import plots
 from tinyebm.exact.partition import log_partition
 
+WIDEST = 6  # panels side by side
 
 def comparison(found):
     """The figure of a `Comparison`: data, one density per method, the divergence against updates and against seconds.
 
     On R^d the densities share the scale of the first one; on bits there are exact draws, or the law of the cells.
     """
-    panels = max(3, len(found.fits) + 1)
-    figure = plots.sheet(2.7 * panels, 6.2)
-    top, bottom = figure.subfigures(2, 1)
+    rows = -(-(len(found.fits) + 1) // WIDEST)
+    panels = max(3, -(-(len(found.fits) + 1) // rows))
+    figure = plots.sheet(2.7 * panels, 3.1 * (rows + 1))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(rows, 1))
     draw = _laws if _discrete(found.data) else _densities
-    draw(found, top.subplots(1, panels))
+    draw(found, top.subplots(rows, panels, squeeze=False).reshape(-1))
     finite = "entropy" not in found.truth
     label = "exact NLL of the training data, nats" if finite else "exact KL(data‖model), nats"
     for ax, column, xlabel in zip(bottom.subplots(1, 2), (0, 1), ("updates", "seconds of training"), strict=True):

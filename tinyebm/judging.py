@@ -62,8 +62,8 @@ def bias(found, train, objective):
 
 def in_time(found, updates, train, reference):
     """What a run of equal seconds reached."""
-    row = {"updates_in_time": updates} | _number("nll_in_time", or_nan(nll, found.density, train, RTOL))
-    return row if reference is None else row | _number("kl_in_time", or_nan(kl, reference, found.density, RTOL))
+    row = {"updates": updates} | _number("nll", or_nan(nll, found.density, train, RTOL))
+    return row if reference is None else row | _number("kl", or_nan(kl, reference, found.density, RTOL))
 
 
 def mode_masses(p, data):

@@ -94,13 +94,14 @@ def states(p, ax=None, cell=None, seed=0):
 def curves(series, ax=None, xlabel="updates", ylabel="KL, nats", log=True):
     """Draw {name: (x, y)} as lines of different colours and dashes, with a legend."""
     ax = _axes(ax)
-    for (name, (x, y)), colour, dash in zip(series.items(), CYCLE * 9, DASHES * 9, strict=False):
+    for i, (name, (x, y)) in enumerate(series.items()):
+        colour, dash = CYCLE[i % len(CYCLE)], DASHES[(i + i // len(CYCLE)) % len(DASHES)]  # 49 different pairs
         ax.plot(x, y, color=colour, linestyle=dash, label=name, linewidth=1.8, marker="o" if len(x) == 1 else None)
     if log:
         ax.set_yscale("log")
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if series:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, ncols=1 + len(series) // 7)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

@@ -22,6 +22,10 @@ def table(comparison):
     """A comparison as text: a heading, a row per method, and a line on what each column means."""
     finite = "entropy" not in comparison.truth
     rows = [_cells(row) for row in comparison.rows]
+    for row in rows:
+        if reached := comparison.in_time.get("methods", {}).get(row["method"]):
+            value = reached.get("kl", reached["nll"])
+            row["in time"] = f"{value:.4f}" if math.isfinite(value) else _with_error(value, 0)
     truth = {"method": "data" if finite else "truth"}
     if not finite:
         truth |= {"NLL": f"{comparison.truth['entropy']:.4f}", "KL": "0", "TV": "0"}
@@ -29,7 +33,7 @@ def table(comparison):
         truth["modes"] = _masses(comparison.truth["modes"])
     if len(truth) > 1:
         rows.append(truth)
-    columns = [name for name in ("method", "consistent", "updates", *list(LEGEND)[1:]) if any(name in row for row in rows)]
+    columns = [name for name in ("method", "consistent", "updates", *list(LEGEND)[1:]) if any(row.get(name) for row in rows)]
     lines = [[name for name in columns]] + [[row.get(name, "") for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     align = [str.ljust] + [str.rjust] * (len(columns) - 1)
@@ -38,7 +42,7 @@ def table(comparison):
     trained, held_out = comparison.settings.get("rows") or ("", "")
     names = comparison.truth.get("mode_names")
     words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out,
-             "budget": f"{comparison.settings.get('budget') or 0:.1f}", "what": "KL" if "KL" in columns else "NLL",
+             "budget": f"{comparison.in_time.get('seconds') or 0:.1f}", "what": "KL" if "KL" in columns else "NLL",
              "reference": comparison.reference, "modes": ": " + ", ".join(names) if names else ""}
     explain = {name: LEGEND[name].format(**words) for name in columns if name in LEGEND}
     legend = [f"{name:>9}  {meaning}" for name, meaning in explain.items()]
@@ -70,12 +74,10 @@ def _heading(comparison):
 
 
 def _cells(row):
-    cells = {"method": row["method"], "consistent": row["consistent"], "updates": str(row["updates"]), "seconds": f"{row['seconds']:.1f}"}
+    cells = {"method": row["method"], "consistent": row.get("consistent", ""), "updates": str(row["updates"]), "seconds": f"{row['seconds']:.1f}"}
     for column, key in (("NLL", "nll"), ("test NLL", "test_nll"), ("KL", "kl"), ("TV", "tv")):
         if key in row:
             cells[column] = _with_error(row[key], row[f"{key}_error"])
-    if "updates_in_time" in row:
-        cells["in time"] = f"{row.get('kl_in_time', row['nll_in_time']):.4f}"
     if isinstance(row.get("modes"), list):
         cells["modes"] = _masses(row["modes"])
     if "angle" in row:

@@ -63,7 +63,7 @@ def all_methods(space):
 
 
 def named_objective(method, kernel, noise=None):
-    """The objective that a name like "cd-10" stands for; `noise` is the law that "nce-R" contrasts with."""
+    """The objective that a name like "cd-10" stands for; `noise()` is the law that "nce-R" contrasts with."""
     whole, number, makers = r"([1-9]\d*)", r"(\d+\.?\d*|\.\d+)", {
         "mle": lambda: ExactLikelihood(rtol=1e-3),
         "perfect": PerfectSamples,
@@ -73,7 +73,7 @@ def named_objective(method, kernel, noise=None):
         "sm": ScoreMatching,
         "ssm-": lambda m: SlicedScoreMatching(int(m)),
         "dsm-": lambda sigma: DenoisingScoreMatching(float(sigma)),
-        "nce-": lambda ratio: NoiseContrastive(noise, int(ratio)),
+        "nce-": lambda ratio: NoiseContrastive(noise(), int(ratio)),
         "pl": Pseudolikelihood,
         "rm": RatioMatching,
     }
