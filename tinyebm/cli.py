@@ -124,7 +124,7 @@ def _add_data(sub, default="faithful"):
 
 def _add_training(sub):
     sub.add_argument("--energy", choices=ENERGIES, help="the model (mlp; on bits rbm)")
-    sub.add_argument("--steps", type=_number(int, 1), help="updates (500; on bits 2000)")
+    sub.add_argument("--steps", type=_number(int, 1), help="updates (500; on a population 800, on bits 2000)")
     sub.add_argument("--batch-size", type=_number(int, 1), default=256, help="rows in a batch (%(default)s)")
     sub.add_argument("--learning-rate", type=_number(float, 0, True),
                      help="Adam's, falling to zero over the second half (0.03 on a population, 0.01 on finite data)")

@@ -21,7 +21,7 @@ from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model
 from tinyebm.optimize import adam
 from tinyebm.report import json_text
-from tinyebm.setups import STEPS, default_kernel, named_energy, named_objective, schedule, space_of
+from tinyebm.setups import default_kernel, default_steps, named_energy, named_objective, schedule, space_of
 from tinyebm.train import fit
 
 
@@ -42,7 +42,7 @@ def run_fit(a):
     if a.resume and not checkpoint.exists():
         raise ValueError(f"there is no {checkpoint} to resume from")
     space = space_of(data, _dim(data))
-    energy, steps = named_energy(a.energy, space, a.hidden, a.activation, a.confinement), a.steps or STEPS[space.discrete]
+    energy, steps = named_energy(a.energy, space, a.hidden, a.activation, a.confinement), a.steps or default_steps(data, space)
     if a.method == "lbfgs":
         found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
     else:

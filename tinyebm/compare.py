@@ -26,10 +26,10 @@ from tinyebm.optimize import adam
 from tinyebm.progress import Progress
 from tinyebm.report import json_text, table
 from tinyebm.setups import (
-    STEPS,
     all_methods,
     consistency,
     default_kernel,
+    default_steps,
     describe,
     named_energy,
     named_objective,
@@ -109,7 +109,7 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
         "nce-r" (r draws of noise per datum: a normal law, or independent sites, with the moments of the data); on R^d "sm",
         "ssm-m" (m projections), "dsm-s" (noise s); on bits "pl", "rm".  "all" is one of each kind (`setups.all_methods`).
     steps, batch_size : int
-        Updates of every method (by default 500, on bits 2000), and rows in a batch.
+        Updates of every method (by default 800 on a population, 500 on finite data, 2000 on bits), and rows in a batch.
     learning_rate : float, optional
         Adam's, falling linearly to zero over the second half; by default 0.03 on a
         population and 0.01 on finite data, which a faster rate overfits.
@@ -146,7 +146,7 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     space = space_of(data, train.shape[1] if finite else None)
     if not space.discrete and space.dim > 3:
         raise ValueError(f"{name} has {space.dim} columns: exact answers need quadrature, which is for dim <= 3")
-    steps = steps or STEPS[space.discrete]
+    steps = steps or default_steps(data, space)
     rate = schedule(learning_rate, data, steps)
     if energy is None or isinstance(energy, str):
         energy = named_energy(energy, space, hidden, activation, confinement)

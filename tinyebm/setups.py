@@ -18,7 +18,11 @@ from tinyebm.spaces import Reals
 METHOD_NAMES = ("mle, perfect, cd-K, pcd-K, short-K (K chain steps), nce-R (R draws of noise per datum); on R^d also sm, ssm-M "
                 "(M projections), dsm-S (noise S); on bits pl, rm")
 ENERGIES = ("mlp", "rbm", "boltzmann")
-STEPS = {False: 500, True: 2000}  # updates by default, by whether the space is discrete: there they are cheaper
+
+
+def default_steps(data, space):
+    """Updates: 2000 on discrete spaces, where they are cheap; else 800 on a population and 500 on finite data."""
+    return 2000 if space.discrete else 800 if hasattr(data, "entropy") else 500
 
 
 def space_of(data, dim):

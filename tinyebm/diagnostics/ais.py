@@ -86,7 +86,7 @@ def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
     >>> from tinyebm import DoubleWell, Reals, log_partition, sample
     >>> well, rng = DoubleWell(), np.random.default_rng(0)
     >>> p = Density(well, well.init(rng), Reals(1))
-    >>> found = reverse_ais(p, sample(p, 200, rng), rng, temperatures=100)
+    >>> found = reverse_ais(p, sample(p, 200, rng), rng)
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
