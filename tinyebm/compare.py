@@ -133,7 +133,8 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
         Each row holds "method", "consistent" (`setups.consistency`), "updates", "seconds" (of training alone), "nll",
         "test_nll" (finite data), "kl", "tv" (each with "..._error"), "modes" (mass
         of every mode), "angle" in degrees and "norm_ratio" of the method's expected
-        gradient against the exact one at the end of training, and "status"; of noise contrast also the learned "log_normaliser" beside the exact "log_z" of the last parameters.
+        gradient against the exact one at the end of training, and "status"; of noise contrast
+        also the learned "log_normaliser" beside the exact "log_z" of the last parameters.
 
     >>> found = compare("double_well", methods=["cd-1"], steps=2, progress=False)
     >>> found.rows[0]["method"], found.reference
@@ -176,9 +177,6 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
 
     reference = train if not finite else fits["mle"].density if "mle" in fits else None
     label = f"the population {name}" if not finite else "the model of row mle" if reference else "nothing"
-    spent = {method: curves[method][-1][1] for method in fits}
-    budget = (seconds or min(spent.values())) if spent and (seconds or len(spent) > 1) else None
-    equal = {"seconds": budget, "methods": {}}
     rows, bar = [], Progress("judging", len(objectives), progress)
     for method, objective in objectives.items():
         row = {"method": method, "consistent": consistency(objective, space), "updates": steps,
@@ -187,14 +185,28 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
             row |= judge(fits[method], train, test, reference, data) | bias(fits[method], train, objective)
         else:
             row["updates"] = curves[method][-1][0] if curves[method] else 0
-        if method in fits and budget:
-            affordable = max(1, round(steps * budget / spent[method]))
-            with contextlib.suppress(*FAILURES):
-                found = fits[method] if affordable == steps else trained(objective, affordable, progress=False)
-                equal["methods"][method] = in_time(found, affordable, train, reference)
         rows.append(row | {"status": status[method]})
         bar(len(rows), method)
+    race = {method: (objectives[method], curves[method][-1][1]) for method in fits}
+    judged = lambda found, updates: in_time(found, updates, train, reference)
+    equal = _equal_seconds(race, seconds, steps, lambda objective, n: trained(objective, n, progress=False), judged, progress)
     return Comparison(name, label, truth_of(data, train), rows, curves, fits, data, settings, equal)
+
+
+def _equal_seconds(race, seconds, steps, train, judged, progress):
+    """What every method, {name: (objective, seconds of `steps` updates)}, reaches in the time of the fastest, or in `seconds`."""
+    if not race or (not seconds and len(race) == 1):
+        return {"seconds": seconds, "methods": {}}
+    budget = seconds or min(spent for _, spent in race.values())
+    reached, bar = {}, Progress(f"in {budget:.1f} s", len(race), progress)
+    for method, (objective, spent) in race.items():
+        updates = max(1, round(steps * budget / spent))
+        try:
+            reached[method] = judged(train(objective, updates), updates)
+        except FAILURES:
+            reached[method] = {"updates": updates, "nll": math.nan}
+        bar(len(reached), method)
+    return {"seconds": budget, "methods": reached}
 
 
 def _prepare(target, seed):

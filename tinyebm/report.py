@@ -74,7 +74,8 @@ def _heading(comparison):
 
 
 def _cells(row):
-    cells = {"method": row["method"], "consistent": row.get("consistent", ""), "updates": str(row["updates"]), "seconds": f"{row['seconds']:.1f}"}
+    cells = {"method": row["method"], "consistent": row.get("consistent", ""), "updates": str(row["updates"]),
+             "seconds": f"{row['seconds']:.1f}"}
     for column, key in (("NLL", "nll"), ("test NLL", "test_nll"), ("KL", "kl"), ("TV", "tv")):
         if key in row:
             cells[column] = _with_error(row[key], row[f"{key}_error"])
