@@ -84,7 +84,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     Fit
         `history` maps names to lists, one entry per log point: "step", the metrics
         of the objective, "nll" in nats (inf if Z is infinite, nan if quadrature
-        fails), and "kl" = KL(data‖model) for a Target.
+        fails), "kl" = KL(data‖model) for a Target, and for NoiseContrastive "log_z", exact, beside its "log_normaliser".
 
     Raises
     ------
@@ -112,7 +112,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     if alpha:
         objective = _regularised(objective, alpha)
     log_every = log_every or max(1, steps // 20)
-    measure = _measurer(data, law, (space.discrete or space.dim <= 2) if exact is None else exact)
+    measure = _measurer(data, law, (space.discrete or space.dim <= 2) if exact is None else exact, hasattr(objective, "noise"))
     identity = {"data": _fingerprint(data, x), "energy": repr(energy), "space": repr(space), "objective": repr(objective),
                 "seed": seed, **options}
 
@@ -175,8 +175,8 @@ def _batch(data, rows, size, rng):
     return rows if size is None or size >= len(rows) else rows[rng.integers(0, len(rows), size=size)]
 
 
-def _measurer(data, law, exact):
-    """A function of a density: {"nll": [...], "kl": [...]}, as far as they can be had exactly."""
+def _measurer(data, law, exact, normaliser):
+    """A function of a density: {"nll": [...], "kl": [...]}, as far as they can be had exactly; log Z too if it is learned."""
     entropy = getattr(data, "entropy", None)  # a population's
 
     @np.errstate(over="ignore", invalid="ignore")  # an energy that overflows ends as inf or nan in the history
@@ -184,12 +184,14 @@ def _measurer(data, law, exact):
         if not exact:
             return {}
         try:
-            nll = float(log_partition(p, 1e-5)) - float(law[1] @ exponents(p, law[0]))
+            log_z = float(log_partition(p, 1e-5))
         except DivergentPartitionError:
-            nll = math.inf
+            log_z = math.inf
         except QuadratureError:
-            nll = math.nan
-        return {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
+            log_z = math.nan
+        nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
+        record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
+        return record | ({"log_z": [log_z]} if normaliser else {})
 
     return measure
 
