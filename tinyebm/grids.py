@@ -109,7 +109,7 @@ class Enumeration:
         if not self.listable:
             raise QuadratureError(
                 f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some minutes. Use an energy "
-                f"whose structure gives Z (RBM, Ising), estimate Z by annealed importance sampling, or train without Z by "
+                f"whose structure gives Z (RBM, Ising), estimate Z by annealed importance sampling (te.ais), or train without Z by "
                 f"Pseudolikelihood or contrastive divergence")
 
     def blocks(self, size=STATES):

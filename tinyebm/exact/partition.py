@@ -99,7 +99,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
         return Quadrature(p.grid, 0.0, p.mass_error + rounding(0.0), lambda: p.grid, p.variants)
     if p.space.dim > 3:
         raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
-                         f"{40**p.space.dim:.1e} of them")
+                         f"{40**p.space.dim:.1e} of them; te.ais estimates log Z in any dimension")
     if p.space.bounded:
         rules, tail = [p.space], 0.0
     else:
