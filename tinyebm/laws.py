@@ -36,12 +36,11 @@ class Normal:
             raise ValueError(f"a mean of {d} numbers has the shape ({d},) and needs a covariance of shape ({d}, {d}), got "
                              f"{np.shape(self.mean)} and {np.shape(self.covariance)}")
         try:
-            finite = bool(np.isfinite(self.mean).all() and np.isfinite(self._root).all())
-            rounded = 1e-6 * float(np.abs(self.covariance).max())
-            symmetric = bool((np.abs(self.covariance - self.covariance.T) <= rounded).all())  # Cholesky reads one half only
+            sound = bool(np.isfinite(self.mean).all() and np.isfinite(self._root).all() and np.isfinite(self.covariance).all())
         except np.linalg.LinAlgError:
-            finite = symmetric = False
-        if not (finite and symmetric):
+            sound = False
+        C = self.covariance  # of which Cholesky has read one half only
+        if not sound or np.abs(np.subtract(C, np.transpose(C))).max() > 1e-6 * np.abs(C).max():
             raise ValueError("a mean is finite, and a covariance symmetric and positive definite: these are not")
 
     @property
