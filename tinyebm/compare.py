@@ -152,7 +152,7 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     if energy is None or isinstance(energy, str):
         energy = named_energy(energy, space, hidden, activation, confinement)
     kernel = kernel or default_kernel(energy, space, step_size)
-    methods = all_methods(space) if methods == "all" else methods
+    methods = all_methods(energy, space) if methods == "all" else methods
     noise = lambda: moments_of(*data_law(train), space)
     objectives = {method: named_objective(method, kernel, noise) for method in methods}
     model, sampler = describe(energy, kernel)

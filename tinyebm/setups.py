@@ -58,11 +58,12 @@ def default_kernel(energy, space, step_size=0.01):
     return GibbsWithGradients() if hasattr(energy, "activation") else Gibbs()
 
 
-def all_methods(space):
-    """The names of one method of every kind that is at home on a space."""
+def all_methods(energy, space):
+    """The names of one method of every kind that suits an energy on a space."""
     chains = ("mle", "perfect", "cd-1", "cd-10", "pcd-10", "short-50")
     if not space.discrete:
-        return (*chains, "sm", "ssm-1", "dsm-0.1", "nce-1")
+        curved = ("sm", "ssm-1") if getattr(energy, "smooth", True) else ()
+        return (*chains, *curved, "dsm-0.1", "nce-1")
     return (*chains, "pl", "rm", "nce-1") if len(space.values) == 2 else (*chains, "pl", "nce-1")
 
 
@@ -94,8 +95,8 @@ def consistency(objective, space):
     At rest: the truth is a zero of the expected gradient, but the gradient of contrastive divergence belongs to no
     function of which the truth would be the minimum.
     """
-    if isinstance(objective, (ShortRun, DenoisingScoreMatching)):
-        return "no"  # another law is at rest: that of the short run, of the smoothed data
+    if isinstance(objective, (ShortRun, DenoisingScoreMatching)) or getattr(objective, "alpha", 0.0):
+        return "no"  # another law is at rest: that of the short run, of the smoothed data, of smaller energies
     if isinstance(objective, (ScoreMatching, SlicedScoreMatching)):
         return "no" if space.bounded else "yes"  # walls: see tinyebm.objectives.score_matching
     if isinstance(objective, (ContrastiveDivergence, PersistentContrastiveDivergence)):
@@ -116,4 +117,5 @@ def describe(energy, kernel):
         model = f"{'-'.join(map(str, energy.sizes[1:-1]))} {energy.activation} network"
     else:
         model = repr(energy)
-    return model, f"Langevin step size {kernel.step_size:g}" if hasattr(kernel, "step_size") else repr(kernel)
+    langevin = repr(kernel) == repr(ULA(getattr(kernel, "step_size", 1.0)))
+    return model, f"Langevin step size {kernel.step_size:g}" if langevin else repr(kernel)

@@ -22,6 +22,7 @@ from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import adam, clip_norm
 from tinyebm.progress import Progress
+from tinyebm.samplers.chains import caveat
 from tinyebm.spaces import Reals
 from tinyebm.tree import tree_flatten, tree_map
 
@@ -84,7 +85,8 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     Fit
         `history` maps names to lists, one entry per log point: "step", the metrics
         of the objective, "nll" in nats (inf if Z is infinite, nan if quadrature
-        fails), "kl" = KL(data‖model) for a Target, and for NoiseContrastive "log_z", exact, beside its "log_normaliser".
+        fails), "kl" = KL(data‖model) for a Target, and for NoiseContrastive "log_z", exact, of the last θ,
+        beside the "log_normaliser" learned with it.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     else:
         theta = tree_map(lambda leaf: leaf.astype(dtype), energy.init(stream.at(0)) if theta is None else theta)
         state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
-        history = {"step": [0], **measure(Density(energy, theta, space))}
+        history = {"step": [0], **measure(Density(energy, theta, space), theta)}
 
     bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
     for step in range(int(state["step"]) + 1, steps + 1):
@@ -133,15 +135,15 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
         state, metrics = _advance(Density(energy, state["theta"], space), x, rng, state, objective, optimizer, clip, ema)
         if step % log_every == 0 or step == steps:
             density = Density(energy, state["ema"], space)
-            record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density)}
+            record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, state["theta"])}
             history = _append(history, record)
             if checkpoint:
                 save_tree(checkpoint, state, identity=identity, history=history)
             if callback:
                 callback(step, density, {name: values[-1] for name, values in record.items()})
         bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
-    if "clipped" in history and (caveat := objective.kernel.caveat(history["clipped"][-1])):
-        warnings.warn(f"at the last update {caveat}", stacklevel=2)
+    if "clipped" in history and (said := caveat(objective.kernel, objective.k, history["clipped"][-1])):
+        warnings.warn(f"at the last update {said}", stacklevel=2)
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
 
 
@@ -176,24 +178,32 @@ def _batch(data, rows, size, rng):
 
 
 def _measurer(data, law, exact, normaliser):
-    """A function of a density: {"nll": [...], "kl": [...]}, as far as they can be had exactly; log Z too if it is learned."""
+    """A function of a density and the last θ: {"nll": [...], "kl": [...]}, as far as they can be had exactly.
+
+    If a normaliser is learned, for the last θ and not for an average, its log Z too.
+    """
     entropy = getattr(data, "entropy", None)  # a population's
 
     @np.errstate(over="ignore", invalid="ignore")  # an energy that overflows ends as inf or nan in the history
-    def measure(p):
+    def measure(p, last):
         if not exact:
             return {}
-        try:
-            log_z = float(log_partition(p, 1e-5))
-        except DivergentPartitionError:
-            log_z = math.inf
-        except QuadratureError:
-            log_z = math.nan
+        log_z = _log_z(p)
         nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
         record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
-        return record | ({"log_z": [log_z]} if normaliser else {})
+        return record | ({"log_z": [_log_z(dataclasses.replace(p, theta=last))]} if normaliser else {})
 
     return measure
+
+
+def _log_z(p):
+    """log Z; inf where Z is infinite, nan where quadrature fails."""
+    try:
+        return float(log_partition(p, 1e-5))
+    except DivergentPartitionError:
+        return math.inf
+    except QuadratureError:
+        return math.nan
 
 
 def _append(history, record):

@@ -25,13 +25,15 @@ from tinyebm import ops
 from tinyebm.density import Density, exponent
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import Exact
-from tinyebm.laws import initial_law
+from tinyebm.laws import initial_law, support
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
 
 TARGET = 0.6  # acceptance that the pilot run steers towards: between the optima of MALA, 0.574, and HMC, 0.651
-PILOT = 50  # temperatures of the pilot run
-SETTLE, FOLLOW = 40, 4  # its steps at the first temperature, and at each later one
+NEAR = 0.2  # how far from it a stage of that run may end
+PILOT = 50  # its stages
+SETTLE, FOLLOW = 60, 4  # the most steps at a stage, and the fewest
+FEW = 5  # effective weights, below which their spread says nothing about the error
 
 
 def ais(p, n, rng, temperatures=1000, base=None, kernel=None):
@@ -47,17 +49,18 @@ def ais(p, n, rng, temperatures=1000, base=None, kernel=None):
         T steps from β = 0 to β = 1 at β = (t/T)², denser near the base where tails change most; or the β themselves,
         increasing from 0 to 1.  1 is importance sampling.
     base : a law with `sample` and `log_prob`, or a Density, optional
-        By default the law of `p.space.initial`.  It must reach all of p: thin tails make heavy weights.
-    kernel : a kernel, or a function from a step size to one, optional
+        By default the law of `p.space.initial`.  It lives where p does, and must reach all of p: thin tails make heavy
+        weights.
+    kernel : a kernel that leaves p invariant, or a function from a step size to one, optional
         By default `te.MALA`; on states Gibbs (block Gibbs for an RBM from independent bits).  The step size of a
-        function is adapted by a pilot run of chains of its own to an acceptance of 0.6 at every β, and then frozen.
+        function is adapted by a pilot run of chains of its own to an acceptance of 0.6 along β, and then frozen.
 
     Returns
     -------
     Estimate
-        The error is the standard error of log mean w from the spread of the weights; with few effective weights it is too
-        small.  `details` holds "ess", the effective number (Σw)² / Σw² of the n weights, "log_weights" (n,),
-        and "acceptance".
+        The error is the standard error of log mean w from the spread of the weights; inf with fewer than five effective
+        ones, whose spread says nothing.  `details` holds "ess", the effective number (Σw)² / Σw² of the n weights,
+        "log_weights" (n,), and "acceptance".
 
     Cost: per temperature a kernel step and two energies per chain.
 
@@ -83,9 +86,9 @@ def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
     p, rng, temperatures, base, kernel
         As in `ais`.
 
-    >>> from tinyebm import DoubleWell, Reals, log_partition, sample
-    >>> well, rng = DoubleWell(), np.random.default_rng(0)
-    >>> p = Density(well, well.init(rng), Reals(1))
+    >>> from tinyebm import Reals, Ring, log_partition, sample
+    >>> ring, rng = Ring(), np.random.default_rng(0)
+    >>> p = Density(ring, ring.init(rng), Reals(2))
     >>> found = reverse_ais(p, sample(p, 200, rng), rng)
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
@@ -105,8 +108,10 @@ class _Path:
         return Density(lambda theta, x: self._energy(theta, x, beta), self.p.theta, self.p.space)
 
     def _energy(self, theta, x, beta):
+        if beta == 0:
+            return self.p.space.log_base(x) - self.base.log_prob(x)
         u = exponent(Density(self.p.energy, theta, self.p.space), x)
-        return self.p.space.log_base(x) - beta * u - (1 - beta) * self.base.log_prob(x)
+        return self.p.space.log_base(x) - (u if beta == 1 else beta * u + (1 - beta) * self.base.log_prob(x))
 
     log_z = 0.0
 
@@ -130,32 +135,42 @@ def _plan(p, n, rng, temperatures, base, kernel):
     """(path, kernel of every β but the ends, β from 0 to 1)."""
     if n < 2:
         raise ValueError(f"at least 2 chains are needed to see a spread of weights, got {n}")
-    betas = np.linspace(0, 1, temperatures + 1) ** 2 if np.ndim(temperatures) == 0 else np.asarray(temperatures)
+    number = np.ndim(temperatures) == 0
+    if number and int(temperatures) != temperatures:
+        raise ValueError(f"temperatures is a number of steps, or an array of β, got {temperatures!r}")
+    betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if number else np.asarray(temperatures)
     if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not (np.diff(betas) > 0).all():
         raise ValueError(f"temperatures is a positive number of steps, or β increasing from 0 to 1, got {temperatures!r}")
     base = initial_law(p.space) if base is None else base if hasattr(base, "sample") else Exact(base)
-    if base.space.dim != p.space.dim:
-        raise ValueError(f"the base has dimension {base.space.dim}, the density {p.space.dim}")
+    if support(getattr(base, "space", p.space)) != support(p.space):
+        raise ValueError(f"the base lives on {base.space}, the density on {p.space}: annealing needs one space for both")
     layered = hasattr(p.energy, "tempered") and hasattr(base, "slope") and p.energy.other_layer(p.space)
     path = _LayeredPath(p, base) if layered else _Path(p, base)
     kernel = kernel or ((BlockGibbs() if layered else Gibbs()) if p.space.discrete else MALA)
+    if not getattr(kernel(1.0) if callable(kernel) else kernel, "invariant", False):
+        raise ValueError(f"weights are right only if every kernel leaves its density invariant: {kernel!r} does not say "
+                         f"`invariant = True`; use MALA, HMC, Gibbs or their relatives")
     if not callable(kernel):
         return path, lambda beta: kernel, betas
     if len(betas) == 2:
         return path, None, betas
-    stages, log_steps = _pilot(path, kernel, n, rng)
+    stages, log_steps = _pilot(path, betas, kernel, n, rng)
     return path, lambda beta: kernel(math.exp(np.interp(beta, stages, log_steps))), betas
 
 
-def _pilot(path, make, n, rng):
-    """(β, log step size): at each β the mean of the log step sizes tried there, steered by the acceptance of n chains."""
+def _pilot(path, betas, make, n, rng):
+    """(β, log step size) at some of the β: the mean of the last step sizes tried there, steered by the acceptance of n chains.
+
+    A stage ends when the last acceptances average near the target, at the latest after SETTLE steps.
+    """
     x, log_step, found = path.base.sample(n, rng), math.log(0.1), []
-    stages = np.linspace(0, 1, PILOT)
+    stages = betas[np.unique(np.linspace(0, len(betas) - 1, min(PILOT, len(betas))).astype(int))]
     for beta in stages:
-        q, tried = path.at(beta), []
-        for i in range(FOLLOW if found else SETTLE):
+        q, tried, rates = path.at(beta), [], []
+        while len(rates) < FOLLOW or (abs(sum(rates[-FOLLOW:]) / FOLLOW - TARGET) > NEAR and len(rates) < SETTLE):
             x, accepted, _ = make(math.exp(log_step)).step(q, x, rng)
-            log_step += (0.5 if found or i > SETTLE // 2 else 1.0) * (float(accepted.mean()) - TARGET)
+            rates.append(float(accepted.mean()))
+            log_step += rates[-1] - TARGET
             tried.append(log_step)
         found.append(sum(tried[-FOLLOW:]) / FOLLOW)
     return stages, found
@@ -166,7 +181,8 @@ def _anneal(path, kernels, betas, x, rng):
     log_w, accepted, here = 0.0, [], path.at(betas[0])
     for i, beta in enumerate(betas[1:], 1):
         there = path.at(beta)
-        log_w = log_w + (exponent(there, x) - exponent(here, x))
+        u = exponent(there, x)
+        log_w = log_w + np.where(u > -math.inf, u - np.where(u > -math.inf, exponent(here, x), 0.0), -math.inf)
         if i + 1 < len(betas):
             x, taken, _ = kernels(beta).step(there, x, rng)
             accepted += [] if taken is None else [taken.mean()]
@@ -178,8 +194,8 @@ def _estimate(path, sign, log_w, acceptance):
     """The Estimate of log Z from weights whose mean is Z (sign 1) or 1/Z (sign -1), up to the base's constant."""
     n, total = len(log_w), float(ops.logsumexp(log_w))
     if not math.isfinite(total):
-        raise FloatingPointError(f"the weights' sum is {math.exp(min(total, 700.0))}: does the base reach p, and is every energy "
-                                 f"finite there?")
+        raise FloatingPointError(f"the logarithm of the weights' sum is {total}: does the base reach p?")
     ess = math.exp(2 * total - float(ops.logsumexp(2 * log_w)))
     details = {"ess": ess, "log_weights": log_w, "acceptance": acceptance}
-    return Estimate(path.log_z + sign * (total - math.log(n)), math.sqrt(max(0.0, n / ess - 1) / (n - 1)), details)
+    error = math.sqrt(max(0.0, n / ess - 1) / (n - 1)) if ess >= FEW else math.inf
+    return Estimate(path.log_z + sign * (total - math.log(n)), error, details)

@@ -63,8 +63,8 @@ def total_variation(p, q, rtol=1e-4):
 def fisher_divergence(p, q, rtol=1e-8):
     """The Fisher divergence E_p |∇log p - ∇log q|², an Estimate in units of 1/[x]²: what score matching descends.
 
-    Neither Z enters.  Twice the gap of the score matching loss of q under p to its minimum (Hyvärinen 2005, JMLR 6:695);
-    it weighs slopes where p is, so two modes far apart with the wrong masses hardly count.
+    Neither Z enters; inf if q is 0 where p is not.  On R^d twice the gap of the score matching loss of q under p to its
+    minimum (Hyvärinen 2005, JMLR 6:695).  It weighs slopes where p is, so wrong masses of two modes far apart hardly count.
     Summed over the grid of p; the error is that of `te.expectation`.
 
     Raises
@@ -79,13 +79,16 @@ def fisher_divergence(p, q, rtol=1e-8):
     4.0
     """
     if p.space.discrete or q.space.discrete:
-        raise ValueError(f"the Fisher divergence compares slopes, and {p.space} has none")
+        raise ValueError(f"the Fisher divergence compares slopes, and {p.space if p.space.discrete else q.space} has none")
 
+    @np.errstate(invalid="ignore")  # slopes of -inf are nan, and not used
     def gap(x):
-        difference = exponent_and_score(p, x)[1] - exponent_and_score(q, x)[1]
-        return (difference * difference).sum(axis=1)
+        u, slope = exponent_and_score(q, x)
+        difference = exponent_and_score(p, x)[1] - slope
+        return np.where(q.space.contains(x) & (u > -np.inf), (difference * difference).sum(axis=1), np.inf)
 
-    return expectation(p, gap, rtol)
+    found = expectation(p, gap, rtol)
+    return found if found < np.inf else Estimate(np.inf, 0.0)
 
 
 def _extent(p, rtol):

@@ -93,8 +93,9 @@ class ShortRun:
 class PerfectSamples:
     """Negatives drawn from p itself, exactly and independently: what a chain that mixes at once would give.
 
-    The gradient has no bias: its expectation is the exact likelihood's.  What separates it from `ExactLikelihood` is the noise
-    of a finite number of negatives, and what separates contrastive divergence from it is the chain.
+    The gradient has no bias (on R^d and in a box: beyond the mass that cells leave out): its expectation is the exact
+    likelihood's.  What separates it from `ExactLikelihood` is the noise of a finite number of negatives, and what
+    separates contrastive divergence from it is the chain.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ class PerfectSamples:
         Negatives per step, by default as many as data.
     rtol, refresh : float, int
         On R^d and in a box the cells that rejection sampling proposes from are found anew every `refresh` steps, and those
-        without mass left out, together less than rtol / 100.
+        without mass left out, together less than rtol / 100; and anew at once when the model has moved so far that the
+        outermost of the cells hold a mass of rtol.
 
     In dimension ≤ 3, on states that can be listed, and for energies with structure (see `te.sample`).
     The state is the list of cells, empty on states.  Cost: an energy for every cell, and two for every draw.
@@ -125,9 +127,9 @@ class PerfectSamples:
         if p.space.discrete or hidden_layer(p):
             negatives = sample(p, n, rng)
         else:
-            if state is None or state["age"] >= self.refresh:
+            if state is None or state["age"] >= self.refresh or _outgrown(p, state, self.rtol):
                 state = {**_heavy_cells(p, self.rtol), "age": np.array(0)}
-            cells = Cells(**{name: array for name, array in state.items() if name != "age"})
+            cells = Cells(**{name: state[name] for name in ("low", "high", "states", "corners", "index")})
             negatives, state = cells.sample(p, n, rng), {**state, "age": state["age"] + 1}
         return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
 
@@ -136,7 +138,17 @@ def _heavy_cells(p, rtol):
     """The cells of p's quadrature that carry mass, as a tree of arrays."""
     q = quadrature(p, rtol)
     heavy = np.concatenate([exponents(p, x) + w - q.log_z > math.log(0.01 * rtol / q.grid.size) for x, w in q.grid.blocks()])
-    return vars(cells_of(q.grid, heavy))
+    every, cells = cells_of(q.grid), cells_of(q.grid, heavy)
+    shared = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))  # kept cells around each corner
+    outer = (np.bincount(every.index.reshape(-1)) > shared)[every.index[:, heavy]].any(axis=0)
+    return {**vars(cells), "outer": outer}
+
+
+def _outgrown(p, state, rtol):
+    """Whether cells that have neighbours without mass hold a mass of rtol by now."""
+    log_mass = exponents(p, state["states"]) + np.log(state["high"] - state["low"]).sum(axis=1)
+    mass = np.exp(log_mass - log_mass.max())
+    return float(mass[state["outer"]].sum()) > rtol * float(mass.sum())
 
 
 def contrast(p, data, negatives, alpha=0.0, info=None):

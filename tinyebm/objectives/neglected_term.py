@@ -23,6 +23,7 @@ from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid
 from tinyebm.samplers.flows import require_conserved
 from tinyebm.tree import tree_map
 
+RIPPLES = 100  # times the most negative probability of a pushed law (HMC's, of rounding): below, no logarithm means anything
 
 def neglected_term(p, data, kernel, k, nodes=None):
     """The third term of eq. (2), a tree like theta: the gradient of eq. (1) minus `exact_cd_gradient`.
@@ -35,8 +36,8 @@ def neglected_term(p, data, kernel, k, nodes=None):
     Raises
     ------
     ValueError
-        If a kernel leaves point masses at rows of a continuous space, as MALA does: KL(p_k‖p) is infinite then.  Give a
-        Density or probabilities as data.
+        If KL(p_k‖p) is infinite: a kernel leaves point masses at rows of a continuous space, as MALA does (give a
+        Density or probabilities as data), or the data lie where p is 0.
     QuadratureError
         As `exact_cd_gradient`.
 
@@ -72,9 +73,14 @@ def neglected_term(p, data, kernel, k, nodes=None):
 
     after, pullback = vjp(law, p.theta)
     require_conserved(1.0, float(after.sum()))
-    reached = after > 0
-    surprise = np.log(np.where(reached, after, 1.0)) - atom_exponents(p, grid)  # log p_k / w + E, shifted by log Z
-    return pullback(-np.where(reached, surprise, 0.0))[0]
+    reached = after > max(0.0, RIPPLES * -float(after.min()))
+    u = atom_exponents(p, grid)
+    if (reached & (u == -np.inf)).any():
+        raise ValueError("KL(p_k‖p) is infinite: the law of the chain reaches points where p is 0")
+    surprise = np.log(after[reached]) - u[reached]  # log p_k / w + E, shifted by log Z
+    weights = np.zeros_like(after)
+    weights[reached] = -surprise
+    return pullback(weights)[0]
 
 
 def full_cd_gradient(p, data, kernel, k, nodes=None):

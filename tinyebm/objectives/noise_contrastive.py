@@ -11,6 +11,7 @@ from tinyebm import ops
 from tinyebm.autodiff import vjp
 from tinyebm.density import Density, exponent
 from tinyebm.exact.sampling import Exact
+from tinyebm.laws import support
 from tinyebm.objectives.step import Step
 
 
@@ -30,7 +31,8 @@ class NoiseContrastive:
     ratio : int
         ν, draws of noise per datum.
     rate : float
-        c moves by this times -∂L/∂c at every step; 1 is about Newton's step near the optimum.
+        c moves by this times -∂L/∂c at every step, where ∂²L/∂c² = ∫ p ν q / (p + ν q) ≤ min(1, ν) near the optimum: noise
+        that hardly overlaps the data makes c, and θ, slow.
 
     Metrics: "loss" in nats, "log_normaliser", c.  The state is c, which begins as the importance sampling estimate
     log mean_y e^{-E(y)} μ(y) / q(y) from the first draws.
@@ -53,13 +55,22 @@ class NoiseContrastive:
         """The noise as something to draw from: itself, or exact draws of a Density."""
         return self.noise if hasattr(self.noise, "sample") else Exact(self.noise)
 
+    def _require_reach(self, space):
+        """Refuse noise that is zero on part of the space."""
+        noise = getattr(self.law, "space", space)
+        if support(noise) != support(space) and (noise.discrete or noise.bounded or space.discrete):
+            raise ValueError(f"noise on {noise} does not reach all of {space}")
+
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d) whose state is the learned log normaliser."""
+        self._require_reach(p.space)
         n = len(x)
         y = self.law.sample(self.ratio * n, rng).astype(x.dtype)
-        points = np.concatenate([x, y])
+        points = np.concatenate([x, y[p.space.contains(y)]])  # noise outside the space is told from data without a mistake
         u, pullback = vjp(lambda theta: exponent(Density(p.energy, theta, p.space), points), p.theta)
-        log_ratio = np.where(p.space.contains(points), u - self.law.log_prob(points), -math.inf).astype(u.dtype)
+        log_ratio = (u - self.law.log_prob(points)).astype(u.dtype)
+        if state is None and len(points) == n:
+            raise ValueError(f"none of {len(y)} draws of noise lies in {p.space}: take a law nearer to the data")
         c = ops.logsumexp(log_ratio[n:]) - math.log(len(y)) if state is None else state["log_normaliser"]
         logit = log_ratio - c - math.log(self.ratio)  # G of eq. (1)
         slope = np.concatenate([-ops.sigmoid(-logit[:n]), ops.sigmoid(logit[n:])]) / n  # ∂L/∂G

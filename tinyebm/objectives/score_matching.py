@@ -31,13 +31,15 @@ from tinyebm.objectives.step import Step
 class ScoreMatching:
     """The gradient of eq. (1), its mean over the rows of x; no state, no randomness.
 
-    The population minimiser is the truth, if the model holds it.
+    The population minimiser is the truth, if the model holds it; for energies without kinks (no relu).
     Metrics: "loss", J in units of 1/[x]².
     Cost: about 2 (1 + d) backward passes, each as wide as the forward one.
     """
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); rng is not used."""
+        _require_curvature(self, p)
+
         def loss(p):
             s, trace = score_and_laplacian(p, x)
             return ops.sum(s * s) * (0.5 / len(x)) + ops.mean(trace)
@@ -64,6 +66,7 @@ class SlicedScoreMatching:
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
+        _require_curvature(self, p)
         directions = [np.where(rng.random(x.shape) < 0.5, -1.0, 1.0).astype(x.dtype) for _ in range(self.projections)]
 
         def loss(p):
@@ -97,14 +100,21 @@ class DenoisingScoreMatching:
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
-        z = rng.standard_normal(x.shape, dtype=x.dtype)
-        noisy = x + self.sigma * z
+        z, sigma = rng.standard_normal(x.shape, dtype=x.dtype), float(self.sigma)
+        noisy = x + sigma * z
 
         def loss(p):
-            miss = score(p, noisy) + z * (1 / self.sigma)
+            miss = score(p, noisy) + z * (1 / sigma)
             return ops.sum(miss * miss) * (0.5 / len(x))
 
         return _descend(self, loss, p)
+
+
+def _require_curvature(objective, p):
+    """Refuse energies that say they have kinks: their Laplacian is a spike there, which no derivative sees."""
+    if not getattr(p.energy, "smooth", True):
+        raise ValueError(f"{type(objective).__name__} needs second derivatives, and {p.energy!r} has kinks: use another activation "
+                         f"(silu, softplus, tanh) or DenoisingScoreMatching")
 
 
 def _descend(objective, loss, p):

@@ -34,9 +34,14 @@ def run(kernel, p, x, steps, rng, record=None):
         If a `Recipe` ran at another temperature than 1 or clipped gradients: with both numbers.
     """
     x, info = walk(kernel, p, x, steps, rng, record)
-    if "clipped" in info and (caveat := kernel.caveat(float(info["clipped"]))):
-        warnings.warn(caveat, stacklevel=2)
+    if "clipped" in info and (said := caveat(kernel, steps, info["clipped"])):
+        warnings.warn(said, stacklevel=2)
     return x, info
+
+
+def caveat(kernel, steps, clipped):
+    """What is wrong with a run of a `Recipe`, or of a function of the step that ended with one; None if nothing."""
+    return (kernel(steps) if callable(kernel) else kernel).caveat(float(clipped))
 
 
 def walk(kernel, p, x, steps, rng, record=None):

@@ -102,6 +102,8 @@ class Recipe:
             said.append(f"it runs at temperature noise² / (2 step_size) = {self.temperature:.3g}, not 1")
         if clipped > 0:
             said.append(f"{clipped:.2g} of the gradients' components were clipped")
+        if self.clamp is not None:
+            said.append(f"clamping heaps mass up at {self.clamp[0]:g} and {self.clamp[1]:g}")
         return f"{self!r} does not sample exp(-E): " + ", and ".join(said) if said else None
 
     def _inside(self, p, x):
