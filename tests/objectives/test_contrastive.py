@@ -337,3 +337,21 @@ def test_resumed_runs_keep_their_cells(tmp_path):
 def test_impossible_perfect_samples(options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
         te.PerfectSamples(**options)
+
+
+@pytest.mark.parametrize("space", [te.Reals(1), te.Box(-6, 6, 1)], ids=repr)
+def test_cells_that_the_model_outgrows(space):
+    """From precision 100 to 1 within one step: draws of the wide model, not of the old cells.
+
+    Catches cells kept by age alone (a variance of 0.4), and walls of a box taken for an edge: then nothing is ever kept.
+    """
+    gaussian = lambda k: te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": k * np.eye(1)}, space)
+    x, objective = np.zeros((20000, 1)) + 0.5, te.PerfectSamples()
+    state = objective.gradient(gaussian(100.0), x, np.random.default_rng(0)).state
+    step = objective.gradient(gaussian(1.0), x, np.random.default_rng(1), state)
+    variance = x.var() + 0.25 - 2 * step.gradient["precision"][0, 0]  # of the negatives, for ∂E/∂k = x²/2
+
+    assert abs(variance - 1) < 5 * math.sqrt(2 / len(x)) and step.state["age"] == 1
+    flat = te.Density(lambda theta, x: 0.0 * theta["w"] * x[:, 0], {"w": np.array(1.0)}, te.Box(-1, 1, 1))
+    kept = objective.gradient(flat, x, np.random.default_rng(0)).state
+    assert objective.gradient(flat, x, np.random.default_rng(0), kept).state["age"] == 2 and not kept["outer"].any()

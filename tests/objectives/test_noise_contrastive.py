@@ -278,3 +278,27 @@ def test_resumed_runs_keep_c(tmp_path):
 def test_impossible_options(options, complaint):
     with pytest.raises(ValueError, match=complaint):
         te.NoiseContrastive(**({"noise": normal(1.0)} | options))
+
+
+@pytest.mark.parametrize(("noise", "space", "fine"), [
+    (te.Uniform(te.Box(-2, 2, 1)), te.Box(-1, 1, 1), True), (te.Uniform(te.Box(-1, 1, 1)), te.Box(-1, 1, 1), True),
+    (normal(4.0), te.Box(-1, 1, 1), True), (te.Uniform(te.Box(-0.5, 1, 1)), te.Box(-1, 1, 1), False),
+    (te.Uniform(te.Box(-9, 9, 1)), te.Reals(1), False), (te.Uniform(te.Bits(1)), te.Reals(1), False)], ids=repr)
+def test_noise_must_reach_the_space(noise, space, fine):
+    """Noise may be wider than the space, never narrower: where it is 0 the model is not told what to do.
+
+    Catches supports that must be equal, or that are not looked at.
+    """
+    p, x = te.Density(LINEAR, {"w": np.array(0.7)}, space), np.array([[0.2], [-0.4]])
+    if fine:
+        assert np.isfinite(te.NoiseContrastive(noise).gradient(p, x, rng(0)).metrics["loss"])
+    else:
+        with pytest.raises(ValueError, match="does not reach all of"):
+            te.NoiseContrastive(noise).gradient(p, x, rng(0))
+
+
+def test_noise_that_all_falls_outside():
+    """Catches log 0 for a first c."""
+    p = te.Density(LINEAR, {"w": np.array(0.7)}, te.Box(-1, 1, 1))
+    with pytest.raises(ValueError, match="none of 4 draws of noise lies in Box"):
+        te.NoiseContrastive(te.Normal(np.array([50.0]), np.eye(1)), 2).gradient(p, np.array([[0.2], [-0.4]]), rng(0))

@@ -283,3 +283,16 @@ def test_impossible_projections(projections):
 def test_impossible_noise(sigma):
     with pytest.raises(ValueError, match="sigma must be positive and finite"):
         te.DenoisingScoreMatching(sigma)
+
+
+@pytest.mark.parametrize("objective", [te.ScoreMatching(), te.SlicedScoreMatching()], ids=repr)
+def test_kinks_are_refused(objective):
+    """A relu network's Laplacian is a spike at every kink, which the trace misses: the truth would not be at rest.
+
+    Denoising needs no second derivative.
+    """
+    net = te.MLP((1, 8, 1), "relu", 1.0)
+    p, x = te.Density(net, net.init(np.random.default_rng(0)), te.Reals(1)), np.ones((3, 1))
+    with pytest.raises(ValueError, match=f"{type(objective).__name__} needs second derivatives, .*relu.* has kinks"):
+        objective.gradient(p, x, np.random.default_rng(0))
+    assert np.isfinite(te.DenoisingScoreMatching(0.3).gradient(p, x, np.random.default_rng(0)).metrics["loss"])

@@ -58,7 +58,9 @@ class NoiseContrastive:
     def _require_reach(self, space):
         """Refuse noise that is zero on part of the space."""
         noise = getattr(self.law, "space", space)
-        if support(noise) != support(space) and (noise.discrete or noise.bounded or space.discrete):
+        wider = not noise.discrete and not space.discrete and noise.dim == space.dim and (
+            not noise.bounded or (space.bounded and noise.low <= space.low and space.high <= noise.high))
+        if not wider and support(noise) != support(space):
             raise ValueError(f"noise on {noise} does not reach all of {space}")
 
     def gradient(self, p, x, rng, state=None):
