@@ -5,12 +5,14 @@ import pytest
 from scipy import stats
 
 from tinyebm import ops
-from tinyebm.density import Density, exponent, exponent_and_score, laplacian, score
+from tinyebm.autodiff import grad
+from tinyebm.density import Density, exponent, exponent_and_score, laplacian, score, score_and_laplacian
 from tinyebm.discrete import Cells
 from tinyebm.energies.analytic import GaussianEnergy, GaussianMixtureEnergy
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.spaces import Box, Reals
+from tinyebm.tree import ravel, tree_map
 
 
 def slope(f, x, h=1e-3):
@@ -48,6 +50,39 @@ def test_laplacian_is_the_divergence_of_the_score(space, activation):
 
     divergence = sum(slope(lambda x, i=i: score(p, x)[:, i], x)[:, i] for i in range(space.dim))
     np.testing.assert_allclose(laplacian(p, x), divergence, atol=1e-8)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("activation", ["tanh", "silu", "softplus"])
+def test_score_and_laplacian_are_both_and_know_theta(space, activation):
+    """One pass gives the two, and a sum of both differentiates by θ as its differences do.
+
+    Catches a score handed on as a constant, and a basis of one row's derivative in another's.
+    """
+    p, x = random_mlp(space, activation), np.random.default_rng(3).uniform(-1.5, 1.5, (4, space.dim))
+    s, trace = score_and_laplacian(p, x)
+    np.testing.assert_array_equal(s, score(p, x))
+    np.testing.assert_array_equal(trace, laplacian(p, x))
+    np.testing.assert_allclose(score_and_laplacian(p, x[2:3])[1], trace[2:3], atol=1e-13)
+
+    flat, unravel = ravel(p.theta)
+    v, w = np.random.default_rng(4).standard_normal((2, *x.shape))
+
+    def number(flat):
+        s, trace = score_and_laplacian(Density(p.energy, unravel(flat), space), x)
+        return ops.sum(s * v) + ops.sum(trace * w[:, 0])
+
+    along = np.random.default_rng(5).standard_normal(flat.size)
+    numeric = (8 * (number(flat + 1e-3 * along) - number(flat - 1e-3 * along))
+               - number(flat + 2e-3 * along) + number(flat - 2e-3 * along)) / 12e-3
+    assert along @ grad(number)(flat) == pytest.approx(numeric, rel=1e-7, abs=1e-7)
+
+
+def test_float32_stays_float32_in_two_derivatives():
+    """Catches a basis in float64."""
+    p = random_mlp(Reals(2, base_scale=0.7))
+    p = Density(p.energy, tree_map(lambda leaf: leaf.astype("float32"), p.theta), p.space)
+    assert {array.dtype for array in score_and_laplacian(p, np.ones((3, 2), "float32"))} == {np.dtype("float32")}
 
 
 @EVERYWHERE
@@ -94,7 +129,7 @@ def test_a_table_has_no_slope():
 
 
 @pytest.mark.parametrize("shape", [(2,), (4, 3), (1, 4, 2)])
-@pytest.mark.parametrize("ask", [exponent, score, exponent_and_score, laplacian])
+@pytest.mark.parametrize("ask", [exponent, score, exponent_and_score, laplacian, score_and_laplacian])
 def test_points_of_another_shape_are_refused(ask, shape):
     """Catches a vector taken for n points, or a silent broadcast over a wrong dimension."""
     p = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=-1), {}, Reals(2))

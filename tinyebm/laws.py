@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.autodiff import stop_gradient
 from tinyebm.spaces import Reals
 
 SPREAD = 0.05  # weight of the uniform law in `moments_of` on discrete spaces: noise must reach every state
@@ -30,14 +31,16 @@ class Normal:
     covariance: Any
 
     def __post_init__(self):
-        d = len(self.mean)
-        if np.shape(self.covariance) != (d, d):
-            raise ValueError(f"a mean of {d} numbers needs a covariance of shape ({d}, {d}), got {np.shape(self.covariance)}")
+        d = np.size(self.mean)
+        if np.shape(self.mean) != (d,) or np.shape(self.covariance) != (d, d):
+            raise ValueError(f"a mean of {d} numbers has the shape ({d},) and needs a covariance of shape ({d}, {d}), got "
+                             f"{np.shape(self.mean)} and {np.shape(self.covariance)}")
         try:
-            finite = bool(np.isfinite(self.mean).all() and np.isfinite(self._root).all())
+            sound = bool(np.isfinite(self.mean).all() and np.isfinite(self._root).all() and np.isfinite(self.covariance).all())
         except np.linalg.LinAlgError:
-            finite = False
-        if not finite:
+            sound = False
+        C = self.covariance  # of which Cholesky has read one half only
+        if not sound or np.abs(np.subtract(C, np.transpose(C))).max() > 1e-6 * np.abs(C).max():
             raise ValueError("a mean is finite, and a covariance symmetric and positive definite: these are not")
 
     @property
@@ -89,9 +92,10 @@ class Uniform:
         return self.space.initial(n, rng)
 
     def log_prob(self, x):
-        """Minus the logarithm of the volume, or of the number of states, (n,)."""
+        """Minus the logarithm of the volume, or of the number of states, (n,); -inf outside the space."""
         size = len(self.space.values) if self.space.discrete else self.space.high - self.space.low
-        return ops.sum(x * 0.0, axis=1) - self.space.dim * math.log(size)
+        flat = ops.sum(x * 0.0, axis=1) - self.space.dim * math.log(size)
+        return ops.where(self.space.contains(stop_gradient(x)), flat, -math.inf)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
-"""Exact draws: frequencies in cells against the density, independence, and bounds that are disproved."""
+"""Exact draws: frequencies in cells against the density, independence, and bounds that are disproved; cells; exact laws."""
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -141,3 +142,79 @@ def test_no_draws_and_the_same_draws():
 
     assert te.sample(p, 0, rng(0)).shape == (0, 2)
     np.testing.assert_array_equal(te.sample(p, 50, rng(7)), te.sample(p, 50, rng(7)))
+
+
+# -------------------------------------------------------------------------------------- cells
+
+@pytest.mark.parametrize("space", [te.Box(-1, 2, 1), te.Box(-1, 2, 2), te.Box(-1, 2, 3), te.Reals(2)], ids=repr)
+def test_cells_tile_and_share_their_corners(space):
+    """Corners listed once, found again by index; volumes add up; every node in its own cell.
+
+    Catches a corner taken for another with an equal coordinate, and low and high of different axes.
+    """
+    d, grid = space.dim, space.grid(6)
+    cells = sampling.cells_of(grid)
+    ends = np.stack([np.where(corner, cells.high, cells.low) for corner in itertools.product((False, True), repeat=d)])
+
+    np.testing.assert_array_equal(cells.corners[cells.index], ends)
+    assert len(cells.corners) == 7**d and len(np.unique(cells.corners, axis=0)) == 7**d
+    assert np.prod(cells.high - cells.low, axis=1).sum() == pytest.approx(np.prod(cells.high.max(axis=0) - cells.low.min(axis=0)))
+    assert ((cells.low <= cells.states) & (cells.states <= cells.high)).all()
+
+
+def test_some_cells_draw_the_law_restricted_to_them():
+    """Two cells of four, of E = 3 x - y: kept cells' histogram.  Catches corners of cells that were left out, or all cells."""
+    p, kept = MODELS["slope"][0], np.array([True, False, False, True])
+    cells = sampling.cells_of(p.space.grid(2), kept)
+    x = cells.sample(p, N, rng(0))
+
+    lower = (x < 0).all(axis=1)
+    assert (lower | (x > 0).all(axis=1)).all() and len(cells.corners) == 7
+    each = lambda slope, low, high: abs(math.exp(-slope * high) - math.exp(-slope * low)) / abs(slope)
+    mass = np.array([each(3, a, a + 1) * each(-1, a, a + 1) for a in (-1, 0)])
+    compare_counts(np.array([lower.sum(), N - lower.sum()]), mass / mass.sum())
+    inner = x[lower]
+    assert stats.kstest(inner[:, 0], lambda t: (np.exp(3) - np.exp(-3 * t)) / (np.exp(3) - 1)).pvalue > 1e-6
+    assert stats.kstest(inner[:, 1], lambda t: (np.exp(t) - np.exp(-1)) / (1 - np.exp(-1))).pvalue > 1e-6
+
+
+# ------------------------------------------------------------------------------- exact laws
+
+LAWS = [MODELS["two wells"][0], MODELS["ring"][0], MODELS["slope"][0], MODELS["base measure"][0],
+        te.Density(te.BoltzmannMachine(3), {"W": np.array([1.0, -0.5, 0.8]), "b": np.array([0.3, 0.0, -1.0])}, te.Spins(3)),
+        te.Density(te.GaussianBernoulliRBM(5, 2), te.GaussianBernoulliRBM(5, 2).init(rng(3)), te.Reals(5))]  # fmt: skip
+
+
+@pytest.mark.parametrize("p", LAWS, ids=lambda p: repr(p.space))
+def test_an_exact_law_is_its_density(p):
+    """log_prob and slope of te.log_prob and te.score, draws of te.sample; in five dimensions by structure.
+
+    Catches -E for log p, a base measure left out, and a quadrature where te.sample needs none.
+    """
+    law, x = sampling.Exact(p), te.sample(p, 200, rng(1))
+
+    assert law.space is p.space
+    np.testing.assert_allclose(law.log_prob(x), te.log_prob(p, x), atol=1e-12)
+    np.testing.assert_array_equal(law.sample(200, rng(1)), x)
+    if not p.space.discrete:
+        np.testing.assert_allclose(te.grad(lambda x: ops.sum(law.log_prob(x)))(x), te.score(p, x), atol=1e-12)
+
+
+@pytest.mark.parametrize("p", [MODELS["slope"][0], LAWS[4]], ids=lambda p: repr(p.space))
+def test_an_exact_law_is_nothing_outside(p):
+    """Catches a density that goes on behind the walls, or between the states."""
+    x = np.concatenate([te.sample(p, 1, rng(1)), np.full((1, p.space.dim), 1.5)])
+    np.testing.assert_array_equal(sampling.Exact(p).log_prob(x), te.log_prob(p, x))
+
+
+def test_an_exact_law_looks_once(monkeypatch):
+    """log Z and cells of one quadrature each, for any number of draws.  Catches a quadrature at every batch."""
+    seen = []
+    for name in ("quadrature", "log_partition"):
+        ask = getattr(sampling, name)
+        monkeypatch.setattr(sampling, name, lambda *args, ask=ask, name=name, **options: seen.append(name) or ask(*args, **options))
+    law = sampling.Exact(MODELS["two wells"][0])
+    for seed in range(3):
+        law.log_prob(law.sample(5, rng(seed)))
+
+    assert sorted(seen) == ["log_partition", "quadrature"]

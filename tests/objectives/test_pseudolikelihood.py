@@ -1,4 +1,4 @@
-"""Pseudolikelihood: against a loss in loops and its finite differences, and at rest where the truth is."""
+"""Pseudolikelihood and ratio matching: against a loss in loops and its finite differences, and at rest where the truth is."""
 
 import math
 
@@ -142,3 +142,84 @@ def test_float32_stays_float32_and_real_lines_are_refused():
     assert {leaf.dtype for leaf in gradient.values()} == {np.dtype("float32")}
     with pytest.raises(ValueError, match="Pseudolikelihood sums over the values of a site: Reals.* is not discrete"):
         OBJECTIVE.gradient(te.Density(te.Quartic(), te.Quartic().init(rng(0)), te.Reals(1)), np.zeros((2, 1)), None)
+
+
+# ------------------------------------------------------------------------------ ratio matching
+
+RATIO = te.RatioMatching()
+TWO_VALUES = [case for case in CASES if len(case[1].values) == 2] + [(te.Potts(2, (2, 2)), te.Cells(2, 4))]
+
+
+def ratio_loss(p, rows):
+    """1/n Σ_x Σ_i P(x_i flipped | x_-i)², from ratios of e^{-E}."""
+    total = 0.0
+    for x in rows:
+        for i in range(len(x)):
+            y = x.copy()
+            y[i] = sum(p.space.values) - x[i]
+            here, there = np.exp(-p.energy(p.theta, np.stack([x, y])))
+            total += (there / (here + there)) ** 2
+    return total / len(rows)
+
+
+@pytest.mark.parametrize(("energy", "space"), TWO_VALUES, ids=repr)
+def test_ratio_matching_is_the_finite_difference_of_its_loss(energy, space):
+    """Catches σ for σ², σ of the other sign, a ½, a mean over sites, and a flip of another row's site."""
+    p, x, h = drawn(energy, space), space.initial(6, rng(2)), 1e-5
+    step = RATIO.gradient(p, x, None)
+    flat, unravel = ravel(p.theta)
+    at = lambda theta: ratio_loss(te.Density(energy, unravel(theta), space), x)
+    numeric = [(at(flat + h * e) - at(flat - h * e)) / (2 * h) for e in np.eye(len(flat))]
+
+    assert step.metrics["loss"] == pytest.approx(ratio_loss(p, x), abs=1e-12) and step.state is None
+    np.testing.assert_allclose(ravel(step.gradient)[0], numeric, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("energy", "space"), TWO_VALUES, ids=repr)
+def test_ratio_matching_rests_at_the_truth(energy, space):
+    """The gradient of every state, weighted by p, sums to 0.  Catches σ, σ³, or any loss whose score is not proper."""
+    p = drawn(energy, space)
+    parts = [w * ravel(RATIO.gradient(p, x[None], None).gradient)[0]
+             for x, w in zip(space.atoms()[0], te.probabilities(p), strict=True)]
+
+    assert np.abs(sum(parts)).max() < 1e-13
+
+
+@pytest.mark.parametrize("space", [te.Bits(1), te.Spins(1)], ids=repr)
+def test_ratio_matching_of_one_site(space):
+    """Rows 1, 1, 1, 0: the loss is ¾ q² + ¼ (1 - q)², q = P(0): least at q = ¼, 3/16 there.  On either side it leads back."""
+    x = np.array([[space.values[a]] for a in (1, 1, 1, 0)])
+    width = space.values[1] - space.values[0]
+    step = lambda b: RATIO.gradient(te.Density(te.BoltzmannMachine(1), {"W": np.zeros(0), "b": np.array([b])}, space), x, None)
+    best = step(math.log(3) / width)
+
+    assert abs(best.gradient["b"][0]) < 1e-15 and best.metrics["loss"] == pytest.approx(3 / 16, abs=1e-15)
+    assert step(math.log(4) / width).gradient["b"][0] > 1e-3 and step(math.log(2) / width).gradient["b"][0] < -1e-3
+
+
+def test_ratio_matching_in_parts_of_many_bits(monkeypatch):
+    """40 rows of 60 independent bits, in parts of 3 rows: Σ_i of one-site losses.  Catches lost parts and means of means."""
+    monkeypatch.setattr(pseudolikelihood, "NUMBERS", 3 * 60**2 * 2)
+    p, x = drawn(te.BoltzmannMachine(60), te.Bits(60)), te.Bits(60).initial(40, rng(2))
+    p = te.Density(p.energy, {**p.theta, "W": 0 * p.theta["W"]}, p.space)
+    step = RATIO.gradient(p, x, None)
+    other = 1 / (1 + np.exp((2 * x - 1) * p.theta["b"]))  # P(x_i flipped)
+
+    assert step.metrics["loss"] == pytest.approx((other**2).sum() / 40, rel=1e-13)
+    np.testing.assert_allclose(step.gradient["b"], (2 * other**2 * (1 - other) * (1 - 2 * x)).mean(axis=0), atol=1e-14)
+
+
+def test_ratio_matching_stays_float32_and_far_apart_finite():
+    """Catches e^{E} that overflows, and float64."""
+    p = te.Density(te.BoltzmannMachine(1), {"W": np.zeros(0, "float32"), "b": np.array([1000.0], "float32")}, te.Bits(1))
+    step = RATIO.gradient(p, np.array([[0.0], [1.0]], "float32"), None)
+
+    assert step.metrics["loss"] == 0.5 and step.gradient["b"].tolist() == [0.0] and step.gradient["b"].dtype == np.float32
+
+
+@pytest.mark.parametrize("space", [te.Reals(2), te.Box(0, 1, 2), te.Cells(3, 2)], ids=repr)
+def test_ratio_matching_needs_two_values(space):
+    """Catches a flip to the next of three colours, and a real number that is flipped."""
+    p = te.Density(lambda theta, x: theta * x[:, 0], np.array(1.0), space)
+    with pytest.raises(ValueError, match="RatioMatching flips sites with two values .*, not those of"):
+        RATIO.gradient(p, np.zeros((2, 2)), None)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyebm import ops
+from tinyebm.autodiff import stop_gradient
 from tinyebm.density import Density, exponent, exponents
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
@@ -112,11 +114,12 @@ class Exact:
 
     def sample(self, n, rng):
         """n independent draws (n, d)."""
-        return sample(self.p, n, rng) if self.space.discrete else self._cells.sample(self.p, n, rng)
+        listed = self.space.discrete or hidden_layer(self.p)
+        return sample(self.p, n, rng) if listed else self._cells.sample(self.p, n, rng)
 
     def log_prob(self, x):
-        """Normalised log density, (n,), in nats; differentiable by x."""
-        return exponent(self.p, x) - self._log_z
+        """Normalised log density, (n,), in nats, -inf outside the space; differentiable by x."""
+        return ops.where(self.space.contains(stop_gradient(x)), exponent(self.p, x) - self._log_z, -np.inf)
 
 
 def _sample_states(p, n, rng):
