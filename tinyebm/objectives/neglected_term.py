@@ -53,6 +53,7 @@ def neglected_term(p, data, kernel, k, nodes=None):
         x, mass = None, state_law(p.space, data)
     else:
         _, _, x, mass, grid = laws_on_grid(p, data, kernel, k, nodes)
+        atoms = grid.all()[0]
 
     def law(theta):
         """p_k on the grid."""
@@ -65,7 +66,7 @@ def neglected_term(p, data, kernel, k, nodes=None):
         on_grid, stay = push_rows(q, x, mass, kernel, k, grid)
         if not np.any(stay != 0):
             return on_grid
-        if len(x) != grid.size:
+        if x.shape != atoms.shape or (x != atoms).any():
             raise ValueError(f"{kernel!r} leaves point masses at the rows of the data, and KL(p_k‖p) is infinite: give the "
                              f"data as a Density, or as probabilities over the atoms of {p.space}")
         return on_grid + stay
