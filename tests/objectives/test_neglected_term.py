@@ -231,7 +231,7 @@ def test_rows_under_ula_in_the_plane():
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("space, kernel, nodes", [
     (te.Reals(1, extent=4), te.MALA(0.05), 121), (te.Box(-1.5, 1.2, 1), te.MALA(0.05), 60),
-    (te.Reals(1, extent=3), te.HMC(0.3, 2), 81)])  # fmt: skip
+    (te.Reals(1, extent=3), te.HMC(0.3, 2), 71)])  # fmt: skip
 def test_laws_under_a_kernel_that_rejects(space, kernel, nodes, k, monkeypatch):
     """Of probabilities on atoms, by powers of that kernel's matrix there: the same sums, so to the accuracy of differences.
 
@@ -258,16 +258,17 @@ def test_laws_under_a_kernel_that_rejects(space, kernel, nodes, k, monkeypatch):
 def test_three_routes_to_one_number(monkeypatch):
     """A Density on its own grid and probabilities on another, MALA and, on a third, HMC of one leapfrog step.
 
-    Catches a Density put on a grid whose weights are not the ones in log p_k.  The kinks cost 1e-3, HMC's waves 5e-3.
+    Catches a Density put on a grid whose weights are not the ones in log p_k.  The kinks cost 1e-3, HMC's waves 1e-2.
     """
     monkeypatch.setattr(hmc, "KINKED", 401)
     space, quartic_of = te.Reals(1, extent=3), lambda a, b: te.Density(te.Quartic(), {"a": np.array(a), "b": np.array(b)}, space)
     p, data = quartic_of(-0.6, 0.3), quartic_of(0.7, 0.1)
-    one, two, three = (flat(te.neglected_term(p, law, kernel, 2)) for law, kernel in (
-        (data, te.MALA(0.08)), (te.probabilities(data, 301), te.MALA(0.08)), (te.probabilities(data, 91), te.HMC(0.4, 1))))
+    one, two, three = (flat(te.neglected_term(p, law, kernel, 2, nodes)) for law, kernel, nodes in (
+        (data, te.MALA(0.08), 500), (te.probabilities(data, 301), te.MALA(0.08), None),
+        (te.probabilities(data, 91), te.HMC(0.4, 1), None)))
 
     np.testing.assert_allclose(two, one, rtol=1e-3)
-    np.testing.assert_allclose(three, one, rtol=5e-3)
+    np.testing.assert_allclose(three, one, rtol=1e-2)
 
 
 def test_a_law_too_rough_for_its_tails_is_refused(monkeypatch):
