@@ -298,6 +298,19 @@ def test_concatenate_is_numpys(axis):
     np.testing.assert_array_equal(ops.concatenate(arrays, axis), np.concatenate(arrays, axis))
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_concatenate_is_numpys_under_vjp(axis):
+    """Plain arrays between watched ones, float32 too.  Catches places that are counted without the plain ones."""
+    a, b = RNG.random((2, 2)).astype("float32"), RNG.random((2, 2)).astype("float32")
+    value, pullback = vjp(lambda x: ops.concatenate([a, x, b, x], axis), b)
+
+    np.testing.assert_array_equal(value, np.concatenate([a, b, b, b], axis))
+    g = np.arange(value.size, dtype="float32").reshape(value.shape)
+    parts = np.split(g, 4, axis)
+    np.testing.assert_array_equal(pullback(g)[0], parts[1] + parts[3])
+    assert value.dtype == np.float32
+
+
 def test_concatenate_refuses_to_broadcast():
     """Catches a (1, 3) stretched to (2, 3), whose gradient then has the wrong shape."""
     with pytest.raises(ValueError, match="agree except along axis 1"):

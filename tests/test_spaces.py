@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from tinyebm.autodiff import vjp
 from tinyebm.discrete import Cells
 from tinyebm.spaces import Box, Reals
 
@@ -115,6 +116,24 @@ def test_fold_reflects(box, t):
     np.testing.assert_array_equal(box.fold(folded), folded)
     if box.low <= t <= box.high:
         assert folded.item() == t  # to the last bit: a chain inside is not touched
+
+
+@EVERY_RUN_ALIKE
+@given(BOXES, st.floats(-500, 500), st.sampled_from(["float64", "float32"]))
+def test_the_slope_of_a_reflection(box, t, dtype):
+    """1 where no wall or an even number of them was met, -1 where an odd one; the value under vjp is the plain one.
+
+    Catches the slope of the inside everywhere, of one wall for any number, and float64 from float32.
+    """
+    x = np.array([[t]], dtype=dtype)
+    turns, rest = divmod(float(x[0, 0]) - box.low, box.high - box.low)
+    value, pullback = vjp(box.fold, x)
+    slope = pullback(np.ones_like(x))[0]
+
+    np.testing.assert_array_equal(value, box.fold(x))
+    assert value.dtype == slope.dtype == x.dtype
+    if 1e-3 < rest < box.high - box.low - 1e-3:  # at a wall there is none
+        assert slope.item() == (-1) ** round(turns)
 
 
 @EVERY_RUN_ALIKE

@@ -287,3 +287,26 @@ def test_a_loss_that_is_lost_is_refused():
     with pytest.raises(FloatingPointError, match="update 1: the loss is nan, though the gradient is finite"):
         te.fit(energy, np.ones((5, 1)), te.Reals(1), te.ContrastiveDivergence(te.MALA(0.1), 1), theta=np.array(0.5),
                steps=3, exact=False, progress=False)
+
+
+@pytest.mark.parametrize("kernel", [te.Recipe(0.5, 0.5, clip=0.3), lambda i: te.Recipe(0.5, 1 / (1 + i), clip=0.3)])
+def test_a_recipe_warns_once(kernel):
+    """At the end, of T (an annealed recipe's at its last step) and the last update's clipped fraction, which the history has.
+
+    Catches a warning at every update, the fraction of the first one, and a caller's line that is in the package.
+    """
+    with pytest.warns(UserWarning) as seen:
+        history = fit(energy=NET, objective=te.ContrastiveDivergence(kernel, 1), steps=6, log_every=1).history
+
+    clipped = history["clipped"]
+    assert math.isnan(clipped[0]) and all(0 <= value <= 1 for value in clipped[1:]) and len(set(clipped[1:])) > 1
+    assert len(seen) == 1 and seen[0].filename == __file__
+    assert str(seen[0].message).startswith("at the last update Recipe(step_size=0.5, noise=0.5, clip=0.3")
+    assert str(seen[0].message).endswith(f"it runs at temperature noise² / (2 step_size) = 0.25, not 1, and {clipped[-1]:.2g} "
+                                         "of the gradients' components were clipped")
+
+
+def test_a_recipe_of_langevin_dynamics_does_not_warn():
+    """σ = √(2η), no clip: a warning is an error here.  Catches one for every recipe, and a run of ULA with "clipped"."""
+    assert fit(energy=NET, objective=te.ShortRun(te.Recipe(0.02, 0.2), 3), steps=2).history["clipped"][-1] == 0
+    assert "clipped" not in fit(energy=NET, objective=OBJECTIVES["pcd"], steps=2).history

@@ -22,7 +22,7 @@ from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import adam, clip_norm
 from tinyebm.progress import Progress
-from tinyebm.samplers.chains import caveat
+from tinyebm.samplers.chains import kernel_at
 from tinyebm.spaces import Reals
 from tinyebm.tree import tree_flatten, tree_map
 
@@ -142,8 +142,8 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
             if callback:
                 callback(step, density, {name: values[-1] for name, values in record.items()})
         bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
-    if "clipped" in history and (said := caveat(objective.kernel, objective.k, history["clipped"][-1])):
-        warnings.warn(f"at the last update {said}", stacklevel=2)
+    if "clipped" in history and (caveat := kernel_at(objective.kernel, objective.k).caveat(history["clipped"][-1])):
+        warnings.warn(f"at the last update {caveat}", stacklevel=2)
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
 
 

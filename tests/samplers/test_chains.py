@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 import tinyebm as te
+from tinyebm.samplers.chains import walk
 from tinyebm.samplers.metropolis import Move
 
 rng = np.random.default_rng  # every test makes its own
@@ -213,3 +214,67 @@ def test_every_restart_is_its_own_draw():
 def test_the_default_rate_is_du_and_mordatchs():
     """5 %.  Catches a default that changes without its docstring."""
     assert te.Chains(8) == te.Chains(8, restart=0.05)
+
+
+# ---------------------------------------------------------------------------------- annealing
+
+@dataclass(frozen=True)
+class Append:
+    """A kernel that appends its number as a digit to every coordinate; it accepts that many rows."""
+
+    digit: int
+
+    def step(self, p, x, rng):
+        return Move(10 * x + self.digit, np.arange(len(x)) < self.digit, np.zeros(len(x)))
+
+
+def test_a_function_of_the_step_gets_one_to_n():
+    """Kernels 1, 2, 3 in turn leave 123, and so do the points between.  Catches steps from 0, and one kernel for all."""
+    x, info = te.run(Append, None, np.zeros((4, 2)), 3, rng(0), record=1)
+
+    assert (x == 123).all() and info["trajectory"][:, 0, 0].tolist() == [0, 1, 12, 123]
+    assert info["acceptance"] == pytest.approx((1 + 2 + 3) / 12, rel=1e-15)
+    assert (te.run(lambda i: Append(i % 2), None, np.zeros((4, 2)), 3, rng(0))[0] == 101).all()
+
+
+def test_the_law_at_the_end_of_annealing():
+    """ULA on N(m, s²) with steps and temperatures that change: v ← (1 - ε/s²)² v + 2εT, and so the mean, |z| < 5.
+
+    Halfway too.  Catches temperatures in reverse, the last kernel alone, and a schedule one step late.
+    """
+    m, s2, n, d = 0.7, 0.5, 60_000, 20
+    p = te.Density(te.GaussianEnergy(1), {"mean": np.array([m]), "precision": np.array([[1 / s2]])}, te.Reals(1))
+    schedule = lambda i: te.ULA(0.02 + 0.01 * i, temperature=8.0 * 0.8**i)
+    x, info = te.run(schedule, p, np.full((n, 1), 3.0), d, rng(0), record=d // 2)
+
+    mean, v = 3.0, 0.0
+    for i in range(1, d + 1):
+        kernel = schedule(i)
+        a = 1 - kernel.step_size / s2
+        mean, v = m + a * (mean - m), a**2 * v + 2 * kernel.step_size * kernel.temperature
+        if i in (d // 2, d):
+            at = info["trajectory"][i // (d // 2)]
+            assert abs(at.mean() - mean) < 5 * math.sqrt(v / n) and abs(((at - mean) ** 2).mean() / v - 1) < 5 * math.sqrt(2 / n)
+    assert (x == at).all()
+
+
+def test_annealed_recipes_warn_of_the_last_temperature():
+    """Catches a function taken for a recipe, the temperature of the first step, and a warning where the last is 1."""
+    p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
+    with pytest.warns(UserWarning, match="runs at temperature .* = 0.5, not 1$"):
+        te.run(lambda i: te.Recipe(0.5, math.sqrt([9.0, 3.0, 0.5][i - 1])), p, np.zeros((5, 1)), 3, rng(0))
+    assert te.run(lambda i: te.Recipe(0.5, 4.0 - i), p, np.zeros((5, 1)), 3, rng(0))[1]["clipped"] == 0
+
+
+def test_walk_is_run_without_warnings():
+    """The same numbers; a warning would be an error here.  Catches a `walk` of its own."""
+    p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
+    recipe, x = te.Recipe(0.3, 0.1, clip=0.5), rng(0).standard_normal((50, 1))
+    silent, noted = walk(recipe, p, x, 4, rng(1), record=2)
+    with pytest.warns(UserWarning):
+        loud, info = te.run(recipe, p, x, 4, rng(1), record=2)
+
+    np.testing.assert_array_equal(silent, loud)
+    np.testing.assert_array_equal(noted.pop("trajectory"), info.pop("trajectory"))
+    assert noted == info and 0 < info["clipped"] < 1 and info["acceptance"] is None
+    assert "clipped" not in te.run(te.ULA(0.1), p, x, 4, rng(1))[1]

@@ -31,17 +31,12 @@ def run(kernel, p, x, steps, rng, record=None):
     Warns
     -----
     UserWarning
-        If a `Recipe` ran at another temperature than 1 or clipped gradients: with both numbers.
+        If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients: with both numbers.
     """
     x, info = walk(kernel, p, x, steps, rng, record)
-    if "clipped" in info and (said := caveat(kernel, steps, info["clipped"])):
-        warnings.warn(said, stacklevel=2)
+    if "clipped" in info and (caveat := kernel_at(kernel, steps).caveat(float(info["clipped"]))):
+        warnings.warn(caveat, stacklevel=2)
     return x, info
-
-
-def caveat(kernel, steps, clipped):
-    """What is wrong with a run of a `Recipe`, or of a function of the step that ended with one; None if nothing."""
-    return (kernel(steps) if callable(kernel) else kernel).caveat(float(clipped))
 
 
 def walk(kernel, p, x, steps, rng, record=None):
@@ -52,7 +47,7 @@ def walk(kernel, p, x, steps, rng, record=None):
         raise ValueError(f"record must be a positive number of steps, got {record!r}")
     trajectory, accepted, clipped = [x], [], []
     for i in range(1, steps + 1):
-        x, taken, _, *cut = (kernel(i) if callable(kernel) else kernel).step(p, x, rng)
+        x, taken, _, *cut = kernel_at(kernel, i).step(p, x, rng)
         if taken is not None:
             accepted.append(taken.mean())
         clipped += cut  # of a ClippedMove
@@ -61,6 +56,11 @@ def walk(kernel, p, x, steps, rng, record=None):
     mean = lambda values: sum(values) / len(values) if values else None
     info = {"acceptance": mean(accepted), "trajectory": np.stack(trajectory) if record is not None else None}
     return x, info | ({"clipped": mean(clipped)} if clipped else {})
+
+
+def kernel_at(kernel, step):
+    """The kernel of a step, of one kernel for all or of a function of the step."""
+    return kernel(step) if callable(kernel) else kernel
 
 
 @dataclass(frozen=True)

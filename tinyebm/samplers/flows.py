@@ -1,7 +1,7 @@
 """What kernels on a continuous space share when they move laws: their grid, and how mass flows on it.
 
 A kernel that may reject is a matrix of *flows*: flow[i, j] is the probability of going from point i to atom j of a
-grid, and what does not flow stays at i.
+grid, and stay[i] that of a rejection.
 """
 
 import math
@@ -16,21 +16,20 @@ LARGEST_MATRIX = 2**22  # entries of a matrix of flows: 32 MiB
 
 
 def flow_operator(flows, grid):
-    """A function that moves masses on a grid's atoms by one step; `flows(x)` yields (flow (m, N), slice of rows of x)."""
+    """A function that moves masses on a grid's atoms by one step; `flows(x)` yields (flow (m, N), stay (m,), slice of rows)."""
     x = grid.all()[0]
     if len(x) ** 2 > LARGEST_MATRIX:
         return lambda mass: sum(flow_spread(flows(x), mass))
-    flow = ops.concatenate([part for part, _ in flows(x)])
-    stay = 1 - flow.sum(axis=1)
+    flow, stay = (ops.concatenate(parts) for parts in zip(*((flow, stay) for flow, stay, _ in flows(x)), strict=True))
     return lambda mass: mass @ flow + mass * stay
 
 
 def flow_spread(flows, mass):
     """Masses at rows, one step later: (masses of the grid's atoms (N,), what stays at the rows (m,))."""
     moved, left = 0.0, []
-    for flow, rows in flows:
+    for flow, stay, rows in flows:
         moved = moved + mass[rows] @ flow
-        left.append(mass[rows] * (1 - flow.sum(axis=1)))
+        left.append(mass[rows] * stay)
     return moved, ops.concatenate(left)
 
 

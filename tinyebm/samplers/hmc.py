@@ -16,6 +16,7 @@ from tinyebm.samplers.metropolis import accept
 FASTEST = 8.5  # where a push cuts off the normal law of a velocity: 2e-17 is beyond
 MOST_TRAJECTORIES = 2**23
 KINKED = 2001  # velocities on the line at least: to the kink of the acceptance their sum converges like count^-2 only
+IMPOSSIBLE = -745.0  # e^x is 0 beyond
 ROUGH = 1e-4  # a negative probability, beside the largest, that shows a law finer than the atoms
 
 
@@ -84,10 +85,10 @@ class HMC:
 
         A sum over nodes of the velocity (trapezoidal rule); what lands between atoms is dealt out to them by cardinal
         sines, which is exact for the law of all trajectories if the atoms resolve it.  On Reals(1) and, if trajectories
-        are short, Reals(2).  The acceptance has a kink, and so has the law: p is invariant to about 1e-8 where nearly
-        all trajectories are accepted, to 1e-4 where one in ten is rejected.
+        are short, Reals(2).  The acceptance has a kink, and so has the law: p is invariant to about 1e-6 where one in a
+        thousand trajectories is rejected, to 1e-4 where one in ten is.
 
-        Raises QuadratureError if the law is finer than the atoms, or the velocities too many.
+        Raises QuadratureError if the law is finer than the atoms or leaves them, or the velocities are too many.
         """
         pushed = self.operator(p, grid_of(p, probabilities))(probabilities)
         require_conserved(float(probabilities.sum()), float(pushed.sum()))
@@ -104,7 +105,7 @@ class HMC:
         return _require_resolved(moved), stay
 
     def _flows(self, p, x, grid):
-        """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N)."""
+        """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N), and the rejected, (rows,)."""
         if p.space.discrete or p.space.bounded:
             raise ValueError(f"HMC pushes laws on R^d, where no wall cuts its trajectories, not on {p.space}")
         d, spacing = x.shape[1], min(float(nodes[1] - nodes[0]) for nodes, _ in grid.axes)
@@ -118,18 +119,26 @@ class HMC:
         for rows in row_blocks(len(x), len(r) * max(grid.shape)):
             start = x[rows]
             n = len(start)
-            y, log_ratio = self.trajectory(p, np.repeat(start, len(r), axis=0), np.concatenate([r] * n))
-            back = np.isfinite(stop_gradient(log_ratio)) & p.space.contains(stop_gradient(y))
-            y = ops.where(back[:, None], y, np.repeat(start, len(r), axis=0))
-            moved = ops.reshape(ops.exp(ops.minimum(0.0, ops.where(back, log_ratio, -math.inf))), (n, len(r))) * weight
-            flow = ops.reshape(moved, (n, 1, len(r)))
+            y, accepted = self._accepted(p, np.repeat(start, len(r), axis=0), np.concatenate([r] * n))
+            moved = ops.reshape(accepted, (n, len(r))) * weight
+            flow, stay = ops.reshape(moved, (n, 1, len(r))), 1 - moved.sum(axis=1)  # what leaves the grid does not stay
             for a, (nodes, _) in enumerate(grid.axes):
                 shares = ops.reshape(_cardinal_sines(y[:, a], nodes), (n, len(r), len(nodes)))
                 if a + 1 < d:
                     flow = flow * ops.swap_last_axes(shares)  # (n, n_1, M)
                 else:
                     flow = ops.reshape(flow @ shares, (n, grid.size))
-            yield flow, rows
+            yield flow, stay, rows
+
+    def _accepted(self, p, x, r):
+        """Ends of trajectories, (n, d), and the probabilities that they are accepted, (n,); x and 0 for what flies away."""
+        y, log_ratio = self.trajectory(p, x, r)
+        back = (stop_gradient(log_ratio) > IMPOSSIBLE) & p.space.contains(stop_gradient(y))
+        if not back.all():  # the derivative of a trajectory to infinity is no number, not even times 0: run without
+            end, exponent = self.trajectory(p, x[back], r[back])
+            y = ops.scatter(end, back, x.shape) + np.where(back[:, None], 0.0, x)
+            log_ratio = ops.where(back, ops.scatter(exponent, back, back.shape), -math.inf)
+        return y, ops.exp(ops.minimum(0.0, log_ratio))
 
 
 def _require_resolved(law):
@@ -143,9 +152,10 @@ def _require_resolved(law):
 
 def _cardinal_sines(y, nodes):
     """sinc((y_i - t_j) / h), (m, n): what a mass at y_i gives to evenly spaced nodes t_j, so that smooth sums keep its place."""
-    h = float(nodes[1] - nodes[0])
-    z = (ops.reshape(y, (-1, 1)) - nodes) * (math.pi / h)
-    signs = np.where(np.arange(len(nodes)) % 2 == 0, 1.0, -1.0)
+    place = (y - float(nodes[0])) / float(nodes[1] - nodes[0])
+    nearest = np.round(stop_gradient(place))
+    beside = place - nearest  # of the same rounded place in sine and denominator: their ratio holds arbitrarily near to a node
+    z = math.pi * (ops.reshape(beside, (-1, 1)) + (nearest[:, None] - np.arange(len(nodes))))
+    signs = np.where((nearest[:, None] - np.arange(len(nodes))) % 2 == 0, 1.0, -1.0)
     hit = z == 0
-    wave = ops.reshape(ops.sin((y - float(nodes[0])) * (math.pi / h)), (-1, 1)) * signs
-    return ops.where(hit, 1.0, wave / ops.where(hit, 1.0, z))
+    return ops.where(hit, 1.0, ops.reshape(ops.sin(math.pi * beside), (-1, 1)) * signs / ops.where(hit, 1.0, z))

@@ -147,7 +147,7 @@ class MALA:
         return flow_spread(self._flows(p, x, grid), mass)
 
     def _flows(self, p, x, grid):
-        """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N)."""
+        """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N), and the rest, (rows,)."""
         _require_continuous(p, self)
         require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
@@ -160,7 +160,8 @@ class MALA:
             with np.errstate(invalid="ignore"):
                 log_ratio = ops.where(u_y == -np.inf, -np.inf, u_y - u[rows, None])
             log_flow = ops.minimum(-forward / (4 * self.step_size), log_ratio - backward / (4 * self.step_size))
-            yield ops.exp(log_flow + (log_w - log_norm)), rows
+            flow = ops.exp(log_flow + (log_w - log_norm))
+            yield flow, 1 - flow.sum(axis=1), rows
 
 
 def _contract(mass, factors):

@@ -1,0 +1,111 @@
+"""What pushes have in common: whole matrices and blocks, conserved mass, and derivatives by θ of every kernel's `operator`.
+
+Resolution, probabilities of another grid and walls are in test_langevin.py; HMC's derivative is in test_hmc.py.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm import ops
+from tinyebm.autodiff import vjp
+from tinyebm.grids import Grid, trapezoid
+from tinyebm.samplers import flows
+from tinyebm.tree import ravel
+
+rng = np.random.default_rng  # every test makes its own
+NET = te.MLP((2, 3, 1), activation="tanh", confinement=1.0)
+
+
+@pytest.mark.parametrize("largest", [2**22, 80])
+def test_an_operator_is_its_matrix_of_flows(largest, monkeypatch):
+    """Flows that lose a part, in blocks of two rows or whole: mass @ flow + mass · stay.
+
+    Catches what is lost counted among what stays, blocks out of step, and a last block that is cut off.
+    """
+    monkeypatch.setattr(flows, "LARGEST_MATRIX", largest)
+    grid, flow, stay = Grid((trapezoid(11, -1.0, 1.0),)), rng(0).random((11, 11)) / 30, rng(1).random(11) / 2
+    mass, rows = rng(2).random(11), flows.row_blocks(11, 11)
+    assert np.concatenate([np.arange(11)[part] for part in rows]).tolist() == list(range(11))
+    assert len(rows) == (1 if largest > 80 else 11)
+
+    def parts(x):
+        np.testing.assert_array_equal(x, grid.all()[0])
+        return ((flow[part], stay[part], part) for part in rows)
+
+    push, expected = flows.flow_operator(parts, grid), mass @ flow + mass * stay
+    np.testing.assert_allclose(push(mass), expected, rtol=1e-14)
+    np.testing.assert_allclose(push(push(mass)), expected @ flow + expected * stay, rtol=1e-14)  # more than once
+    moved, left = flows.flow_spread(parts(grid.all()[0]), mass)
+    np.testing.assert_allclose(moved, mass @ flow, rtol=1e-14)
+    np.testing.assert_allclose(left, mass * stay, rtol=1e-14)
+
+
+@pytest.mark.parametrize("before, after, refused", [
+    (1.0, 1 - 9e-7, False), (1.0, 1 + 9e-7, False), (1.0, 1 - 2e-6, True), (1.0, 1 + 2e-6, True), (-0.1, -0.1 - 9e-8, False),
+    (0.1, 0.1 - 9e-7, True), (1.0, math.nan, True)])  # fmt: skip
+def test_conserved_to_a_millionth(before, after, refused):
+    """Of what there was, either way.  Catches an absolute tolerance, mass that comes from nowhere, and nan."""
+    if refused:
+        with pytest.raises(te.QuadratureError, match="off the grid"):
+            flows.require_conserved(before, after)
+    else:
+        flows.require_conserved(before, after)
+
+
+# --------------------------------------------------------------------------- derivatives by θ
+
+def steep(theta, x):
+    """θ₀ x⁴ + θ₁ sin 3x: on [-1, 1] drift leads over the walls."""
+    return theta[0] * ops.power(x[:, 0], 4) + theta[1] * ops.sin(3 * x[:, 0])
+
+
+def line(space):
+    return te.Density(steep, np.array([3.0, 1.2]), space)
+
+
+def machine(space):
+    d = space.dim
+    return te.Density(te.BoltzmannMachine(d), {"W": rng(0).normal(0, 1, d * (d - 1) // 2), "b": rng(1).normal(0, 1, d)}, space)
+
+
+LAYERS = {"W": rng(0).normal(0, 1, (4, 3)), "b": rng(1).normal(0, 1, 4), "c": rng(2).normal(0, 1, 3)}
+PLANE = te.Density(NET, NET.init(rng(5)), te.Reals(2, extent=3))
+OPERATORS = {
+    "ula": (line(te.Reals(1, extent=3)), te.ULA(0.02, 0.7), 80), "ula, base": (line(te.Reals(1, base_scale=0.4)), te.ULA(0.03), 80),
+    "ula, box": (line(te.Box(-1, 1, 1)), te.ULA(0.15), 24), "ula, plane": (PLANE, te.ULA(0.1), 18),
+    "mala": (line(te.Reals(1, extent=3)), te.MALA(0.02), 80), "mala, box": (line(te.Box(-1, 1, 1)), te.MALA(0.15), 24),
+    "mala, plane": (PLANE, te.MALA(0.15), 16), "sweep": (machine(te.Bits(4)), te.Gibbs(), None),
+    "random": (machine(te.Spins(3)), te.Gibbs("random"), None),
+    "layers": (te.Density(te.RBM(4, 3), LAYERS, te.Bits(4)), te.BlockGibbs(), None),
+    "cells": (te.Density(te.Potts(3, (1, 3)), {"coupling": np.array(0.7)}, te.Cells(3, dim=3)), te.Gibbs(), None),
+    "gradients": (machine(te.Bits(4)), te.GibbsWithGradients(), None)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name, largest", [(name, 2**22) for name in OPERATORS] + [("mala", 2**10), ("mala, plane", 2**14)])
+def test_derivatives_of_pushes(name, largest, monkeypatch):
+    """Two pushes of an uneven law against central differences, every component of θ, also where flows are streamed.
+
+    Catches scores, acceptances, conditional laws, reflected means or laws of hidden units that are constants under vjp.
+    """
+    monkeypatch.setattr(flows, "LARGEST_MATRIX", largest)
+    p, kernel, nodes = OPERATORS[name]
+    grid = p.space.grid(nodes)
+    mass, g = rng(7).dirichlet(np.ones(grid.size)), np.cos(2 * grid.all()[0] + 0.3).sum(axis=1)
+    theta, back = ravel(p.theta)
+
+    def law(theta):
+        push = kernel.operator(replace(p, theta=theta), grid)
+        return push(push(mass))
+
+    value = lambda t: g @ law(back(t))
+    differ = lambda e, h: (value(theta + h * e) - value(theta - h * e)) / (2 * h)
+    expected = np.array([(4 * differ(e, 1e-5) - differ(e, 2e-5)) / 3 for e in np.eye(len(theta))])
+
+    pushed, pullback = vjp(law, p.theta)
+    np.testing.assert_allclose(pushed, law(p.theta), rtol=1e-13, atol=1e-16)
+    np.testing.assert_allclose(ravel(pullback(g)[0])[0], expected, rtol=2e-7, atol=2e-9)
+    assert np.abs(expected).max() > 1e-3
