@@ -23,7 +23,9 @@ TAILS = (0.05, 0.95)  # the quantiles that "tail" looks at
 
 
 def split_rhat(chains):
-    """Rank-normalised split R̂, which nears 1 from above as chains forget their start; nan for draws that are all equal.
+    """Rank-normalised split R̂, which nears 1 from above as chains forget their start.
+
+    It is inf for chains that never move from different places, and nan for draws that are all equal.
 
     The larger of R̂ for location (of the draws) and for scale (of their distances from the median).  Vehtari et al. ask for
     R̂ < 1.01 before draws are used.
@@ -103,19 +105,18 @@ def _scores(x):
 
 def _rhat(x):
     """R̂ of eq. (1)."""
-    within = x.var(axis=1, ddof=1).mean()
-    if within == 0:
-        return math.nan
-    return float(np.sqrt((x.shape[1] - 1) / x.shape[1] + x.mean(axis=1).var(ddof=1) / within))
+    if (x == x[:, :1]).all():
+        return math.nan if (x == x[0, 0]).all() else math.inf
+    return float(np.sqrt((x.shape[1] - 1) / x.shape[1] + x.mean(axis=1).var(ddof=1) / x.var(axis=1, ddof=1).mean()))
 
 
 def _correlations(x, bessel):
     """ρ_t of chains x (m, n): 1 - (W - γ_t) / (γ_0 + B/n), γ_t the mean autocovariance within chains and W = γ_0 · bessel."""
     m, n = x.shape
+    if (x == x[0, 0]).all():
+        return np.full(n, math.nan)
     z = np.fft.rfft(x - x.mean(axis=1, keepdims=True), 2 * n)
     covariance = np.fft.irfft(np.abs(z) ** 2, 2 * n)[:, :n].mean(axis=0) / n
-    if covariance[0] == 0:
-        return np.full(n, math.nan)
     between = x.mean(axis=1).var(ddof=1) if m > 1 else 0.0
     correlations = 1 - (covariance[0] * bessel - covariance) / (covariance[0] + between)
     correlations[0] = 1.0

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.likelihood import data_law
 
@@ -27,6 +28,7 @@ def mmd(x, y, bandwidth=None):
         h, in units of [x]; by default the median distance between points of x and y.
 
     The error is the standard error of eq. (1)'s U-statistics, to second order; 0 between populations.
+    Raises QuadratureError for a population whose grid is too coarse for the bandwidth.
     Cost: all n², m² and n m pairs twice, in blocks of bounded memory.
 
     >>> x, y, z = np.random.default_rng(0).standard_normal((3, 500, 1))
@@ -39,9 +41,11 @@ def mmd(x, y, bandwidth=None):
         raise ValueError(f"x has {sides[0][0].shape[1]} columns, y has {sides[1][0].shape[1]}")
     if any(sampled and len(rows) < 2 for rows, _, sampled in sides):
         raise ValueError("a sample needs two rows at least: with one there are no pairs")
-    h = bandwidth or _median_distance(sides[0][0], sides[1][0])
+    h = _median_distance(sides[0][0], sides[1][0]) if bandwidth is None else bandwidth
     if not 0 < h < math.inf:
         raise ValueError(f"bandwidth must be positive and finite, got {bandwidth!r} (the median distance is {h!r})")
+    for side, (rows, _, _) in zip((x, y), sides, strict=True):
+        _require_resolved(side, rows, h)
 
     means = {}  # (side, other): mean kernel of each row of side with other, (n,), itself left out of a sample
     for i, (rows, _, _) in enumerate(sides):
@@ -80,6 +84,16 @@ def _spread(sides, means, i, j, h):
             k[np.arange(len(part)), np.arange(len(part)) + done] = 0.0
         total, done = total + mass[here] @ (k * k) @ other_mass, done + len(part)
     return total * len(rows) / (len(rows) - 1) if i == j else total
+
+
+def _require_resolved(side, rows, h):
+    """Refuse a population on R^d or a box whose nodes are farther apart than h: sums of the kernel err by e^{-2π²h²/gap²}."""
+    if not hasattr(side, "energy") or side.space.discrete:
+        return
+    gap = max(float(np.median(np.diff(np.unique(column)))) for column in rows.T)
+    if h < gap:
+        raise QuadratureError(f"the nodes of {side.space} are {gap:.2g} apart, too coarse for a bandwidth of {h:.2g}: take a "
+                              f"larger one, or a sample in place of the population")
 
 
 def _kernel(x, y, h):
