@@ -93,6 +93,8 @@ def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
+    if not p.space.contains(x).all():
+        raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
     path, kernels, betas = _plan(p, len(x), rng, temperatures, base, kernel)
     return _estimate(path, -1, *_anneal(path, kernels, betas[::-1], x, rng))
 
