@@ -199,3 +199,62 @@ def test_tv_to_itself_is_not_negative(variance):
     p = normal([0.2], [[variance]])
     for other in (p, normal([0.2], [[variance * (1 + 1e-12)]])):
         assert 0 <= te.total_variation(p, other) < 1e-6
+
+
+# ------------------------------------------------------------------------- Fisher divergence
+
+def fisher_of_normals(m, S, n, T):
+    """E_p |-S⁻¹(x - m) + T⁻¹(x - n)|² = tr (T⁻¹ - S⁻¹)² S + |T⁻¹(m - n)|²."""
+    m, S, n, T = (np.array(a, float) for a in (m, S, n, T))
+    gap = np.linalg.inv(T) - np.linalg.inv(S)
+    return np.trace(gap @ S @ gap.T) + np.sum(np.linalg.solve(T, m - n) ** 2)
+
+
+@pytest.mark.parametrize("p, q", NORMALS)
+def test_fisher_divergence_of_normals(p, q):
+    """Catches a factor ½, an expectation under q, a sum over coordinates lost, and squares of a sum."""
+    exact = fisher_of_normals(*p, *q)
+    found = te.fisher_divergence(normal(*p), normal(*q))
+
+    assert abs(found - exact) <= 1e-8 * exact + found.error and found.error < 1e-6 * (1 + exact)
+
+
+def test_fisher_divergence_is_blind_to_z():
+    """Zero between densities of other Z, with a base measure against without: catches energies' slopes taken for scores."""
+    base = te.Density(lambda theta, x: 0.0 * x[:, 0] - 3.0, {}, te.Reals(1, base_scale=2.0))
+    shifted = te.Density(lambda theta, x: te.ops.sum(x * x, axis=1) / 8 + 5.0, {}, te.Reals(1))
+
+    assert 0 <= te.fisher_divergence(base, shifted) < 1e-25 and 0 <= te.fisher_divergence(shifted, base) < 1e-25
+    exact = fisher_of_normals([0], [[4]], [0.5], [[1]])
+    assert te.fisher_divergence(base, normal([0.5], [[1.0]])) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["bimodal", "eight_gaussians"])
+def test_fisher_divergence_is_twice_the_gap_of_score_matching(name):
+    """J(q) - J(p) = ½ F(p, q), J(q) = E_p[½ |s_q|² + tr ∇s_q] from the loss of te.ScoreMatching on atoms of p."""
+    p = te.datasets.load(name)
+    x, mass = p.law
+    q = normal([0.3] * p.space.dim, 2 * np.eye(p.space.dim))
+    chosen = mass > 1e-13
+    loss = lambda q: np.array([te.ScoreMatching().gradient(q, row[None], None).metrics["loss"] for row in x[chosen]])
+    if p.space.dim == 1:
+        gap = mass[chosen] @ (loss(q) - loss(te.Density(p.energy, p.theta, p.space)))
+    else:  # closed form of the loss of a normal; of p by te.score and te.laplacian
+        s = te.score(p, x)
+        gap = mass @ (0.5 * ((x - 0.3) ** 2).sum(axis=1) / 4 - 1.0 - 0.5 * (s * s).sum(axis=1) - te.laplacian(p, x))
+
+    assert te.fisher_divergence(p, q) == pytest.approx(2 * gap, rel=1e-6)
+
+
+def test_fisher_divergence_hardly_sees_the_masses_of_modes():
+    """Two wells of equal or of very unequal mass: KL is large, F tiny.  Catches densities for scores."""
+    mixture = lambda w: te.Density(te.GaussianMixtureEnergy(2, 1), {"logits": np.log([w, 1 - w]), "mean": np.array([[-6.0], [6.0]]),
+                                                                    "log_scale": np.zeros(2)}, te.Reals(1))  # fmt: skip
+    assert te.fisher_divergence(mixture(0.5), mixture(0.05)) < 1e-5 < 0.5 < te.kl(mixture(0.5), mixture(0.05))
+
+
+def test_states_have_no_slopes():
+    bits = te.Density(te.BoltzmannMachine(2), {"W": np.zeros(1), "b": np.zeros(2)}, te.Bits(2))
+    for p, q in ((bits, bits), (cells(0.5, 0.5), normal([0], [[1]])), (normal([0], [[1]]), cells(0.5, 0.5))):
+        with pytest.raises(ValueError, match="compares slopes, and (Bits|Cells).* has none"):
+            te.fisher_divergence(p, q)

@@ -128,6 +128,24 @@ def test_other_spaces_have_no_hidden_layer():
     assert abs(te.log_partition(box) - special.logsumexp(-box.energy(box.theta, t[:, None]), b=w)) < 1e-8
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_machines_between(beta):
+    """E_β(v, h) = β E(v, h) - (1 - β) a·v, in loops.  Catches a bias that stays cold, and a path of free energies.
+
+    At 0 the visible units are coins with the logits a, whatever h; at 1 it is the machine itself.
+    """
+    p, a = rbm(3, 2), np.array([0.5, -1.0, 2.0])
+    q = te.Density(p.energy, p.energy.tempered(p.theta, a, beta), p.space)
+    table = np.array([[beta * joint(p.theta, v, h) - (1 - beta) * a @ v for h in bits(2)] for v in bits(3)])
+
+    np.testing.assert_allclose(q.energy(q.theta, bits(3)), -special.logsumexp(-table, axis=1), atol=1e-13)
+    np.testing.assert_allclose(q.energy.hidden_energy(q.theta, bits(2)), -special.logsumexp(-table, axis=0), atol=1e-13)
+    if beta == 0:
+        np.testing.assert_allclose(te.probabilities(q) @ bits(3), special.expit(a), atol=1e-13)
+    if beta == 1:
+        assert all(np.array_equal(q.theta[name], p.theta[name]) for name in "Wbc")
+
+
 def test_visible_units_given_hidden_ones(chi_square):
     """Every unit by its own probability, all states counted.  Catches draws of h's own logits, and a shared uniform."""
     p, h = rbm(3, 2), np.array([[1.0, 0.0]])
