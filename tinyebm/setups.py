@@ -100,8 +100,10 @@ def consistency(objective, space):
     if isinstance(objective, (ScoreMatching, SlicedScoreMatching)):
         return "no" if space.bounded else "yes"  # walls: see tinyebm.objectives.score_matching
     if isinstance(objective, (ContrastiveDivergence, PersistentContrastiveDivergence)):
-        persistent = isinstance(objective, PersistentContrastiveDivergence) and objective.restart == 0
-        return ("yes" if persistent else "at rest") if getattr(objective.kernel, "invariant", False) else "no"
+        persistent = isinstance(objective, PersistentContrastiveDivergence)
+        if not getattr(objective.kernel, "invariant", False) or persistent and objective.restart > 0:
+            return "no"  # the chains' own law is at rest: of a kernel with a bias, of chains that now and then begin anew
+        return "yes" if persistent else "at rest"
     return "yes"
 
 
