@@ -45,7 +45,8 @@ def table(comparison):
              "budget": f"{comparison.in_time.get('seconds') or 0:.1f}", "what": "KL" if "KL" in columns else "NLL",
              "reference": comparison.reference, "modes": ": " + ", ".join(names) if names else ""}
     explain = {name: LEGEND[name].format(**words) for name in columns if name in LEGEND}
-    legend = [f"{name:>9}  {meaning}" for name, meaning in explain.items()]
+    width = max(9, *map(len, explain))
+    legend = [f"{name:>{width}}  {meaning}" for name, meaning in explain.items()]
     learned = [f"{row['method']}: the learned log normaliser is {row['log_normaliser']:.4f}, the exact log Z of the last "
                f"parameters {row['log_z']:.4f}" for row in comparison.rows if "log_normaliser" in row]
     failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
