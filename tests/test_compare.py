@@ -327,3 +327,122 @@ def test_states_too_many_to_list(tmp_path):
 
     blind = te.compare("binary_digits", ["pl"], steps=1, batch_size=8, energy="boltzmann", progress=False)
     assert {path.name for path in blind.save(tmp_path / "blind")} == {"compare.txt", "compare.json", "pl.npz"}
+
+
+# --------------------------------------------------------------- every method, and what equal seconds give
+
+def every(target, energy=None, **options):
+    return te.compare(target, "all", **SMALL | {"steps": 4, "hidden": (4,), "energy": energy} | options)
+
+
+@pytest.fixture(scope="module")
+def all_on_the_line():
+    return every("bimodal")
+
+
+@pytest.fixture(scope="module")
+def all_on_bits():
+    return every(te.datasets.bars_and_stripes(2))
+
+
+@pytest.mark.parametrize("name", ["all_on_the_line", "all_on_bits"])
+def test_all_methods(name, request):
+    """Every kind runs, is judged, and is judged again in equal seconds.  Catches a method that trains another model."""
+    found = request.getfixturevalue(name)
+    last = found.fits["mle"].density
+    names = [row["method"] for row in found.rows]
+
+    assert names == list(MODULE.all_methods(last.energy, last.space)) == list(found.in_time["methods"])
+    for row in found.rows:
+        fit, reached = found.fits[row["method"]], found.in_time["methods"][row["method"]]
+        assert row["status"] == "ok" and row["updates"] == 4
+        assert row["kl"] == pytest.approx(te.kl(found.data, fit.density, judging.RTOL), rel=1e-9)
+        assert row["consistent"] == MODULE.consistency(MODULE.named_objective(row["method"], MODULE.default_kernel(
+            last.energy, last.space), lambda: te.Uniform(te.Bits(4))), last.space)  # fmt: skip
+        assert set(reached) == {"updates", "nll", "nll_error", "kl", "kl_error"} and math.isfinite(reached["kl"])
+        assert {"angle", "norm_ratio"} < set(row)
+    same = {"sm", "ssm-1"} <= set(names)  # on the line vᵀ ∇s v is the trace; no two others are the same method
+    assert len({round(row["kl"], 13) for row in found.rows}) == len(names) - same
+    assert [(row["angle"], row["norm_ratio"]) for row in found.rows[:2]] == [(0.0, 1.0)] * 2
+    assert all(math.isnan(row["angle"]) for row in found.rows if row["method"][:2] in ("sm", "ss", "ds", "nc", "pl", "rm"))
+
+
+def test_rows_do_not_depend_on_the_clock(all_on_bits, monkeypatch):
+    """Ten times the time, spent as it likes: the same rows to the bit.  Catches a seed or a state carried from run to run."""
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(MODULE.time, "perf_counter", lambda: next(ticks) ** 1.01)
+    again = every(te.datasets.bars_and_stripes(2), seconds=1.0)
+
+    assert repr(numbers(again)) == repr(numbers(all_on_bits))  # nan equals nan
+    assert again.in_time["seconds"] == 1.0 != all_on_bits.in_time["seconds"]
+
+
+def test_the_learned_normaliser(all_on_the_line):
+    """Beside exact log Z of the last θ, not of its average.  Catches Z of another method, or of other parameters."""
+    row = next(row for row in all_on_the_line.rows if row["method"] == "nce-1")
+    state = all_on_the_line.fits["nce-1"].state
+    p = dataclasses.replace(all_on_the_line.fits["nce-1"].density, theta=state["theta"])
+
+    assert row["log_normaliser"] == float(state["objective"]["log_normaliser"])
+    assert row["log_z"] == pytest.approx(te.log_partition(p), abs=1e-6)
+    assert abs(row["log_z"] - te.log_partition(all_on_the_line.fits["nce-1"].density)) > 1e-4
+    line = f"nce-1: the learned log normaliser is {row['log_normaliser']:.4f}, the exact log Z of the last parameters"
+    assert line in all_on_the_line.table() and "in time" in all_on_the_line.table()
+    assert not any("log_normaliser" in row for row in all_on_the_line.rows if row["method"] != "nce-1")
+
+
+def test_updates_in_equal_seconds():
+    """Steps times budget over what those steps took.  Catches its inverse, the slowest for the fastest, a run of no update."""
+    race = {"fast": ("f", 2.0), "slow": ("s", 8.0), "slowest": ("z", 900.0)}
+    runs = lambda seconds: MODULE._equal_seconds(race, seconds, 100, lambda objective, n: (objective, n), lambda fit, n: (*fit, n),
+                                                 False)  # fmt: skip
+    assert runs(None) == {"seconds": 2.0, "methods": {"fast": ("f", 100, 100), "slow": ("s", 25, 25), "slowest": ("z", 1, 1)}}
+    assert runs(6.0) == {"seconds": 6.0, "methods": {"fast": ("f", 300, 300), "slow": ("s", 75, 75), "slowest": ("z", 1, 1)}}
+    assert MODULE._equal_seconds({}, None, 100, None, None, False)["methods"] == {}
+    assert MODULE._equal_seconds({"fast": ("f", 2.0)}, None, 100, None, None, False)["methods"] == {}  # a race of one
+
+
+def test_a_run_of_equal_seconds_that_fails():
+    """Catches an experiment lost to it."""
+    def train(objective, n):
+        raise FloatingPointError
+
+    found = MODULE._equal_seconds({"a": (None, 2.0), "b": (None, 4.0)}, None, 100, train, None, False)["methods"]
+    assert [row["updates"] for row in found.values()] == [100, 50] and all(math.isnan(row["nll"]) for row in found.values())
+
+
+def test_a_run_of_equal_seconds_stretches_all_of_training(monkeypatch):
+    """Its learning rate falls over its own second half, and θ is averaged over the same part of it: 1 - ema grows as steps fall.
+
+    Catches a rate that is still high, or gone, when time is up, and an average over ten runs' worth of updates.
+    """
+    seen, schedules = [], []
+    monkeypatch.setattr(MODULE, "adam", lambda schedule: schedules.append(schedule) or te.adam(schedule))
+    monkeypatch.setattr(MODULE, "fit", lambda *args, **more: (
+        seen.append((args[5], more["ema"], more["seed"])) or te.fit(*args, **more)))
+    monkeypatch.setattr(MODULE, "_equal_seconds", lambda race, seconds, steps, train, judged, progress: (
+        [train(race["cd-1"][0], n) for n in (36, 4, 1)] and {}))  # fmt: skip
+    te.compare("bimodal", ["cd-1"], **SMALL)
+
+    assert [(steps, seed) for steps, _, seed in seen] == [(12, 3), (36, 3), (4, 3), (1, 3)]
+    assert [ema for _, ema, _ in seen] == pytest.approx([0.9, 1 - 0.1 / 3, 0.7, 0.0], abs=1e-12)
+    assert [schedules[1](step) for step in (0, 18, 27, 35)] == pytest.approx([0.03, 0.03, 0.015, 0.03 / 18])
+    assert [schedules[2](step) for step in (0, 2, 3)] == pytest.approx([0.03, 0.03, 0.015])
+
+
+def test_what_equal_seconds_reached(found):
+    """Against the library's own fit of as many updates.  Catches a number of the long run, or of another method."""
+    for method, reached in found.in_time["methods"].items():
+        n = reached["updates"]
+        alone = te.fit(te.MLP((1, 8, 8, 1), "silu", 1.0), found.data, objective=MODULE.named_objective(method, te.ULA(0.05)),
+                       optimizer=te.adam(MODULE.schedule(None, found.data, n)), steps=n, batch_size=64,
+                       ema=max(0.0, 1 - 0.1 * 12 / n), seed=3, exact=False, progress=False)
+        assert reached["nll"] == pytest.approx(te.nll(alone.density, found.data, judging.RTOL), rel=1e-12)
+        assert reached["kl"] == pytest.approx(te.kl(found.data, alone.density, judging.RTOL), rel=1e-9)
+    fastest = min(found.rows, key=lambda row: row["seconds"])
+    assert found.in_time["seconds"] == fastest["seconds"] and found.in_time["methods"][fastest["method"]]["updates"] == 12
+
+
+def test_methods_are_a_list():
+    with pytest.raises(ValueError, match="methods is a list of names, like .*, not the text 'mle'"):
+        te.compare("bimodal", "mle", **SMALL)

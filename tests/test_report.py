@@ -101,3 +101,47 @@ def test_when_every_method_fails():
 
     assert text.splitlines()[2].split() == ["method", "updates", "seconds"]
     assert text.endswith("short-1: update 7: the gradient is not finite\ncd-1: update 7: the gradient is not finite")
+
+
+TRUST = [GOOD | {"consistent": "yes"}, BIASED | {"consistent": "at rest"}, LOST | {"consistent": "no"},
+         GOOD | {"method": "nce-1", "consistent": "yes", "log_normaliser": 1.23456, "log_z": -0.5, "angle": math.nan,
+                 "norm_ratio": math.nan}]  # fmt: skip
+RACE = {"seconds": 1.26, "methods": {"mle": {"updates": 30, "nll": 1.2, "kl": 0.5},
+                                     "cd-10": {"updates": 3, "nll": 2.0, "kl": math.inf}, "nce-1": {"updates": 9, "nll": math.nan}}}
+
+
+def test_table_with_consistency_and_equal_seconds():
+    """The new columns' whole text: catches a value under another method, NLL where KL is meant, a learned number left out."""
+    found = Comparison("toy", "the population toy", {"entropy": 1.25}, TRUST, {}, {}, None, SETTINGS, RACE)
+    lines = [line.rstrip() for line in table(found).splitlines()]
+
+    assert lines[2].split() == "method consistent updates seconds NLL KL in time TV modes angle |g|/|g*|".split()
+    starts = {name: lines[2].index(name) + len(name) for name in ("consistent", "in time")}
+    cells = {line.split()[0]: line for line in lines[4:8]}
+    for method, label, reached in (("mle", "yes", "0.5000"), ("cd-10", "at rest", "infinite"), ("short-1", "no", ""),
+                                   ("nce-1", "yes", "unknown")):  # fmt: skip
+        assert cells[method][: starts["consistent"]].endswith("  " + label)
+        assert cells[method][: starts["in time"]].endswith("  " + reached if reached else cells[method])
+    assert cells["nce-1"].split()[-2:] == ["-", "-"]
+    text = table(found)
+    assert "\n   in time  the same KL after as many updates as the method makes in 1.3 s, the learning rate falling over" in text
+    assert "\nconsistent  whether infinite data lead to the truth, if the model holds it; at rest: truth is where the" in text
+    assert "nce-1: the learned log normaliser is 1.2346, the exact log Z of the last parameters -0.5000" in lines
+    assert text.endswith("short-1: update 7: the gradient is not finite")
+
+
+def test_in_time_without_a_reference():
+    """Finite data without an mle row have no KL.  Catches a column named after what is not there."""
+    rows = [{k: v for k, v in row.items() if not k.startswith(("kl", "tv"))} for row in TRUST[:2]]
+    race = {"seconds": 12.0, "methods": {"mle": {"updates": 30, "nll": 1.2}, "cd-10": {"updates": 3, "nll": 2.0}}}
+    text = table(Comparison("toy", "nothing", {}, rows, {}, {}, None, SETTINGS, race))
+
+    assert "the same NLL after as many updates as the method makes in 12.0 s" in text and "1.2000" in text and "2.0000" in text
+
+
+def test_names_of_modes():
+    """Catches names that are lost, and a colon for none."""
+    named = table(comparison([GOOD], POPULATION | {"mode_names": ["left", "right"]}))
+
+    assert "    modes  probability that the model gives to each mode: left, right" in named
+    assert "each mode:" not in table(comparison([GOOD]))
