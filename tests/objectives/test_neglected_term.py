@@ -282,6 +282,21 @@ def test_a_law_too_rough_for_its_tails_is_refused(monkeypatch):
         te.neglected_term(p, data, te.HMC(0.4, 1), 1, nodes=120)
 
 
+def test_where_p_is_zero_it_is_infinite():
+    """E = +inf on a half line: ULA walks into it and is refused, MALA does not.  Catches inf, or a number for inf."""
+    energy = lambda theta, x: ops.where(x[:, 0] > 0, theta * ops.square(x[:, 0]), math.inf)
+    p = te.Density(energy, np.array(0.7), te.Reals(1, extent=6))
+    x, log_w = p.space.atoms(121)
+    law = np.where(x[:, 0] > 0, np.exp(-2 * (x[:, 0] - 1) ** 2), 0.0) * np.exp(log_w)
+    law = law / law.sum()
+
+    with pytest.raises(ValueError, match="infinite: the law of the chain reaches points where p is 0"):
+        te.neglected_term(p, law, te.ULA(0.1), 1)
+    value = lambda p: cd(law, te.MALA(0.1).push(law, p), log_w - p.energy(p.theta, x))  # up to log Z, which cancels
+    found = te.exact_cd_gradient(p, law, te.MALA(0.1), 1) + te.neglected_term(p, law, te.MALA(0.1), 1)
+    assert found == pytest.approx(slopes(value, p, 1e-5)[0], abs=1e-7)
+
+
 @pytest.mark.parametrize("n", [3, 60, 2048])
 @pytest.mark.parametrize("space", [te.Reals(1), te.Box(-1.5, 1.5, 1)])
 def test_rows_that_stay_have_no_density(space, n):
