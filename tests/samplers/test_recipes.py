@@ -122,9 +122,10 @@ def test_the_warning_says_what_the_run_did():
 @pytest.mark.parametrize("recipe, clipped, words", [
     (te.Recipe(0.5, 1.0), 0.0, None), (te.Recipe(0.5, 1.0, clip=9.0), 0.0, None),
     (te.Recipe(0.5, 1.0, clip=9.0), 0.25, r"exp\(-E\): 0.25 of the gradients' components were clipped$"),
-    (te.Recipe(0.5, 1.01), 0.0, "temperature noise² / .* = 1.02, not 1$"), (te.Recipe(0.5, 0.0), 0.0, "= 0, not 1$")])
+    (te.Recipe(0.5, 1.01), 0.0, "temperature noise² / .* = 1.02, not 1$"), (te.Recipe(0.5, 0.0), 0.0, "= 0, not 1$"),
+    (te.Recipe(0.5, 1.0, clamp=(-1.0, 2.0)), 0.0, r"exp\(-E\): clamping heaps mass up at -1 and 2$")])  # fmt: skip
 def test_caveats(recipe, clipped, words):
-    """Catches a warning of Langevin dynamics proper, and clipping that is let pass since T = 1."""
+    """Catches a warning of Langevin dynamics proper, and clips and clamps that are let pass since T = 1."""
     said = recipe.caveat(clipped)
     assert said is None if words is None else re.search(words, said)
 
