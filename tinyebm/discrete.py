@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyebm.checks import require_count
 from tinyebm.grids import Enumeration
 
 # ------------------------------------------------------------------- methods of every space
@@ -116,7 +117,5 @@ class Cells:
 def _check(space, **numbers):
     """Positive integers, as Python's own: NumPy's overflow in 2^dim."""
     for name, value in numbers.items():
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            what = "the number of states" if name == "n" else name
-            raise ValueError(f"{what} must be a positive integer, got {value!r}")
+        require_count(value, f"{'the number of states' if name == 'n' else name} must be a positive integer")
         object.__setattr__(space, name, int(value))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinyebm.checks import require_positive
 from tinyebm.tree import ravel, tree_flatten, tree_map
 
 
@@ -99,8 +100,7 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8):
 def _schedule(learning_rate):
     if callable(learning_rate):
         return learning_rate
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be positive and finite, got {learning_rate!r}")
+    require_positive("learning_rate", learning_rate)
     return lambda step: learning_rate
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
+from tinyebm.checks import require_count, require_positive
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 
 DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
@@ -45,11 +46,11 @@ class Reals:
     discrete, bounded = False, False
 
     def __post_init__(self):
-        _check_dim(self.dim)
+        require_count(self.dim, "dim must be a positive integer")
         for name in ("base_scale", "extent"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {value!r}")
+            if value is not None:
+                require_positive(name, value)
 
     def grid(self, nodes=None):
         """The trapezoidal grid on [-extent, extent]^dim."""
@@ -103,7 +104,7 @@ class Box:
     discrete, bounded = False, True
 
     def __post_init__(self):
-        _check_dim(self.dim)
+        require_count(self.dim, "dim must be a positive integer")
         if not (np.ndim(self.low) == np.ndim(self.high) == 0 and -math.inf < self.low < self.high < math.inf):
             raise ValueError(f"a box needs two numbers low < high, got {self.low!r} and {self.high!r}")
         if int(self.panels) != self.panels or self.panels < 1:
@@ -163,8 +164,3 @@ def _per_axis(nodes, dim):
     if len(counts) != dim or any(int(n) != n or n < 2 for n in counts):
         raise ValueError(f"nodes must be an integer >= 2, or {dim} of them, got {nodes!r}")
     return tuple(int(n) for n in counts)
-
-
-def _check_dim(dim):
-    if isinstance(dim, bool) or int(dim) != dim or dim < 1:
-        raise ValueError(f"dim must be a positive integer, got {dim!r}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.checks import require_count
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class BoltzmannMachine:
     dim: int
 
     def __post_init__(self):
-        if isinstance(self.dim, bool) or int(self.dim) != self.dim or self.dim < 1:
-            raise ValueError(f"dim must be a positive integer, got {self.dim!r}")
+        require_count(self.dim, "dim must be a positive integer")
 
     def init(self, rng):
         """Couplings N(0, 1/100), no fields."""

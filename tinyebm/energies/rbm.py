@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.checks import require_count
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,4 @@ def _init(model, rng):
 
 def _check(model):
     for name in ("visible", "hidden"):
-        n = getattr(model, name)
-        if isinstance(n, bool) or int(n) != n or n < 1:
-            raise ValueError(f"{name} must be a positive number of units, got {n!r}")
+        require_count(getattr(model, name), f"{name} must be a positive number of units")

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import vjp
+from tinyebm.checks import require_count
 from tinyebm.density import exponents
 from tinyebm.exact.partition import quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step
-from tinyebm.samplers.chains import Chains, walk
+from tinyebm.samplers.chains import Chains, require_steps, walk
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class ContrastiveDivergence:
     alpha: float = 0.0
 
     def __post_init__(self):
-        _check(self.k, self.alpha)
+        require_steps(self.k)
+        _check_alpha(self.alpha)
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
@@ -59,7 +61,8 @@ class PersistentContrastiveDivergence:
     alpha: float = 0.0
 
     def __post_init__(self):
-        _check(self.k, self.alpha)
+        require_steps(self.k)
+        _check_alpha(self.alpha)
         Chains(self.chains, self.restart)
 
     def gradient(self, p, x, rng, state=None):
@@ -81,7 +84,8 @@ class ShortRun:
     alpha: float = 0.0
 
     def __post_init__(self):
-        _check(self.k, self.alpha)
+        require_steps(self.k)
+        _check_alpha(self.alpha)
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
@@ -116,8 +120,10 @@ class PerfectSamples:
     alpha: float = 0.0
 
     def __post_init__(self):
-        _check(1 if self.draws is None else self.draws, self.alpha, "draws must be a positive number of negatives")
-        _check(self.refresh, self.alpha, "refresh must be a positive number of steps")
+        if self.draws is not None:
+            require_count(self.draws, "draws must be a positive number of negatives")
+        require_count(self.refresh, "refresh must be a positive number of steps")
+        _check_alpha(self.alpha)
         if not 0 < self.rtol < 1:
             raise ValueError(f"rtol must be between 0 and 1, got {self.rtol!r}")
 
@@ -169,8 +175,6 @@ def contrast(p, data, negatives, alpha=0.0, info=None):
     return pullback(weights)[0], metrics
 
 
-def _check(k, alpha, wanted="k must be a positive number of kernel steps"):
-    if isinstance(k, bool) or int(k) != k or k < 1:
-        raise ValueError(f"{wanted}, got {k!r}")
+def _check_alpha(alpha):
     if not 0 <= alpha < math.inf:
         raise ValueError(f"alpha must be finite and >= 0, got {alpha!r}")

@@ -25,6 +25,7 @@ from tinyebm.exact.partition import log_partition
 from tinyebm.exact.window import find_window
 from tinyebm.grids import Grid, trapezoid
 from tinyebm.objectives.step import Step
+from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import grid_of, require_conserved
 from tinyebm.tree import tree_map
 
@@ -198,9 +199,3 @@ class ExactContrastiveDivergence:
         """A Step for the rows of x (n, d); rng is not used."""
         gradient = exact_cd_gradient(p, x, self.kernel, self.k)
         return Step(tree_map(lambda g, t: g.astype(t.dtype), gradient, p.theta), {}, None)
-
-
-def require_steps(k):
-    """Refuse a k that is no positive integer."""
-    if isinstance(k, bool) or int(k) != k or k < 1:
-        raise ValueError(f"k must be a positive number of kernel steps, got {k!r}")

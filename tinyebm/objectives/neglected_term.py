@@ -20,7 +20,8 @@ import numpy as np
 from tinyebm.autodiff import vjp
 from tinyebm.density import atom_exponents
 from tinyebm.errors import QuadratureError
-from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid, push_rows, require_steps, state_law
+from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid, push_rows, state_law
+from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import require_conserved
 from tinyebm.tree import tree_map
 

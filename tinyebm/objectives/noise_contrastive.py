@@ -9,6 +9,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import vjp
+from tinyebm.checks import require_count
 from tinyebm.density import Density, exponent
 from tinyebm.exact.sampling import Exact
 from tinyebm.laws import support
@@ -45,8 +46,7 @@ class NoiseContrastive:
     def __post_init__(self):
         if not all(hasattr(self.noise, name) for name in ("sample", "log_prob")) and not hasattr(self.noise, "energy"):
             raise ValueError(f"noise is a law to draw from, like te.Normal(mean, covariance), or a Density, not {self.noise!r}")
-        if isinstance(self.ratio, bool) or int(self.ratio) != self.ratio or self.ratio < 1:
-            raise ValueError(f"ratio must be a positive number of draws per datum, got {self.ratio!r}")
+        require_count(self.ratio, "ratio must be a positive number of draws per datum")
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate must be in (0, 1], got {self.rate!r}")
 

@@ -16,13 +16,13 @@ All three see only slopes: how mass divides between regions that a valley of low
 separates hardly enters them.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import value_and_grad, vjp
+from tinyebm.checks import require_count, require_positive
 from tinyebm.density import Density, score, score_and_laplacian
 from tinyebm.objectives.step import Step
 
@@ -61,8 +61,7 @@ class SlicedScoreMatching:
     projections: int = 1
 
     def __post_init__(self):
-        if isinstance(self.projections, bool) or int(self.projections) != self.projections or self.projections < 1:
-            raise ValueError(f"projections must be a positive number of directions, got {self.projections!r}")
+        require_count(self.projections, "projections must be a positive number of directions")
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
@@ -95,8 +94,7 @@ class DenoisingScoreMatching:
     sigma: float
 
     def __post_init__(self):
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"sigma must be positive and finite, got {self.sigma!r}")
+        require_positive("sigma", self.sigma)
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""

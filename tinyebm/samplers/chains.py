@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyebm.checks import require_count
+
 
 def run(kernel, p, x, steps, rng, record=None):
     """Apply kernel.step `steps` times to the rows of x; return (x, info).
@@ -61,6 +63,11 @@ def walk(kernel, p, x, steps, rng, record=None):
 def kernel_at(kernel, step):
     """The kernel of a step, of one kernel for all or of a function of the step."""
     return kernel(step) if callable(kernel) else kernel
+
+
+def require_steps(k):
+    """Refuse a k that is no positive number of steps."""
+    require_count(k, "k must be a positive number of kernel steps")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
+from tinyebm.checks import require_count, require_positive
 from tinyebm.density import exponent_and_score
 from tinyebm.errors import QuadratureError
 from tinyebm.grids import Grid, trapezoid
@@ -46,10 +47,8 @@ class HMC:
     smooth = True  # of a push the atoms hold smooth laws alone: the kink of the acceptance is in the sum over velocities
 
     def __post_init__(self):
-        if not 0 < self.step_size < math.inf:
-            raise ValueError(f"step_size must be positive and finite, got {self.step_size!r}")
-        if isinstance(self.steps, bool) or int(self.steps) != self.steps or self.steps < 1:
-            raise ValueError(f"steps must be a positive number of leapfrog steps, got {self.steps!r}")
+        require_positive("step_size", self.step_size)
+        require_count(self.steps, "steps must be a positive number of leapfrog steps")
 
     @property
     def noise_scale(self):

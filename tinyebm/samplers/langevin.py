@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.checks import require_positive
 from tinyebm.density import exponent_and_score, score
 from tinyebm.grids import BLOCK
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
@@ -44,7 +45,7 @@ class ULA:
     smooth, invariant = True, False  # its transition density has no kink; its own stationary law is not p
 
     def __post_init__(self):
-        _require_positive("step_size", self.step_size)
+        require_positive("step_size", self.step_size)
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature must be finite and >= 0, got {self.temperature!r}")
 
@@ -107,7 +108,7 @@ class MALA:
     smooth, invariant = False, True  # its acceptance has a kink where the proposal becomes certain; it leaves p invariant
 
     def __post_init__(self):
-        _require_positive("step_size", self.step_size)
+        require_positive("step_size", self.step_size)
 
     @property
     def noise_scale(self):
@@ -191,8 +192,3 @@ def _parts(x):
 def _require_continuous(p, kernel):
     if p.space.discrete:
         raise ValueError(f"{type(kernel).__name__} moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
-
-
-def _require_positive(name, value):
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")

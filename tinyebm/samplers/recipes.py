@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.checks import require_positive
 from tinyebm.density import exponent_and_score
 
 
@@ -57,8 +58,7 @@ class Recipe:
     invariant = False
 
     def __post_init__(self):
-        if not 0 < self.step_size < math.inf:
-            raise ValueError(f"step_size must be positive and finite, got {self.step_size!r}")
+        require_positive("step_size", self.step_size)
         if not 0 <= self.noise < math.inf:
             raise ValueError(f"noise must be finite and >= 0, got {self.noise!r}")
         if self.clip is not None and not self.clip > 0:
