@@ -5,7 +5,7 @@ the same three, and so has `exact.sampling.Exact`, which makes them of any Densi
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -109,7 +109,7 @@ class Independent:
     """
 
     space: Any
-    probabilities: Any = field(repr=True)
+    probabilities: Any
 
     def __post_init__(self):
         wanted = (self.space.dim, len(self.space.values))

@@ -24,7 +24,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.density import Density, exponent
 from tinyebm.estimate import Estimate
-from tinyebm.exact.sampling import Exact
+from tinyebm.exact.sampling import law_of
 from tinyebm.laws import initial_law, support
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
@@ -143,7 +143,7 @@ def _plan(p, n, rng, temperatures, base, kernel):
     betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if number else np.asarray(temperatures)
     if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not (np.diff(betas) > 0).all():
         raise ValueError(f"temperatures is a positive number of steps, or β increasing from 0 to 1, got {temperatures!r}")
-    base = initial_law(p.space) if base is None else base if hasattr(base, "sample") else Exact(base)
+    base = initial_law(p.space) if base is None else law_of(base)
     if support(getattr(base, "space", p.space)) != support(p.space):
         raise ValueError(f"the base lives on {base.space}, the density on {p.space}: annealing needs one space for both")
     layered = hasattr(p.energy, "tempered") and hasattr(base, "slope") and p.energy.other_layer(p.space)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.density import exponent
+from tinyebm.density import exponent, exponents
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
@@ -143,6 +143,12 @@ def _refine(p, rule, rtol, max_nodes, tail):
                 return Quadrature(grid, log_z, error, finer, partial(rule.variants, counts))
         refinement, before = GROWTH[p.space.dim] * refinement, log_z
     return None
+
+
+def heavy_blocks(p, q, rtol):
+    """The blocks of a quadrature's grid, (states, log weights, which of them carry mass): the rest together less than rtol / 100."""
+    for x, log_w in q.grid.blocks():
+        yield x, log_w, exponents(p, x) + log_w - q.log_z > math.log(0.01 * rtol / q.grid.size)
 
 
 def rounding(log_z):

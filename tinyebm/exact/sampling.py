@@ -122,6 +122,11 @@ class Exact:
         return ops.where(self.space.contains(stop_gradient(x)), exponent(self.p, x) - self._log_z, -np.inf)
 
 
+def law_of(thing):
+    """Something to draw from and to ask for its log density: the thing itself, or Exact draws of a Density."""
+    return thing if hasattr(thing, "sample") else Exact(thing)
+
+
 def _sample_states(p, n, rng):
     """n draws of a discrete space: uniform numbers, sorted, meet the distribution function as it is summed up."""
     log_z, below = quadrature(p).log_z, 0.0

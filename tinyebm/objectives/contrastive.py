@@ -21,7 +21,7 @@ import numpy as np
 from tinyebm.autodiff import vjp
 from tinyebm.checks import require_count
 from tinyebm.density import exponents
-from tinyebm.exact.partition import quadrature
+from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step
@@ -143,7 +143,7 @@ class PerfectSamples:
 def _heavy_cells(p, rtol):
     """The cells of p's quadrature that carry mass, as a tree of arrays."""
     q = quadrature(p, rtol)
-    heavy = np.concatenate([exponents(p, x) + w - q.log_z > math.log(0.01 * rtol / q.grid.size) for x, w in q.grid.blocks()])
+    heavy = np.concatenate([mask for _, _, mask in heavy_blocks(p, q, rtol)])
     every, cells = cells_of(q.grid), cells_of(q.grid, heavy)
     shared = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))  # kept cells around each corner
     outer = (np.bincount(every.index.reshape(-1)) > shared)[every.index[:, heavy]].any(axis=0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyebm.density import exponents
 from tinyebm.exact.gradient import exact_phase, model_phase, weighted_energy_gradient
-from tinyebm.exact.partition import quadrature
+from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.grids import Atoms
 from tinyebm.objectives.step import Step
 from tinyebm.tree import tree_map
@@ -55,8 +55,7 @@ def _heavy_atoms(p, rtol):
     """The atoms of p's quadrature that carry mass, as a tree of arrays."""
     q = quadrature(p, rtol)
     states, log_w = [], []
-    for x, w in q.grid.blocks():
-        heavy = exponents(p, x) + w - q.log_z > np.log(0.01 * rtol / q.grid.size)
+    for x, w, heavy in heavy_blocks(p, q, rtol):
         states.append(x[heavy])
         log_w.append(w[heavy])
     return {"states": np.concatenate(states), "log_weights": np.concatenate(log_w)}

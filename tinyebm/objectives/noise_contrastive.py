@@ -11,7 +11,7 @@ from tinyebm import ops
 from tinyebm.autodiff import vjp
 from tinyebm.checks import require_count
 from tinyebm.density import Density, exponent
-from tinyebm.exact.sampling import Exact
+from tinyebm.exact.sampling import law_of
 from tinyebm.laws import support
 from tinyebm.objectives.step import Step
 
@@ -53,7 +53,7 @@ class NoiseContrastive:
     @cached_property
     def law(self):
         """The noise as something to draw from: itself, or exact draws of a Density."""
-        return self.noise if hasattr(self.noise, "sample") else Exact(self.noise)
+        return law_of(self.noise)
 
     def _require_reach(self, space):
         """Refuse noise that is zero on part of the space."""
