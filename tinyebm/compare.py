@@ -187,22 +187,23 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
             row["updates"] = curves[method][-1][0] if curves[method] else 0
         rows.append(row | {"status": status[method]})
         bar(len(rows), method)
-    race = {method: (objectives[method], curves[method][-1][1]) for method in fits}
+    race = {method: (method, curves[method][-1][1]) for method in fits}
+    again = lambda method, n: fits[method] if n == steps else trained(objectives[method], n, progress=False)
     judged = lambda found, updates: in_time(found, updates, train, reference)
-    equal = _equal_seconds(race, seconds, steps, lambda objective, n: trained(objective, n, progress=False), judged, progress)
+    equal = _equal_seconds(race, seconds, steps, again, judged, progress)
     return Comparison(name, label, truth_of(data, train), rows, curves, fits, data, settings, equal)
 
 
 def _equal_seconds(race, seconds, steps, train, judged, progress):
-    """What every method, {name: (objective, seconds of `steps` updates)}, reaches in the time of the fastest, or in `seconds`."""
+    """What every method, {name: (what `train` takes, seconds of `steps` updates)}, reaches in the fastest's, or in `seconds`."""
     if not race or (not seconds and len(race) == 1):
         return {"seconds": seconds, "methods": {}}
     budget = seconds or min(spent for _, spent in race.values())
     reached, bar = {}, Progress(f"in {budget:.1f} s", len(race), progress)
-    for method, (objective, spent) in race.items():
+    for method, (what, spent) in race.items():
         updates = max(1, round(steps * budget / spent))
         try:
-            reached[method] = judged(train(objective, updates), updates)
+            reached[method] = judged(train(what, updates), updates)
         except FAILURES:
             reached[method] = {"updates": updates, "nll": math.nan}
         bar(len(reached), method)

@@ -69,21 +69,21 @@ def all_methods(energy, space):
 
 def named_objective(method, kernel, noise=None):
     """The objective that a name like "cd-10" stands for; `noise()` is the law that "nce-R" contrasts with."""
-    whole, number, makers = r"([1-9]\d*)", r"(\d+\.?\d*|\.\d+)", {
+    whole, number = r"([1-9]\d*)", r"(\d+\.?\d*|\.\d+)"
+    makers = {
         "mle": lambda: ExactLikelihood(rtol=1e-3),
         "perfect": PerfectSamples,
-        "cd-": lambda k: ContrastiveDivergence(kernel, int(k)),
-        "pcd-": lambda k: PersistentContrastiveDivergence(kernel, int(k), restart=0.0),
-        "short-": lambda k: ShortRun(kernel, int(k)),
+        f"cd-{whole}": lambda k: ContrastiveDivergence(kernel, int(k)),
+        f"pcd-{whole}": lambda k: PersistentContrastiveDivergence(kernel, int(k), restart=0.0),
+        f"short-{whole}": lambda k: ShortRun(kernel, int(k)),
         "sm": ScoreMatching,
-        "ssm-": lambda m: SlicedScoreMatching(int(m)),
-        "dsm-": lambda sigma: DenoisingScoreMatching(float(sigma)),
-        "nce-": lambda ratio: NoiseContrastive(noise(), int(ratio)),
+        f"ssm-{whole}": lambda m: SlicedScoreMatching(int(m)),
+        f"dsm-{number}": lambda sigma: DenoisingScoreMatching(float(sigma)),
+        f"nce-{whole}": lambda ratio: NoiseContrastive(noise(), int(ratio)),
         "pl": Pseudolikelihood,
         "rm": RatioMatching,
     }
-    for name, make in makers.items():
-        pattern = name if name[-1] != "-" else name + (number if name == "dsm-" else whole)
+    for pattern, make in makers.items():
         if found := re.fullmatch(pattern, method):
             return make(*found.groups())
     raise ValueError(f"unknown method {method!r}: the methods are {METHOD_NAMES}; for example cd-10")
@@ -119,5 +119,5 @@ def describe(energy, kernel):
         model = f"{'-'.join(map(str, energy.sizes[1:-1]))} {energy.activation} network"
     else:
         model = repr(energy)
-    langevin = repr(kernel) == repr(ULA(getattr(kernel, "step_size", 1.0)))
-    return model, f"Langevin step size {kernel.step_size:g}" if langevin else repr(kernel)
+    plain = isinstance(kernel, ULA) and kernel.temperature == 1
+    return model, f"Langevin step size {kernel.step_size:g}" if plain else repr(kernel)

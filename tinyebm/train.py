@@ -191,7 +191,9 @@ def _measurer(data, law, exact, normaliser):
         log_z = _log_z(p)
         nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
         record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
-        return record | ({"log_z": [_log_z(dataclasses.replace(p, theta=last))]} if normaliser else {})
+        if normaliser:
+            record["log_z"] = [log_z if last is p.theta else _log_z(dataclasses.replace(p, theta=last))]
+        return record
 
     return measure
 

@@ -15,6 +15,7 @@ E[log mean w] ≤ log Z: a lower bound on average.  The same walk from exact dra
 Of an RBM from independent bits, layers are mixed rather than free energies (`RBM.tempered`), and moves are block Gibbs.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,7 @@ def ais(p, n, rng, temperatures=1000, base=None, kernel=None):
         ones, whose spread says nothing.  `details` holds "ess", the effective number (Σw)² / Σw² of the n weights,
         "log_weights" (n,), and "acceptance".
 
-    Cost: per temperature a kernel step and two energies per chain.
+    Cost: per temperature a kernel step and an energy (of an RBM two) per chain.
 
     >>> from tinyebm import DoubleWell, Reals
     >>> well = DoubleWell()
@@ -101,10 +102,17 @@ def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
 
 @dataclass(frozen=True)
 class _Path:
-    """Eq. (1): `at(beta)` is the Density f_β / const, with p's own space; `log_z` is log Z at β = 0."""
+    """Eq. (1): `at(beta)` is the Density of f_β, on p's own space; `log_z` is its log Z at β = 0.
+
+    `gain` is log f_after(x) / f_before(x), a factor of eq. (2), -inf where f_after is 0.
+    """
 
     p: Density
     base: Any
+    log_z = 0.0
+
+    def gain(self, x, before, after):
+        return (exponent(self.p, x) - self.base.log_prob(x)) * (after - before)
 
     def at(self, beta):
         return Density(lambda theta, x: self._energy(theta, x, beta), self.p.theta, self.p.space)
@@ -115,15 +123,15 @@ class _Path:
         u = exponent(Density(self.p.energy, theta, self.p.space), x)
         return self.p.space.log_base(x) - (u if beta == 1 else beta * u + (1 - beta) * self.base.log_prob(x))
 
-    log_z = 0.0
-
-
 @dataclass(frozen=True)
 class _LayeredPath:
-    """Restricted Boltzmann machines between independent bits and p."""
+    """Restricted Boltzmann machines between independent bits and p; methods as of `_Path`."""
 
     p: Density
     base: Any
+
+    def gain(self, x, before, after):
+        return exponent(self.at(after), x) - exponent(self.at(before), x)
 
     def at(self, beta):
         return Density(self.p.energy, self.p.energy.tempered(self.p.theta, self.base.slope, beta), self.p.space)
@@ -180,15 +188,12 @@ def _pilot(path, betas, make, n, rng):
 
 def _anneal(path, kernels, betas, x, rng):
     """(log weights (n,) of eq. (2) along these β, mean acceptance or None)."""
-    log_w, accepted, here = 0.0, [], path.at(betas[0])
-    for i, beta in enumerate(betas[1:], 1):
-        there = path.at(beta)
-        u = exponent(there, x)
-        log_w = log_w + np.where(u > -math.inf, u - np.where(u > -math.inf, exponent(here, x), 0.0), -math.inf)
-        if i + 1 < len(betas):
-            x, taken, _ = kernels(beta).step(there, x, rng)
+    log_w, accepted = 0.0, []
+    for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
+        log_w = log_w + path.gain(x, before, beta)
+        if i < len(betas):
+            x, taken, _ = kernels(beta).step(path.at(beta), x, rng)
             accepted += [] if taken is None else [taken.mean()]
-        here = there
     return log_w, sum(accepted) / len(accepted) if accepted else None
 
 
