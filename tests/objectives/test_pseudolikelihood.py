@@ -22,6 +22,26 @@ def drawn(energy, space):
     return te.Density(energy, theta, space)
 
 
+def require_slopes(objective, loss, p):
+    """The metric is the loss of six rows, the gradient its finite differences."""
+    x, h = p.space.initial(6, rng(2)), 1e-5
+    step = objective.gradient(p, x, None)
+    flat, unravel = ravel(p.theta)
+    at = lambda theta: loss(te.Density(p.energy, unravel(theta), p.space), x)
+    numeric = [(at(flat + h * e) - at(flat - h * e)) / (2 * h) for e in np.eye(len(flat))]
+
+    assert step.metrics["loss"] == pytest.approx(loss(p, x), abs=1e-12) and step.state is None
+    np.testing.assert_allclose(ravel(step.gradient)[0], numeric, rtol=0, atol=1e-8)
+
+
+def require_rest(objective, p):
+    """The gradient of every state as a row of its own, weighted by p, sums to 0."""
+    parts = [w * ravel(objective.gradient(p, x[None], None).gradient)[0]
+             for x, w in zip(p.space.atoms()[0], te.probabilities(p), strict=True)]
+
+    assert np.abs(sum(parts)).max() < 1e-13
+
+
 def loss(p, rows):
     """-1/n Σ_x Σ_i log of e^{-E(x)} over the sum of e^{-E} over all values of site i."""
     total = 0.0
@@ -39,24 +59,13 @@ def loss(p, rows):
 @pytest.mark.parametrize(("energy", "space"), CASES, ids=repr)
 def test_gradient_is_the_finite_difference_of_the_loss(energy, space):
     """Catches a site of another row, a value counted twice or left out, a mean over sites, the ascent direction."""
-    p, x, h = drawn(energy, space), space.initial(6, rng(2)), 1e-5
-    step = OBJECTIVE.gradient(p, x, None)
-    flat, unravel = ravel(p.theta)
-    at = lambda theta: loss(te.Density(energy, unravel(theta), space), x)
-    numeric = [(at(flat + h * e) - at(flat - h * e)) / (2 * h) for e in np.eye(len(flat))]
-
-    assert step.metrics["loss"] == pytest.approx(loss(p, x), abs=1e-12) and step.state is None
-    np.testing.assert_allclose(ravel(step.gradient)[0], numeric, rtol=0, atol=1e-8)
+    require_slopes(OBJECTIVE, loss, drawn(energy, space))
 
 
 @pytest.mark.parametrize(("energy", "space"), CASES, ids=repr)
 def test_the_truth_is_at_rest(energy, space):
     """The gradient of every state as a row of its own, weighted by p, sums to 0.  Catches conditionals that are not p's."""
-    p = drawn(energy, space)
-    parts = [w * ravel(OBJECTIVE.gradient(p, x[None], None).gradient)[0]
-             for x, w in zip(space.atoms()[0], te.probabilities(p), strict=True)]
-
-    assert np.abs(sum(parts)).max() < 1e-13
+    require_rest(OBJECTIVE, drawn(energy, space))
 
 
 @pytest.mark.parametrize("space", [te.Bits(2), te.Spins(2)], ids=repr)
@@ -165,24 +174,13 @@ def ratio_loss(p, rows):
 @pytest.mark.parametrize(("energy", "space"), TWO_VALUES, ids=repr)
 def test_ratio_matching_is_the_finite_difference_of_its_loss(energy, space):
     """Catches σ for σ², σ of the other sign, a ½, a mean over sites, and a flip of another row's site."""
-    p, x, h = drawn(energy, space), space.initial(6, rng(2)), 1e-5
-    step = RATIO.gradient(p, x, None)
-    flat, unravel = ravel(p.theta)
-    at = lambda theta: ratio_loss(te.Density(energy, unravel(theta), space), x)
-    numeric = [(at(flat + h * e) - at(flat - h * e)) / (2 * h) for e in np.eye(len(flat))]
-
-    assert step.metrics["loss"] == pytest.approx(ratio_loss(p, x), abs=1e-12) and step.state is None
-    np.testing.assert_allclose(ravel(step.gradient)[0], numeric, rtol=0, atol=1e-8)
+    require_slopes(RATIO, ratio_loss, drawn(energy, space))
 
 
 @pytest.mark.parametrize(("energy", "space"), TWO_VALUES, ids=repr)
 def test_ratio_matching_rests_at_the_truth(energy, space):
     """The gradient of every state, weighted by p, sums to 0.  Catches σ, σ³, or any loss whose score is not proper."""
-    p = drawn(energy, space)
-    parts = [w * ravel(RATIO.gradient(p, x[None], None).gradient)[0]
-             for x, w in zip(space.atoms()[0], te.probabilities(p), strict=True)]
-
-    assert np.abs(sum(parts)).max() < 1e-13
+    require_rest(RATIO, drawn(energy, space))
 
 
 @pytest.mark.parametrize("space", [te.Bits(1), te.Spins(1)], ids=repr)

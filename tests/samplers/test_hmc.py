@@ -21,20 +21,6 @@ rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
 
 
-class Given:
-    """A generator that hands out given normals, and uniforms so close to 1 that every proposal is accepted."""
-
-    def __init__(self, z):
-        self.z = z
-
-    def standard_normal(self, shape, dtype):
-        assert self.z.shape == shape and self.z.dtype == dtype
-        return self.z
-
-    def random(self, n):
-        return np.full(n, 1 - 2.0**-53)
-
-
 def network(space, dtype="float64"):
     theta = [{name: leaf.astype(dtype) for name, leaf in layer.items()} for layer in NET.init(rng(5))]
     return te.Density(NET, theta, space)
@@ -83,12 +69,12 @@ def verlet(p, x, r, h, steps):
 
 @pytest.mark.parametrize("space", SPACES[:2])
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_trajectories_by_stoermers_rule(space, steps):
+def test_trajectories_by_stoermers_rule(space, steps, given):
     """Catches a last or first half of a kick left out, whole kicks for halves, a step too many, and a base measure
     that is missing in the force or in the energy.
     """
     p, x, z = network(space), rng(0).normal(0, 0.6, (40, 2)), rng(1).standard_normal((40, 2))
-    move = te.HMC(0.2, steps).step(p, x, Given(z))
+    move = te.HMC(0.2, steps).step(p, x, given(z))
     y, _, log_ratio = verlet(p, x, z, 0.2, steps)
 
     np.testing.assert_allclose(move.x, y, rtol=0, atol=1e-12)
@@ -138,21 +124,21 @@ def test_float32_stays_float32(space):
     assert te.HMC(0.3, 3).step(network(space, "float32"), x, rng(1)).x.dtype == np.float32
 
 
-def test_a_trajectory_that_ends_outside_a_box_is_rejected():
+def test_a_trajectory_that_ends_outside_a_box_is_rejected(given):
     """Without forces, from 0.5 in [-1, 1]: only where |0.5 + 2 ε r| <= 1, ε = 1/2.  Catches walls that reflect or clip."""
     z = np.array([[0.2], [0.49], [0.51], [-1.49], [-1.51], [3.0]])
-    move = te.HMC(0.5, 2).step(free(te.Box(-1, 1, 1)), np.full((6, 1), 0.5), Given(z))
+    move = te.HMC(0.5, 2).step(free(te.Box(-1, 1, 1)), np.full((6, 1), 0.5), given(z))
 
     np.testing.assert_array_equal(move.accepted, [True, True, False, True, False, False])
     np.testing.assert_allclose(move.x[:, 0], np.where(move.accepted, 0.5 + z[:, 0], 0.5), rtol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_trajectory_that_flies_away_is_rejected(dtype):
+def test_a_trajectory_that_flies_away_is_rejected(dtype, given):
     """x⁴ with a step far too long: inf, then nan, and no warning (here an error).  Catches nan that is accepted."""
     p = te.Density(lambda theta, x: ops.sum(x**4, axis=1), {}, te.Reals(2))
     x = np.array([[30.0, -20.0], [0.01, 0.02], [1e8, 1.0]], dtype=dtype)
-    move = te.HMC(0.7, 30).step(p, x, Given(np.full((3, 2), 0.01, dtype)))
+    move = te.HMC(0.7, 30).step(p, x, given(np.full((3, 2), 0.01, dtype)))
 
     np.testing.assert_array_equal(move.x[[0, 2]], x[[0, 2]])
     np.testing.assert_array_equal(move.accepted, [False, True, False])

@@ -18,20 +18,6 @@ rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
 
 
-class Given:
-    """A generator that hands out given normals, and uniforms so close to 1 that every proposal is accepted."""
-
-    def __init__(self, z):
-        self.z = z
-
-    def standard_normal(self, shape, dtype):
-        assert self.z.shape == shape and self.z.dtype == dtype
-        return self.z
-
-    def random(self, n):
-        return np.full(n, 1 - 2.0**-53)
-
-
 def gaussian(mean, precision, space):
     return te.Density(te.GaussianEnergy(len(mean)), {"mean": np.array(mean), "precision": np.array(precision)}, space)
 
@@ -52,29 +38,29 @@ def case(oracle):
 
 
 @pytest.mark.parametrize("kernel", [te.ULA, te.MALA])
-def test_two_steps_with_given_noise(case, kernel):
+def test_two_steps_with_given_noise(case, kernel, given):
     """Catches noise √ε or 2√ε for √(2ε), drift ε/2 or 2ε, a drift uphill in energy."""
     p, x, z, step_size, expected = case
-    x1 = kernel(step_size).step(p, x, Given(z)).x
-    x2 = kernel(step_size).step(p, x1, Given(z[::-1])).x
+    x1 = kernel(step_size).step(p, x, given(z)).x
+    x2 = kernel(step_size).step(p, x1, given(z[::-1])).x
 
     np.testing.assert_allclose(x1, expected["x1"], rtol=0, atol=1e-13)
     np.testing.assert_allclose(x2, expected["x2"], rtol=0, atol=1e-13)
 
 
-def test_log_acceptance_ratio_of_mala(case):
+def test_log_acceptance_ratio_of_mala(case, given):
     """Catches a missing or inverted Hastings term, and a proposal variance ε in it."""
     p, x, z, step_size, expected = case
-    log_ratio = te.MALA(step_size).step(p, x, Given(z)).log_ratio
+    log_ratio = te.MALA(step_size).step(p, x, given(z)).log_ratio
 
     np.testing.assert_allclose(log_ratio, expected["mala_log_accept"], rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.25, 1.0, 4.0])
-def test_temperature_scales_the_noise_variance(case, temperature):
+def test_temperature_scales_the_noise_variance(case, temperature, given):
     """x' = x - ε∇E + √(2εT) z, never rejected.  Catches T outside the root, T in the drift, T ignored."""
     p, x, z, _, _ = case
-    move = te.ULA(0.3, temperature).step(p, x, Given(z))
+    move = te.ULA(0.3, temperature).step(p, x, given(z))
 
     np.testing.assert_allclose(move.x, x + 0.3 * te.score(p, x) + math.sqrt(0.6 * temperature) * z, rtol=1e-14)
     assert move[1:] == (None, None)

@@ -14,17 +14,6 @@ from tinyebm import ops
 rng = np.random.default_rng  # every test makes its own
 
 
-class Given:
-    """A generator that hands out given normals."""
-
-    def __init__(self, z):
-        self.z = z
-
-    def standard_normal(self, shape, dtype):
-        assert self.z.shape == shape and self.z.dtype == dtype
-        return self.z
-
-
 def saddle(space):
     """E = x₁⁴ / 4 - x₁ x₂: its slope is (x₁³ - x₂, -x₁)."""
     return te.Density(lambda theta, x: ops.power(x[:, 0], 4) / 4 - x[:, 0] * x[:, 1], {}, space)
@@ -57,13 +46,13 @@ RECIPES = [te.Recipe(0.1, 0.3), te.Recipe(0.1, 0.3, clip=0.5), te.Recipe(0.3, 0.
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_step_is_the_formula(recipe):
+def test_a_step_is_the_formula(recipe, given):
     """Given noise; points, and the clipped fraction by counting.
 
     Catches the slope before the noise, clamps in another order or one of them left out, a clip on one side, or on the norm.
     """
     x, z = rng(0).uniform(-1, 1, (200, 2)), 2 * rng(1).standard_normal((200, 2))
-    move, (expected, clipped) = recipe.step(saddle(te.Reals(2)), x, Given(z)), by_hand(recipe, x, z)
+    move, (expected, clipped) = recipe.step(saddle(te.Reals(2)), x, given(z)), by_hand(recipe, x, z)
 
     np.testing.assert_allclose(move.x, expected, rtol=0, atol=1e-14)
     assert move.accepted is None and move.clipped == clipped / 400
