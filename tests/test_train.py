@@ -310,3 +310,15 @@ def test_a_recipe_of_langevin_dynamics_does_not_warn():
     """σ = √(2η), no clip: a warning is an error here.  Catches one for every recipe, and a run of ULA with "clipped"."""
     assert fit(energy=NET, objective=te.ShortRun(te.Recipe(0.02, 0.2), 3), steps=2).history["clipped"][-1] == 0
     assert "clipped" not in fit(energy=NET, objective=OBJECTIVES["pcd"], steps=2).history
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_learned_normaliser_has_the_exact_one_beside_it(ema):
+    """The history's "log_z" is that of the θ that c was learned with.  Catches log Z of the average, and a missing number."""
+    found = te.fit(te.GaussianEnergy(1), rng(0).normal(0, 0.4, (200, 1)), te.Reals(1),
+                   te.NoiseContrastive(te.Normal(np.zeros(1), np.eye(1))), te.adam(0.1), steps=6, log_every=3, ema=ema,
+                   progress=False)  # fmt: skip
+    last = te.log_partition(te.Density(te.GaussianEnergy(1), found.state["theta"], te.Reals(1)))
+
+    assert found.history["log_z"][-1] == pytest.approx(float(last), abs=1e-9) and len(found.history["log_z"]) == 3
+    assert (abs(te.log_partition(found.density) - last) > 1e-3) == bool(ema)  # the average is another θ
