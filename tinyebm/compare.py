@@ -17,9 +17,9 @@ import numpy as np
 
 from tinyebm import datasets
 from tinyebm.backend import Stream
-from tinyebm.errors import QuadratureError
+from tinyebm.errors import QuadratureError, or_nan
 from tinyebm.exact.likelihood import data_law, nll
-from tinyebm.judging import FAILURES, bias, in_time, judge, or_nan, truth_of
+from tinyebm.judging import FAILURES, bias, in_time, judge, truth_of
 from tinyebm.laws import moments_of
 from tinyebm.models import save_model
 from tinyebm.optimize import adam

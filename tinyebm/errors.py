@@ -1,5 +1,7 @@
 """What goes wrong with a partition function, by name."""
 
+import math
+
 
 class DivergentPartitionError(ValueError):
     """Z is infinite: the energy does not grow fast enough to be a density's."""
@@ -11,3 +13,13 @@ class QuadratureError(ValueError):
 
 class EmptyError(QuadratureError):
     """The density is zero wherever it was looked at."""
+
+
+def or_nan(function, *args, infinite=math.inf):
+    """The number, inf (or what is given) where Z is infinite, or nan where quadrature fails: an honest entry for a table."""
+    try:
+        return function(*args)
+    except DivergentPartitionError:
+        return infinite
+    except QuadratureError:
+        return math.nan

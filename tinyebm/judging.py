@@ -7,7 +7,7 @@ import numpy as np
 
 from tinyebm.backend import Stream
 from tinyebm.diagnostics.divergences import kl, total_variation
-from tinyebm.errors import DivergentPartitionError, QuadratureError
+from tinyebm.errors import DivergentPartitionError, QuadratureError, or_nan
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.exact.normalised import mean_over
@@ -87,16 +87,6 @@ def truth_of(data, train):
 
 def _number(name, estimate):
     return {name: float(estimate), f"{name}_error": getattr(estimate, "error", math.nan)}
-
-
-def or_nan(function, *args, infinite=math.inf):
-    """The number, inf (or what is given) where Z is infinite, or nan where quadrature fails: an honest entry for a table."""
-    try:
-        return function(*args)
-    except DivergentPartitionError:
-        return infinite
-    except QuadratureError:
-        return math.nan
 
 
 def _flat(tree):

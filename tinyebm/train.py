@@ -17,7 +17,7 @@ import numpy as np
 from tinyebm.backend import Stream, to_numpy
 from tinyebm.checkpoint import load_tree, save_tree
 from tinyebm.density import Density, exponents
-from tinyebm.errors import DivergentPartitionError, QuadratureError
+from tinyebm.errors import or_nan
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import adam, clip_norm
@@ -188,24 +188,15 @@ def _measurer(data, law, exact, normaliser):
     def measure(p, last):
         if not exact:
             return {}
-        log_z = _log_z(p)
+        log_z = float(or_nan(log_partition, p, 1e-5))
         nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
         record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
         if normaliser:
-            record["log_z"] = [log_z if last is p.theta else _log_z(dataclasses.replace(p, theta=last))]
+            last = dataclasses.replace(p, theta=last)
+            record["log_z"] = [log_z if last.theta is p.theta else float(or_nan(log_partition, last, 1e-5))]
         return record
 
     return measure
-
-
-def _log_z(p):
-    """log Z; inf where Z is infinite, nan where quadrature fails."""
-    try:
-        return float(log_partition(p, 1e-5))
-    except DivergentPartitionError:
-        return math.inf
-    except QuadratureError:
-        return math.nan
 
 
 def _append(history, record):
