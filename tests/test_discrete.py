@@ -85,7 +85,7 @@ def test_two_to_the_26_states_are_not_refused():
 
 @pytest.mark.parametrize("ask", [te.log_partition, te.entropy, lambda p: te.nll_gradient(p, np.zeros((1, 18)))])
 def test_memory_is_bounded(ask):
-    """Less than 2 MiB at its peak for 2^18 states, which together are 36 MiB.  Catches states listed at once."""
+    """Less than 4 MiB at its peak for 2^18 states, which together are 36 MiB.  Catches states listed at once."""
     machine = te.BoltzmannMachine(18)
     p = te.Density(machine, machine.init(np.random.default_rng(0)), te.Bits(18))
     tracemalloc.start()
@@ -95,7 +95,7 @@ def test_memory_is_bounded(ask):
     finally:
         tracemalloc.stop()
 
-    assert peak < 2 * 2**20
+    assert peak < 4 * 2**20
 
 
 @pytest.mark.parametrize(("make", "message"), [

@@ -33,6 +33,7 @@ UNARY = [  # entry of the table, function, the same by NumPy or SciPy, an interv
     ("tanh", ops.tanh, np.tanh, (-2, 2)),
     ("sigmoid", ops.sigmoid, scipy.special.expit, (-3, 3)),
     ("silu", ops.silu, lambda x: x * scipy.special.expit(x), (-3, 3)),
+    ("_silu_slope", ops._silu_slope, lambda x: scipy.special.expit(x) * (1 + x * scipy.special.expit(-x)), (-3, 3)),
     ("softplus", ops.softplus, lambda x: -scipy.special.log_expit(-x), (-3, 3)),
     ("abs", ops.abs, np.abs, (0.2, 2)),
     ("abs", ops.abs, np.abs, (-2, -0.2)),

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
-from tinyebm.grids import BLOCK
+from tinyebm.replay.tiles import by_rows
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,27 @@ def exponent(p, x):
 
 def exponents(p, x):
     """The exponent of any number of rows, (n,), in blocks of bounded memory."""
-    return ops.concatenate([exponent(p, x[i : i + BLOCK]) for i in range(0, max(len(x), 1), BLOCK)])
+    return by_rows(exponent, p, x)
 
 
 def atom_exponents(p, grid):
     """log(w_i e^{-E(x_i)}) of every atom of a grid, (N,), computed block by block."""
-    return ops.concatenate([exponent(p, x) + log_w for x, log_w in grid.blocks()])
+    return ops.concatenate([exponents(p, x) + log_w for x, log_w in grid.blocks()])
 
 
 def exponent_and_score(p, x):
     """The exponent (n,) and its gradient by x, the score (n, d), in one pass."""
+    return by_rows(_exponent_and_score, p, x)
+
+
+def _exponent_and_score(p, x):
     value, pullback = vjp(lambda x: exponent(p, x), x)
     return value, pullback(ones_like(value))[0]
+
+
+def drift(p, x, step_size):
+    """x + ε ∇log p(x), (n, d): a step of gradient ascent, and of Langevin dynamics without its noise."""
+    return x + step_size * exponent_and_score(p, x)[1]
 
 
 def score(p, x):
@@ -86,6 +95,10 @@ def score(p, x):
 
 def score_and_laplacian(p, x):
     """The score (n, d) and its divergence (n,), in one forward pass and 1 + d backward ones."""
+    return by_rows(_score_and_laplacian, p, x)
+
+
+def _score_and_laplacian(p, x):
     s, pullback = vjp(lambda x: score(p, x), x)
     basis = np.eye(x.shape[1], dtype=x.dtype)
     return s, sum(pullback(np.zeros_like(x) + row)[0][:, i] for i, row in enumerate(basis))

@@ -21,6 +21,7 @@ import numpy as np
 from tinyebm.errors import QuadratureError
 
 BLOCK = 512  # atoms handed out at a time: the activations of a 64-wide layer fit the L2 cache
+CHUNK = 2**12  # atoms handed out at a time to those that cut them into tiles
 STATES = 1024  # states handed out at a time: a block of 24-bit states is 192 KiB
 MAX_STATES = 2**26  # states that are enumerated: about a minute for the cheapest energies
 
@@ -46,9 +47,15 @@ class Grid:
 
     def block(self, start, stop):
         """Atoms start, ..., stop-1: states (m, d) and log weights (m,)."""
-        index = np.unravel_index(np.arange(start, stop), self.shape)
-        states = np.stack([nodes[i] for (nodes, _), i in zip(self.axes, index, strict=True)], axis=1)
-        return states, sum(log_w[i] for (_, log_w), i in zip(self.axes, index, strict=True))
+        states, log_weights = np.empty((len(self.axes), stop - start)).T, np.zeros(stop - start)
+        stride = self.size
+        for column, (nodes, log_w) in zip(states.T, self.axes, strict=True):
+            stride //= len(nodes)
+            turns = np.arange(start // stride, -(-stop // stride))  # each node of the axis stays for `stride` atoms
+            stay = np.minimum(stop, (turns + 1) * stride) - np.maximum(start, turns * stride)
+            column[:] = np.repeat(nodes[turns % len(nodes)], stay)
+            log_weights += np.repeat(log_w[turns % len(nodes)], stay)
+        return states, log_weights
 
     def blocks(self, size=BLOCK):
         """All atoms, `size` at a time."""

@@ -10,6 +10,7 @@ from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
+from tinyebm.replay.tiles import remembering
 from tinyebm.spaces import Reals
 from tinyebm.train import Fit
 from tinyebm.tree import tree_map
@@ -66,8 +67,9 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
         return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
 
     history, bar = {"nll": []}, Progress("mle", max_steps, progress)
-    log_partition(Density(energy, theta, space), rtol)  # where the start itself is refused, say why
-    theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol)
+    with remembering(energy):
+        log_partition(Density(energy, theta, space), rtol)  # where the start itself is refused, say why
+        theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol)
     bar(max_steps, f"nll {value:.6f}")
     history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [converged]}
     if hasattr(data, "entropy"):

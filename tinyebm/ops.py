@@ -110,14 +110,21 @@ def tanh(x): return np.tanh(x)
 
 @primitive(lambda g, y, x: g * y * sigmoid(-x))
 def sigmoid(x):
-    """1 / (1 + e^-x), to full relative accuracy in both tails (e^-x = inf gives the right 0)."""
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
+    """1 / (1 + e^-x), to full relative accuracy in both tails."""
+    return 1 / _growth(x)
 
 @primitive(lambda g, y, x: g * _silu_slope(x))
-def silu(x): return x * sigmoid(x)
+def silu(x): return x / _growth(x)
 
-def _silu_slope(x): s = sigmoid(x); return s * (1 + x * (1 - s))
+@primitive(lambda g, y, x: g * _silu_curvature(x))
+def _silu_slope(x): e = _growth(x); return (x - x / e + 1) / e
+
+def _silu_curvature(x): s = sigmoid(x); r = sigmoid(-x); return (s * r) * (2 + x * (r - s))
+
+def _growth(x):
+    """1 + e^-x, the reciprocal of the sigmoid; inf is right where e^-x overflows."""
+    with np.errstate(over="ignore"):
+        return 1 + np.exp(-x)
 
 @primitive(lambda g, y, x: g * sigmoid(x))
 def softplus(x): return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # log(1 + e^x), never overflows

@@ -22,6 +22,7 @@ from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import adam, clip_norm
 from tinyebm.progress import Progress
+from tinyebm.replay.tiles import remembering
 from tinyebm.samplers.chains import kernel_at
 from tinyebm.spaces import Reals
 from tinyebm.tree import tree_flatten, tree_map
@@ -118,30 +119,31 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     identity = {"data": _fingerprint(data, x), "energy": repr(energy), "space": repr(space), "objective": repr(objective),
                 "seed": seed, **options}
 
-    stream = Stream(seed, device)
-    if resume and checkpoint and Path(checkpoint).exists():
-        state, history = _resume(checkpoint, identity)
-    else:
-        theta = tree_map(lambda leaf: leaf.astype(dtype), energy.init(stream.at(0)) if theta is None else theta)
-        state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
-        history = {"step": [0], **measure(Density(energy, theta, space), theta)}
+    with remembering(energy):
+        stream = Stream(seed, device)
+        if resume and checkpoint and Path(checkpoint).exists():
+            state, history = _resume(checkpoint, identity)
+        else:
+            theta = tree_map(lambda leaf: leaf.astype(dtype), energy.init(stream.at(0)) if theta is None else theta)
+            state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
+            history = {"step": [0], **measure(Density(energy, theta, space), theta)}
 
-    bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
-    for step in range(int(state["step"]) + 1, steps + 1):
-        rng = stream.at(step)
-        x = _batch(data, rows, batch_size, rng).astype(dtype)
-        if data_noise:
-            x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
-        state, metrics = _advance(Density(energy, state["theta"], space), x, rng, state, objective, optimizer, clip, ema)
-        if step % log_every == 0 or step == steps:
-            density = Density(energy, state["ema"], space)
-            record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, state["theta"])}
-            history = _append(history, record)
-            if checkpoint:
-                save_tree(checkpoint, state, identity=identity, history=history)
-            if callback:
-                callback(step, density, {name: values[-1] for name, values in record.items()})
-        bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
+        bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
+        for step in range(int(state["step"]) + 1, steps + 1):
+            rng = stream.at(step)
+            x = _batch(data, rows, batch_size, rng).astype(dtype)
+            if data_noise:
+                x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
+            state, metrics = _advance(Density(energy, state["theta"], space), x, rng, state, objective, optimizer, clip, ema)
+            if step % log_every == 0 or step == steps:
+                density = Density(energy, state["ema"], space)
+                record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, state["theta"])}
+                history = _append(history, record)
+                if checkpoint:
+                    save_tree(checkpoint, state, identity=identity, history=history)
+                if callback:
+                    callback(step, density, {name: values[-1] for name, values in record.items()})
+            bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
     if "clipped" in history and (caveat := kernel_at(objective.kernel, objective.k).caveat(history["clipped"][-1])):
         warnings.warn(f"at the last update {caveat}", stacklevel=2)
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)

@@ -12,50 +12,47 @@ from dataclasses import replace
 
 import numpy as np
 
+from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.density import require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.partition import quadrature, require_finite, require_normalisable
+from tinyebm.exact.partition import first_nan, merge, quadrature, require_finite, require_normalisable
 from tinyebm.exact.structure import closed_form, hidden_layer
-from tinyebm.grids import BLOCK
+from tinyebm.grids import CHUNK
+from tinyebm.replay.tiles import add, fold
 from tinyebm.tree import tree_map
 
 
 def weighted_energy_gradient(p, x, weights):
-    """Σ_i weights_i ∇_θ E_θ(x_i), a tree like theta, in blocks of rows."""
-    total = None
-    for start in range(0, len(x), BLOCK):
-        rows = slice(start, start + BLOCK)
-        _, pullback = vjp(lambda theta, rows=rows: p.energy(theta, x[rows]), p.theta)
-        part = pullback(weights[rows])[0]
-        total = part if total is None else tree_map(lambda a, b: a + b, total, part)
-    return total
+    """Σ_i weights_i ∇_θ E_θ(x_i), a tree like theta."""
+    return fold(_weighted_gradient, add, p, [(x, weights)], 0.0)
+
+
+def _weighted_gradient(p, x, weights):
+    return vjp(lambda theta: p.energy(theta, x), p.theta)[1](weights)[0]
 
 
 def model_phase(p, grid):
     """(log Z, E_p[∇_θ E_θ]) over a grid in one streaming pass.
 
-    An online softmax that carries the gradient: with m the largest exponent so
-    far, both sums are kept in units of e^m and rescaled when m grows.
+    An online softmax that carries the gradient: both sums are kept in units of e^m, with m the largest exponent so far.
     """
-    top, total, gradient = -np.inf, 0.0, tree_map(np.zeros_like, p.theta)
-    for x, log_w in grid.blocks():
-        energies, pullback = vjp(lambda theta, x=x: p.energy(theta, x), p.theta)
-        u = p.space.log_base(x) + log_w - energies
-        if np.isnan(block_top := float(u.max())):
-            raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
-        new_top = max(top, block_top)
-        if new_top == -np.inf:
-            continue
-        shrink = math.exp(top - new_top)
-        mass = np.exp(u - new_top)
-        part = pullback(mass)[0]
-        gradient = tree_map(lambda g, h, shrink=shrink: shrink * g + h, gradient, part)
-        top, total = new_top, shrink * total + float(mass.sum())
+    top, total, gradient = fold(_model_phase, merge, p, grid.blocks(CHUNK), -np.inf)
+    if math.isnan(top):
+        raise QuadratureError(f"the energy is nan at x = {first_nan(p, grid)}")
     if total == 0.0:
         raise QuadratureError("the energy is +inf everywhere")
-    return top + math.log(total), tree_map(lambda g: g / total, gradient)
+    return float(top) + math.log(total), tree_map(lambda g: g / total, gradient)
+
+
+def _model_phase(p, x, log_w):
+    """(m, Σ e^{u - m}, Σ e^{u - m} ∇_θ E_θ) of exponents u with the largest m."""
+    energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
+    u = p.space.log_base(x) + log_w - energies
+    top = u.max()
+    mass = ops.exp(u - ops.where(np.isfinite(top), top, 0.0))
+    return top, mass.sum(), pullback(mass)[0]
 
 
 def exact_phase(p, rtol=1e-8, finer=False):

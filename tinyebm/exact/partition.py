@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from tinyebm import ops
 from tinyebm.density import exponent, exponents
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.window import DROPS, find_window
+from tinyebm.grids import CHUNK
+from tinyebm.replay.tiles import fold
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
@@ -167,20 +170,43 @@ def require_normalisable(p):
 
 
 def log_sum(p, grid):
-    """Eq. (1) on one grid, streamed: a running maximum and a running sum."""
-    top, total = -np.inf, 0.0
-    for x, log_w in grid.blocks():
-        u = exponent(p, x) + log_w
-        block_top = u.max()
-        if np.isnan(block_top):
-            raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
-        if block_top > top:
-            total, top = total * math.exp(top - block_top), float(block_top)
-        if top > -np.inf:
-            total += float(np.exp(u - top).sum())
+    """Eq. (1) on one grid, streamed."""
+    top, total = fold(_log_sum, merge, p, grid.blocks(CHUNK), -np.inf)
+    if math.isnan(top):
+        raise QuadratureError(f"the energy is nan at x = {first_nan(p, grid)}")
     if top == np.inf or total == 0.0:
         raise QuadratureError("the energy is -inf somewhere" if top == np.inf else "the energy is +inf everywhere")
-    return top + math.log(total)
+    return float(top) + math.log(total)
+
+
+def _log_sum(p, x, log_w):
+    """(m, Σ e^{u - m}) of exponents u with the largest m."""
+    u = exponent(p, x) + log_w
+    top = u.max()
+    return top, ops.exp(u - ops.where(np.isfinite(top), top, 0.0)).sum()
+
+
+def merge(before, new):
+    """Two vectors (m, sums in units of e^m) as one: an online softmax, which may carry a gradient."""
+    m, m_new = float(before[0]), float(new[0])
+    if m_new == -np.inf or m == -np.inf:  # nothing there
+        return before if m_new == -np.inf else new.copy()
+    top = m if m >= m_new else m_new if m_new > m else math.nan
+    if m != top:
+        before *= math.exp(m - top)
+    if m_new != top:
+        new *= math.exp(m_new - top)
+    before += new
+    before[0] = top
+    return before
+
+
+def first_nan(p, grid):
+    """The first state of a grid whose energy is nan."""
+    for x, _ in grid.blocks():
+        bad = np.isnan(exponents(p, x))
+        if bad.any():
+            return x[bad][0].tolist()
 
 
 def require_finite(p, log_z):

@@ -25,6 +25,7 @@ from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step
+from tinyebm.replay.tiles import add, fold
 from tinyebm.samplers.chains import Chains, require_steps, walk
 
 
@@ -164,15 +165,18 @@ def contrast(p, data, negatives, alpha=0.0, info=None):
     """
     n, m = len(data), len(negatives)
     x = np.concatenate([data, negatives])
-    energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
-    side = np.arange(n + m, like=x) < n
-    weights = np.where(side, 1 / n, -1 / m).astype(x.dtype)
-    if alpha:
-        weights = weights + np.where(side, 2 * alpha / n, 2 * alpha / m).astype(x.dtype) * energies
-    data_energy, model_energy = energies[:n].mean(), energies[n:].mean()
+    weights = np.where(np.arange(n + m, like=x) < n, 1 / n, -1 / m).astype(x.dtype)
+    gradient, data_energy, model_energy = fold(_contrast, add, p, [(x, weights)], 0.0, settings=(2 * alpha,) if alpha else ())
     metrics = {"loss": data_energy - model_energy, "energy_data": data_energy, "energy_model": model_energy}
     metrics |= {name: info[name] for name in ("acceptance", "clipped") if info and info.get(name) is not None}
-    return pullback(weights)[0], metrics
+    return gradient, metrics
+
+
+def _contrast(p, x, weights, *twice_alpha):
+    """(Σ w ∇E, Σ w E over data, Σ -w E over negatives), the first with its regulariser; weights w are negative for negatives."""
+    energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
+    pull = weights + twice_alpha[0] * np.abs(weights) * energies if twice_alpha else weights
+    return pullback(pull)[0], (np.maximum(weights, 0) * energies).sum(), (np.maximum(-weights, 0) * energies).sum()
 
 
 def _check_alpha(alpha):

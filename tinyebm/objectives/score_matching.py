@@ -21,10 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.autodiff import value_and_grad, vjp
+from tinyebm.autodiff import vjp
 from tinyebm.checks import require_count, require_positive
 from tinyebm.density import Density, score, score_and_laplacian
 from tinyebm.objectives.step import Step
+from tinyebm.replay.tiles import add, fold
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,7 @@ class ScoreMatching:
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); rng is not used."""
         _require_curvature(self, p)
-
-        def loss(p):
-            s, trace = score_and_laplacian(p, x)
-            return ops.sum(s * s) * (0.5 / len(x)) + ops.mean(trace)
-
-        return _descend(self, loss, p)
+        return _descend(self, _exact_loss, p, (x,))
 
 
 @dataclass(frozen=True)
@@ -67,13 +63,7 @@ class SlicedScoreMatching:
         """A Step for the rows of x (n, d); no state."""
         _require_curvature(self, p)
         directions = [np.where(rng.random(x.shape) < 0.5, -1.0, 1.0).astype(x.dtype) for _ in range(self.projections)]
-
-        def loss(p):
-            s, pullback = vjp(lambda x: score(p, x), x)
-            traces = sum(ops.sum(pullback(v)[0] * v) for v in directions) * (1 / self.projections)
-            return (ops.sum(s * s) * 0.5 + traces) * (1 / len(x))
-
-        return _descend(self, loss, p)
+        return _descend(self, _sliced_loss, p, (x, *directions))
 
 
 @dataclass(frozen=True)
@@ -99,13 +89,7 @@ class DenoisingScoreMatching:
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
         z, sigma = rng.standard_normal(x.shape, dtype=x.dtype), float(self.sigma)
-        noisy = x + sigma * z
-
-        def loss(p):
-            miss = score(p, noisy) + z * (1 / sigma)
-            return ops.sum(miss * miss) * (0.5 / len(x))
-
-        return _descend(self, loss, p)
+        return _descend(self, _denoising_loss, p, (x + sigma * z, z * (1 / sigma)))
 
 
 def _require_curvature(objective, p):
@@ -115,10 +99,39 @@ def _require_curvature(objective, p):
                          f"(silu, softplus, tanh) or DenoisingScoreMatching")
 
 
-def _descend(objective, loss, p):
-    """The Step of a scalar loss of a Density, by reverse mode through the score."""
+def _exact_loss(p, x):
+    s, trace = score_and_laplacian(p, x)
+    return 0.5 * ops.sum(s * s, axis=1) + trace
+
+
+def _sliced_loss(p, x, *directions):
+    s, pullback = vjp(lambda x: score(p, x), x)
+    traces = sum(ops.sum(pullback(v)[0] * v, axis=1) for v in directions)
+    return 0.5 * ops.sum(s * s, axis=1) + traces * (1 / len(directions))
+
+
+def _denoising_loss(p, noisy, direction):
+    miss = score(p, noisy) + direction
+    return 0.5 * ops.sum(miss * miss, axis=1)
+
+
+def _descend(objective, loss, p, rows):
+    """The Step of the mean over rows of loss(p, *rows), by reverse mode through the score."""
     if p.space.discrete:
         raise ValueError(f"{type(objective).__name__} matches slopes, and {p.space} has none: use Pseudolikelihood or "
                          f"RatioMatching")
-    value, gradient = value_and_grad(lambda theta: loss(Density(p.energy, theta, p.space)))(p.theta)
+    weights = np.zeros_like(rows[0], shape=len(rows[0])) + 1 / len(rows[0])
+    gradient, value = fold(GRADIENTS[loss], add, p, [(*rows, weights)], 0.0)
     return Step(gradient, {"loss": value}, None)
+
+
+def _gradient_of(loss):
+    def gradient(p, *rows):
+        *rows, weights = rows
+        value, pullback = vjp(lambda theta: ops.sum(loss(Density(p.energy, theta, p.space), *rows) * weights), p.theta)
+        return pullback(np.ones_like(value))[0], value
+
+    return gradient
+
+
+GRADIENTS = {loss: _gradient_of(loss) for loss in (_exact_loss, _sliced_loss, _denoising_loss)}  # (gradient, loss) of the sum

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm.checks import require_count
+from tinyebm.density import drift
+from tinyebm.replay.tiles import chains
 
 
 def run(kernel, p, x, steps, rng, record=None):
@@ -47,6 +49,10 @@ def walk(kernel, p, x, steps, rng, record=None):
         raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
     if record is not None and (int(record) != record or record < 1):
         raise ValueError(f"record must be a positive number of steps, got {record!r}")
+    if steps and all(hasattr(kernel_at(kernel, i), "diffusion") for i in range(1, steps + 1)) and not p.space.discrete:
+        found = chains(drift, p, x, steps, lambda i: kernel_at(kernel, i).diffusion, rng, record)
+        if found is not None:
+            return found[0], {"acceptance": None, "trajectory": found[1]}
     trajectory, accepted, clipped = [x], [], []
     for i in range(1, steps + 1):
         x, taken, _, *cut = kernel_at(kernel, i).step(p, x, rng)

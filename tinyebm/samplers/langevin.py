@@ -19,8 +19,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.checks import require_positive
-from tinyebm.density import exponent_and_score, score
-from tinyebm.grids import BLOCK
+from tinyebm.density import drift, exponent_and_score
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
 from tinyebm.samplers.metropolis import Move, accept
 
@@ -54,16 +53,20 @@ class ULA:
         """Standard deviation of the noise of one step, √(2εT)."""
         return math.sqrt(2 * self.step_size * self.temperature)
 
+    @property
+    def diffusion(self):
+        """(noise_scale, step_size): all that `run` needs to know of a kernel that is `drift` plus noise, and never rejects."""
+        return self.noise_scale, self.step_size
+
     def drift(self, p, x):
         """Where one step without noise takes the rows of x, (n, d)."""
-        return x + self.step_size * score(p, x)
+        return drift(p, x, self.step_size)
 
     def step(self, p, x, rng):
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
         _require_continuous(p, self)
-        _, s = exponent_and_score(p, x)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
-        return Move(p.space.fold(x + self.step_size * s + self.noise_scale * noise))
+        return Move(p.space.fold(self.drift(p, x) + self.noise_scale * noise))
 
     def push(self, probabilities, p):
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
@@ -87,8 +90,7 @@ class ULA:
         """The matrices G_a (m, n_a) of the module's docstring."""
         _require_continuous(p, self)
         require_resolution(self.noise_scale, grid)
-        s = ops.concatenate([exponent_and_score(p, part)[1] for part in _parts(x)])
-        mean = p.space.fold(x + self.step_size * s)
+        mean = p.space.fold(self.drift(p, x))
         return [np.exp(log_w) * sum(_normal(image, mean[:, a], self.noise_scale)
                                     for image in p.space.images(nodes, 9 * self.noise_scale))
                 for a, (nodes, log_w) in enumerate(grid.axes)]
@@ -117,7 +119,7 @@ class MALA:
 
     def drift(self, p, x):
         """Where a proposal without noise takes the rows of x, (n, d)."""
-        return x + self.step_size * score(p, x)
+        return drift(p, x, self.step_size)
 
     def step(self, p, x, rng):
         """One proposal per row of x (n, d), accepted or not: a Move."""
@@ -152,7 +154,7 @@ class MALA:
         _require_continuous(p, self)
         require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
-        (u, s), (u_y, s_y) = _exponents_and_scores(p, x), _exponents_and_scores(p, y)
+        (u, s), (u_y, s_y) = exponent_and_score(p, x), exponent_and_score(p, y)
         log_norm = 0.5 * x.shape[1] * math.log(4 * math.pi * self.step_size)
         for rows in row_blocks(len(x), len(y)):
             gap = [y[:, a] - x[rows, a, None] for a in range(x.shape[1])]
@@ -178,15 +180,6 @@ def _contract(mass, factors):
 def _normal(t, mean, scale):
     """N(t_j; mean_i, scale²), (m, n)."""
     return ops.exp(-0.5 * ((t - mean[:, None]) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
-
-
-def _exponents_and_scores(p, x):
-    u, s = zip(*(exponent_and_score(p, part) for part in _parts(x)), strict=True)
-    return ops.concatenate(u), ops.concatenate(s)
-
-
-def _parts(x):
-    return np.array_split(x, -(-len(x) // BLOCK))
 
 
 def _require_continuous(p, kernel):

@@ -1,0 +1,69 @@
+"""Threads of ours in the place of the linear algebra library's own.
+
+Two threads that each work on their own tile of points do better than one matrix product split in two: no thread waits
+for another.  So for the length of a computation the library is held to one thread, and as many as it would have used
+work on tiles.  That number is OpenBLAS's own, as OPENBLAS_NUM_THREADS, the cores of the process or a caller has set it.
+"""
+
+import ctypes
+from contextlib import contextmanager
+from functools import lru_cache
+
+import numpy as np
+
+NAMES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads", "openblas_{}_num_threads64_",
+         "openblas_{}_num_threads")
+
+
+@lru_cache
+def _library():
+    """(get, set): OpenBLAS's functions for its number of threads, found in what NumPy loaded; None if it uses another library."""
+    try:
+        loaded = ctypes.CDLL(np._core._multiarray_umath.__file__)
+    except (AttributeError, OSError):
+        return None
+    for name in NAMES:
+        if hasattr(loaded, name.format("get")) and hasattr(loaded, name.format("set")):
+            return getattr(loaded, name.format("get")), getattr(loaded, name.format("set"))
+    return None
+
+
+@contextmanager
+def one_blas_thread():
+    """Hold OpenBLAS to one thread; yield how many it had.  1 with another library, which keeps its threads."""
+    if _library() is None:
+        yield 1
+        return
+    get, set_ = _library()
+    threads = max(1, int(get()))
+    if threads > 1:
+        set_(1)
+    try:
+        yield threads
+    finally:
+        if threads > 1:
+            set_(threads)
+
+
+@lru_cache
+def _pool(threads):
+    from concurrent.futures import ThreadPoolExecutor  # takes 10 ms to load: only when used
+
+    return ThreadPoolExecutor(threads, thread_name_prefix="tinyebm")
+
+
+def in_parallel(work, jobs, threads):
+    """Call work(worker, job) for every job, by up to `threads` workers numbered from 0, each job once."""
+    todo = iter(jobs)
+
+    def worker(number):
+        with np.errstate(all="ignore"):  # what overflows on the way is judged by its result
+            for job in todo:
+                work(number, job)
+
+    others = [_pool(threads - 1).submit(worker, number) for number in range(1, min(threads, len(jobs)))]
+    try:
+        worker(0)
+    finally:
+        for other in others:
+            other.result()

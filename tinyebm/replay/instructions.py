@@ -1,0 +1,337 @@
+"""From a graph of NumPy calls to a list of instructions that is as short as we can make it.
+
+Points are columns in memory: a (n, h) array of n points is stored as (h, n), so that every call runs along
+points, whatever the width.  Three facts do the rest.
+
+1. A value is stored up to a factor: X = c · X̂ · diag(v), with c a number and v a function of the parameters.
+   So a multiplication by c or v costs nothing, until a sum of unequal factors or a function makes it due;
+   a matrix product of X with parameters W takes it over for good: X W = X̂ (c diag(v) W).
+2. What depends on parameters only is computed once, in the `prologue`; the `body` runs for every tile of points.
+3. An affine layer X W + b is one matrix product, of X with a border of ones; so is its derivative by W and b.
+"""
+
+import math
+from collections import Counter
+
+import numpy as np
+
+LAYER = {np.multiply, np.add, np.subtract, np.divide}  # functions of two operands that know about factors
+
+
+class Ref:
+    """A stored array: a buffer of its own (`parent` None), or a view of another one.
+
+    `bordered`: the buffer has one more row, of ones.
+    """
+
+    __slots__ = ("shape", "dtype", "fixed", "parent", "view", "bordered", "array")
+
+    def __init__(self, shape, dtype, fixed, parent=None, view=None, bordered=False, array=None):
+        self.shape, self.dtype, self.fixed, self.parent, self.view = tuple(shape), dtype, fixed, parent, view
+        self.bordered, self.array = bordered, array
+
+    @property
+    def root(self):
+        """The Ref whose buffer this one looks at."""
+        return self if self.parent is None else self.parent.root
+
+    def resolve(self):
+        """The array itself, once every root has its buffer."""
+        if self.array is None:
+            self.array = self.view(self.parent.resolve())
+        return self.array
+
+
+class Scaled:
+    """The value c · ref · diag(vec); vec is a fixed Ref of shape () or (h,), or None."""
+
+    __slots__ = ("ref", "c", "vec")
+
+    def __init__(self, ref, c=1.0, vec=None):
+        self.ref, self.c, self.vec = ref, c, vec
+
+    plain = property(lambda self: self.c == 1.0 and self.vec is None, doc="Whether there is no factor.")
+
+
+class Builder:
+    """Turns nodes into instructions (function, operands, result)."""
+
+    def __init__(self, graph, inputs, outputs, linear):
+        self.code, self.values, self.memo, self.products = [], {}, {}, {}
+        live = _reachable(outputs)
+        nodes = [n for n in graph.nodes if n.number in live]
+        self.uses = Counter(a.number for n in nodes for a in n.args) + Counter(n.number for n in outputs)
+        self.scan(nodes)
+        self.inputs = [self.input(n) for n in inputs]
+        for n in nodes:
+            if n.op != "input":
+                self.values[n.number] = self.emit(n)
+        found = [self.values[n.number] for n in outputs]
+        self.outputs = [self.own(x.ref) if linear else self.materialise(x) for x in found]
+        self.factors = [(x.c, x.vec) if linear else (1.0, None) for x in found]
+
+    # --------------------------------------------------------------- preparation
+
+    def scan(self, nodes):
+        """Find the arrays that need a border of ones, the products they enter, and the factors that exponentials ask for."""
+        self.wants_border, self.wanted_factor, self.partner = set(), {}, {}
+        for n in nodes:
+            if layer := _affine(n):
+                self.wants_border.add(layer[0].number)
+            if n.op is np.exp2 and n.args[0].op is np.multiply and _is_factor(c := n.args[0].args[1]):
+                self.wanted_factor.setdefault(n.args[0].args[0].number, c.constant)
+        for n in nodes:
+            if n.op is np.matmul and n.args[0].op == "transpose" and not n.fixed and n.args[0].ndim == 2:
+                if n.args[0].args[0].number in self.wants_border:
+                    self.partner.setdefault(n.args[1].number, n.args[0].args[0])
+
+    def input(self, node):
+        """The Ref of an argument."""
+        bordered = node.number in self.wants_border
+        ref = Ref(node.shape, node.value.dtype, node.fixed, bordered=bordered)
+        self.values[node.number] = Scaled(ref)
+        return ref
+
+    # ---------------------------------------------------------------- instructions
+
+    def do(self, function, args, shape, dtype, fixed=False, bordered=False):
+        """Append an instruction; return its result's Ref.  Equal instructions are made once."""
+        key = (function, *(id(a) if isinstance(a, Ref) else repr(a) for a in args), tuple(shape), bordered)
+        if key not in self.memo:
+            out = Ref(shape, dtype, fixed, bordered=bordered)
+            self.code.append((function, tuple(args), out))
+            self.memo[key] = out
+        return self.memo[key]
+
+    def ufunc(self, function, args, node, bordered=False):
+        """An elementwise instruction of the shape and type of a node."""
+        return self.do(function, args, node.shape, node.value.dtype, node.fixed, bordered)
+
+    def number(self, c, dtype):
+        """The Ref of a number."""
+        key = ("number", float(c), str(dtype))
+        if key not in self.memo:
+            self.memo[key] = Ref((), dtype, True, array=np.array(c, dtype))
+        return self.memo[key]
+
+    def materialise(self, x):
+        """The Ref of a value without factor."""
+        ref = x.ref
+        if x.c != 1.0:
+            ref = self.do(np.multiply, (ref, self.number(x.c, ref.dtype)), ref.shape, ref.dtype, ref.fixed)
+        if x.vec is not None:
+            ref = self.do(np.multiply, (ref, x.vec), ref.shape, ref.dtype, ref.fixed)
+        return ref
+
+    def fixed_product(self, v, w):
+        """The product of two fixed arrays."""
+        return self.do(np.multiply, (v, w), np.broadcast_shapes(v.shape, w.shape), v.dtype, True)
+
+    def own(self, ref):
+        """ref, or its copy if it is an input, a constant, or has a border."""
+        made = {id(out) for _, _, out in self.code if not out.fixed}
+        if id(ref.root) in made and not ref.root.bordered:
+            return ref
+        return self.do(np.positive, (ref,), ref.shape, ref.dtype)
+
+    def times(self, v, w):
+        """The product of two fixed vectors, either of which may be None."""
+        return (v if w is None else w) if v is None or w is None else self.fixed_product(v, w)
+
+    def view(self, ref, shape, function):
+        """The Ref of a view of an array."""
+        return Ref(shape, ref.dtype, ref.fixed, ref, function)
+
+    # ----------------------------------------------------------------- one node
+
+    def emit(self, n):
+        """The value of a node, from the values of its arguments."""
+        if n.op == "constant":
+            return Scaled(Ref(n.shape, n.value.dtype, True, array=n.value))
+        args = [self.values[a.number] for a in n.args]
+        if not n.fixed:
+            if n.op is np.matmul and (found := self.product(n, *args)):
+                return found
+            if n.op in LAYER and (found := self.factored(n, *args)):
+                return found
+            if n.op == "reduce" and n.keys[0] is np.add and (found := self.total(n, *args)):
+                return found
+        if isinstance(n.op, str) and n.op in VIEWS:
+            x = args[0] if args[0].vec is None else Scaled(self.materialise(args[0]))
+            view = VIEWS[n.op](n, x.ref)
+            if view is not None:
+                return Scaled(self.border(n, self.view(x.ref, n.shape, view)), x.c)
+        refs = [self.materialise(x) for x in args]
+        if isinstance(n.op, np.ufunc) and n.op is not np.matmul:
+            return Scaled(self.ufunc(n.op, refs, n, n.number in self.wants_border))
+        return Scaled(self.border(n, self.do((n.op, n.keys), refs, n.shape, n.value.dtype, n.fixed)))
+
+    def border(self, n, ref):
+        """ref, or its copy with a border of ones where the node needs one."""
+        if n.number not in self.wants_border:
+            return ref
+        return self.ufunc(np.positive, (ref,), n, bordered=True)
+
+    def factored(self, n, x, y):
+        """+ - * / on values with factors; None if there is nothing to be gained."""
+        a, b = n.args
+        if not x.ref.dtype == y.ref.dtype == n.value.dtype:
+            return None
+        bordered = n.number in self.wants_border
+        store = lambda x, y: self.ufunc(n.op, (x, y), n, bordered)
+        if n.op is np.multiply:
+            return self.scaled(n, x, y, store)
+        if n.op is np.divide:
+            if y.vec is None and not b.fixed:
+                return Scaled(store(x.ref, y.ref), x.c / y.c, x.vec)
+            return None
+        if layer := _affine(n):
+            return self.affine(layer, self.wanted_factor.get(n.number, 1.0))
+        if b.constant is not None and b.ndim == 0 and x.vec is None:
+            return Scaled(store(x.ref, self.number(b.constant / x.c, x.ref.dtype)), x.c)
+        if a.constant is not None and a.ndim == 0 and y.vec is None:
+            return Scaled(store(self.number(a.constant / y.c, y.ref.dtype), y.ref), y.c)
+        if x.vec is y.vec and a.shape == b.shape and not bordered:
+            if x.c == y.c:
+                return Scaled(store(x.ref, y.ref), x.c, x.vec)
+            if x.c == -y.c:  # c x̂ + (-c) ŷ = c (x̂ - ŷ)
+                other = np.subtract if n.op is np.add else np.add
+                return Scaled(self.ufunc(other, (x.ref, y.ref), n), x.c, x.vec)
+        return None
+
+    def scaled(self, n, x, y, store):
+        """A product: by a number or a vector of parameters it only changes the factor."""
+        a, b = n.args
+        if a.fixed:
+            a, b, x, y = b, a, y, x
+        spread = lambda ref: ref if ref.shape == n.shape else self.view(ref, n.shape, lambda r: np.broadcast_to(r, n.shape))
+        if _is_factor(b):
+            if (again := self.rescaled(a, b.constant, None)) is not None:
+                return Scaled(self.border(n, again))
+            return Scaled(self.border(n, x.ref), x.c * b.constant, x.vec)
+        if b.fixed and n.number not in self.wants_border:
+            w = _vector(b)
+            if w is not None and n.ndim <= 2:
+                w_ref = self.values[w.number].ref
+                if w.ndim == 0 and (again := self.rescaled(a, 1.0, w_ref)) is not None:
+                    return Scaled(again)
+                if w.ndim and n.ndim == 2:
+                    w_ref = self.view(w_ref, (n.shape[1],), lambda r: r.reshape(-1)) if w.shape[-1:] == n.shape[1:] else None
+                if w_ref is not None and (w.ndim == 0 or n.ndim == 2):
+                    return Scaled(spread(x.ref), x.c, self.times(x.vec, w_ref))
+        if a.fixed or b.fixed or (x.vec is not None and y.vec is not None and x.vec.shape != y.vec.shape):
+            return None
+        if n.ndim != 2 and (x.vec is not None or y.vec is not None):
+            return None
+        return Scaled(store(x.ref, y.ref), x.c * y.c, self.times(x.vec, y.vec))
+
+    # ------------------------------------------------------------ matrix products
+
+    def product(self, n, x, y):
+        """A matrix product of points with parameters, or of two arrays of points over points; None for any other."""
+        a, b = n.args
+        if a.ndim != 2 or b.ndim != 2 or x.ref.dtype != n.value.dtype:
+            return None
+        if b.fixed and not a.fixed:
+            return self.affine((a, b, None), self.wanted_factor.get(n.number, 1.0))
+        if a.op == "transpose" and not a.fixed and not b.fixed and y.ref.dtype == n.value.dtype:
+            x = self.values[a.args[0].number]
+            if x.vec is None:  # Xᵀ G, the derivative by a layer's parameters
+                return Scaled(self.view(self.gram(x.ref, y.ref), n.shape, lambda r: r[: n.shape[0]]), x.c * y.c, y.vec)
+        return None
+
+    def gram(self, x, g):
+        """X̂ᵀ Ĝ, with a last row of sums over Ĝ if X̂ has a border."""
+        rows = x.shape[1] + x.bordered
+        return self.do("gram", (x, g), (rows, g.shape[1]), x.dtype)
+
+    def total(self, n, x):
+        """Sums keep a factor; a sum over points beside a bordered product is its last row."""
+        a, (_, axes) = n.args[0], n.keys
+        if axes == (0,) and a.ndim == 2 and (partner := self.partner.get(a.number)):
+            row = self.gram(self.values[partner.number].ref, x.ref)
+            return Scaled(self.view(row, n.shape, lambda r: r[-1:]), x.c, x.vec)
+        if x.vec is None or (axes == (0,) and a.ndim == 2):
+            return Scaled(self.do(("reduce", n.keys), (x.ref,), n.shape, n.value.dtype), x.c, x.vec)
+        return None
+
+    def affine(self, layer, factor):
+        """The product of points with parameters, stored as `factor` times itself."""
+        a, W, bias = layer
+        x, parts = self.values[a.number], [self.values[part.number].ref for part in (W, bias) if part]
+        parts = [self.do(("astype", x.ref.dtype), (p,), p.shape, x.ref.dtype, True) if p.dtype != x.ref.dtype else p for p in parts]
+        return Scaled(self.gemm(x, *parts, *[None][: bias is None], factor), 1 / factor)
+
+    def gemm(self, x, W, bias, c, scalar=None):
+        """c · scalar · (X W + bias) as one product of X̂; remembered, so that a later factor can be taken in."""
+        scale = lambda ref, c: ref if c == 1.0 else self.fixed_product(ref, self.number(c, ref.dtype))
+        weights = scale(W, x.c * c)
+        if x.vec is not None:
+            weights = self.fixed_product(weights, self.view(x.vec, (*x.vec.shape, 1), lambda r: r[..., None]))
+        if scalar is not None:
+            weights = self.fixed_product(weights, scalar)
+        if bias is not None:
+            bias = scale(bias, c)
+            weights = self.do("stack", (weights, bias), (W.shape[0] + 1, W.shape[1]), W.dtype, True)
+        out = self.do("dot", (x.ref, weights), (x.ref.shape[0], W.shape[1]), W.dtype)
+        if bias is None:
+            self.products[out] = (x, W, c, scalar)
+        return out
+
+    def rescaled(self, a, c, scalar):
+        """The product that node a is, with one more factor taken in; None if it is none, or is used elsewhere too."""
+        x = self.values[a.number]
+        if self.uses[a.number] > 1 or not x.plain or x.ref not in self.products:
+            return None
+        x, W, c_before, scalar_before = self.products[self.values[a.number].ref]
+        return self.gemm(x, W, None, c * c_before, self.times(scalar, scalar_before))
+
+
+def _reachable(outputs):
+    """The numbers of the nodes that the outputs depend on."""
+    live, todo = set(), list(outputs)
+    while todo:
+        n = todo.pop()
+        if n.number not in live:
+            live.add(n.number)
+            todo.extend(n.args)
+    return live
+
+
+def _affine(n):
+    """(X, W, b) if the node is X W + b with points X and parameters W, b; else None."""
+    if n.op is not np.add or n.fixed or n.ndim != 2:
+        return None
+    for product, bias in (n.args, n.args[::-1]):
+        if product.args and product.args[0].value.dtype != n.value.dtype:
+            continue
+        if product.op is np.matmul and not product.args[0].fixed and product.args[1].fixed and product.ndim == 2:
+            if bias.fixed and (b := _vector(bias)) is not None and b.ndim and b.shape[-1] == n.shape[1]:
+                return product.args[0], product.args[1], b
+    return None
+
+
+def _is_factor(b):
+    """Whether a node is a number that a value may be multiplied and divided by."""
+    return b.constant is not None and b.ndim == 0 and b.constant != 0 and math.isfinite(b.constant)
+
+
+def _vector(b):
+    """The fixed node of shape (), (h,) or (1, h) that b is, or is a broadcast of; None if there is none."""
+    while b.op == "broadcast":
+        b = b.args[0]
+    return b if b.ndim <= 1 or (b.ndim == 2 and b.shape[0] == 1) else None
+
+
+# views: a function from (node, Ref) to a function of the array, or None where a copy is needed
+VIEWS = {
+    "transpose": lambda n, ref: lambda r: r.transpose(n.keys),
+    "broadcast": lambda n, ref: lambda r: np.broadcast_to(r, n.shape),
+    "getitem": lambda n, ref: (lambda r: r[n.keys.view]) if n.keys.basic else None,
+    "reshape": lambda n, ref: (lambda r: r.reshape(n.shape)) if n.args[0].ndim == 1 or _padded(n) else None,
+}
+
+
+def _padded(n):
+    """Whether a reshape only adds or removes axes of length one."""
+    return [k for k in n.shape if k != 1] == [k for k in n.args[0].shape if k != 1]

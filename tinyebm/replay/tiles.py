@@ -1,0 +1,276 @@
+"""Functions of many points, replayed tile by tile.
+
+A *tile* is a few hundred points, so few that what a function computes on the way stays in the cache.  Tiles are cut by
+the number of points and the width of the model alone, never by the number of threads, and what they add up to is added
+in one order: the same call gives the same numbers on any number of cores.
+
+by_rows   one result per point
+sums      results added over points
+chains    a Markov chain per point: all steps of a tile before the next tile
+Each runs `function(p, ...)` for a Density p as NumPy code would, to rounding, and refuses nothing: what cannot be
+replayed is run as it stands.
+"""
+
+import dataclasses
+from collections import OrderedDict
+from contextlib import contextmanager
+from functools import reduce
+from threading import RLock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyebm.ops import concatenate
+from tinyebm.replay.blas import in_parallel, one_blas_thread
+from tinyebm.replay.normals import normals
+from tinyebm.replay.program import Program
+from tinyebm.replay.trace import trace
+from tinyebm.tree import ravel, tree_flatten, tree_map
+
+TILE = 2**15  # numbers in the widest array of a tile: 128 KiB in single precision
+ROWS = 32  # tiles are multiples of so many points, so that few sizes need a program
+UNTILED = 4096  # rows at a time where a function runs as it stands
+LANES = 8  # partial sums, whatever the number of threads
+MEMORY = 64  # programs remembered
+UNPLANNED = object()
+SMALL = 4096  # points times steps, from which on a program that cannot be remembered is worth its making
+
+_LOCK = RLock()  # a program's buffers serve one call at a time
+_PLANS = OrderedDict()
+_TRUSTED = []
+
+
+@contextmanager
+def remembering(energy):
+    """Take an energy for a function of (theta, x) alone, until the end of the block: its programs are remembered.
+
+    A frozen dataclass promises that by itself.  Any other callable may read what changes between calls.
+    """
+    _TRUSTED.append(energy)
+    try:
+        yield
+    finally:
+        _TRUSTED.pop()
+        if not _lasting(energy):
+            for key in [key for key in _PLANS if key[1] is energy]:
+                del _PLANS[key]
+
+
+def _lasting(energy):
+    """Whether programs of an energy may be remembered."""
+    if any(trusted is energy for trusted in _TRUSTED):
+        return True
+    if not (dataclasses.is_dataclass(energy) and energy.__dataclass_params__.frozen):
+        return False
+    try:
+        hash(energy)
+    except TypeError:  # it holds an array, say
+        return False
+    return True
+
+
+def replayable(p, rows, steps=1):
+    """Whether p and the rows are plain NumPy arrays, and replay pays."""
+    leaves = tree_flatten(p.theta)[0]
+    if not all(type(a) is np.ndarray and a.dtype.kind == "f" for a in (*leaves, *rows)) or not rows[0].size:
+        return False
+    return len(rows[0]) * steps >= SMALL or _lasting(p.energy)
+
+
+def tile_size(p, n, d):
+    """Points in a tile, for n points of dimension d: by the widest matrix among the parameters."""
+    width = max([d, *(max(a.shape) for a in tree_flatten(p.theta)[0] if a.ndim > 1)])
+    most = min(max(TILE // width, 128), 1024)
+    tiles = max(-(-n // most), min(2, 2 * n * width // TILE))
+    return -(-n // (tiles * ROWS)) * ROWS
+
+
+class Model(NamedTuple):
+    """What stands for a Density while a function is traced."""
+
+    energy: Any
+    theta: Any
+    space: Any
+
+
+class Plan:
+    """A function compiled for tiles of `size` points of given arrays: one program per thread, made when first needed."""
+
+    def __init__(self, function, p, settings, rows, size, linear):
+        leaves, rebuild = tree_flatten(p.theta)
+
+        def flat(*arrays):
+            theta, rest = rebuild(arrays[: len(leaves)]), arrays[len(leaves) :]
+            answer = function(Model(p.energy, theta, p.space), *rest[len(settings) :], *rest[: len(settings)])
+            found, self.structure = tree_flatten(answer)
+            return found
+
+        self.size, self.linear, self.programs = size, linear, []
+        with np.errstate(all="ignore"):
+            self.traced = trace(flat, [*leaves, *settings], [_first(a, size) for a in rows])
+
+    def each(self, fixed, rows, jobs, take, padding=None):
+        """Call take(program, job, tile), with a tile = (start, stop) loaded and not yet run, for every tile of every job."""
+        with _LOCK, one_blas_thread() as threads:
+            threads, loaded = min(threads, len(jobs)), set()
+            while len(self.programs) < threads:
+                self.programs.append(Program(*self.traced, self.linear))
+
+            def work(worker, job):
+                program = self.programs[worker]
+                if worker not in loaded:
+                    program.load(fixed)
+                    loaded.add(worker)
+                for start, stop in jobs[job]:
+                    _fill(program, rows, start, stop, padding)
+                    take(program, job, start, stop)
+
+            in_parallel(work, range(len(jobs)), threads)
+
+
+def _first(a, size):
+    """The first rows of an array, repeated if there are fewer."""
+    return np.resize(a[:size], (size, *a.shape[1:]))
+
+
+def _fill(program, rows, start, stop, padding):
+    """Write points start, ..., stop-1 into a program; the rest of the tile repeats the last, or is `padding` in the last array."""
+    m = stop - start
+    for i, (buffer, a) in enumerate(zip(program.rows, rows, strict=True)):
+        buffer[:m] = a[start:stop]
+        if m < len(buffer):
+            buffer[m:] = a[stop - 1] if padding is None or i < len(rows) - 1 else padding
+
+
+def plan(function, p, rows, settings=(), steps=1, linear=False):
+    """The Plan of function(p, *rows, *settings), remembered or new; None where the function has to run as it stands."""
+    if not replayable(p, (*rows, *settings), steps):
+        return None
+    leaves, rebuild = tree_flatten(p.theta)
+    size = tile_size(p, len(rows[0]), rows[0].shape[-1])
+    shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)] + [(a.shape[1:], a.dtype.str) for a in rows]
+    key = (function, p.energy, p.space, repr(rebuild(range(len(leaves)))), size, *shapes)
+    keep = _lasting(p.energy)
+    with _LOCK:
+        found = _PLANS.get(key) if keep else None
+        if found is None:
+            try:
+                found = Plan(function, p, settings, rows, size, linear)
+            except Exception:  # what cannot be traced is run as it stands, and there says for itself what is wrong
+                found = UNPLANNED
+            if keep:
+                _PLANS[key] = found
+                if len(_PLANS) > MEMORY:
+                    _PLANS.popitem(last=False)
+        elif keep:
+            _PLANS.move_to_end(key)
+    return None if found is UNPLANNED else found
+
+
+# ------------------------------------------------------------------- what others call
+
+
+def by_rows(function, p, *rows, settings=()):
+    """function(p, *rows, *settings), a tree of arrays (n, ...) that come row by row from rows of x."""
+    settings = _as_arrays(settings, rows[0])
+    found = plan(function, p, rows, settings)
+    n = len(rows[0])
+    if found is None:
+        parts = [function(p, *[a[i : i + UNTILED] for a in rows], *settings) for i in range(0, max(n, 1), UNTILED)]
+        return tree_map(lambda *pieces: concatenate(pieces), *parts)
+    tiles = _tiles(n, found.size)
+    outputs = [np.empty((n, *o.shape[1:]), o.value.dtype) for o in found.traced[2]]
+
+    def take(program, _, start, stop):
+        program.run()
+        for out, tile in zip(outputs, program.outputs, strict=True):
+            out[start:stop] = tile[: stop - start]
+
+    found.each([*tree_flatten(p.theta)[0], *settings], rows, [[tile] for tile in tiles], take)
+    return found.structure(outputs)
+
+
+def fold(function, combine, p, chunks, padding=None, settings=()):
+    """The results of function(p, *rows, *settings) on tiles of all chunks of rows, combined: a tree of arrays.
+
+    combine(before, tile) joins two results, each flattened to one vector, and returns what they make together; it may
+    overwrite both.  Tiles are filled up by repeating their last row, whose entry in the last array is `padding`.
+    """
+    lanes, found, structure = [None] * LANES, None, None
+    for rows in chunks:
+        arrays = _as_arrays(settings, rows[0])
+        found = found or plan(function, p, rows, arrays, linear=True)
+        if found is None:
+            flat, structure = ravel(function(p, *rows, *arrays))
+            lanes[0] = flat if lanes[0] is None else combine(lanes[0], flat)
+            continue
+
+        def take(program, lane, start, stop):
+            program.run()
+            lanes[lane] = program.total.copy() if lanes[lane] is None else combine(lanes[lane], program.total)
+
+        tiles = _tiles(len(rows[0]), found.size)
+        jobs = [tiles[lane::LANES] for lane in range(min(LANES, len(tiles)))]
+        found.each([*tree_flatten(p.theta)[0], *arrays], rows, jobs, take, padding)
+    total = reduce(combine, [lane for lane in lanes if lane is not None])
+    return structure(total) if found is None else found.structure(found.programs[0].finish(total))
+
+
+def add(before, tile):
+    """Sums: the usual `combine`."""
+    return np.add(before, tile, before)
+
+
+def chains(drift, p, x, steps, schedule, rng, record=None):
+    """Run x ← fold(drift(p, x, *settings) + scale ξ), ξ ~ N(0, I), on every row of x: (x, trajectory or None).
+
+    None if it cannot be replayed.  `schedule(i)` is (scale, *settings) of step i = 1, ..., steps.  The normals of
+    a tile come from a generator of its own, seeded by one draw of rng.
+    """
+    found = plan(drift, p, (x,), _as_arrays(schedule(1)[1:], x), steps)
+    if found is None or found.traced[2][0].value.dtype != x.dtype or not isinstance(rng, np.random.Generator):
+        return None
+    n, d = x.shape
+    tiles = _tiles(n, found.size)
+    seeds = rng.integers(0, 2**63, size=len(tiles))
+    leaves = tree_flatten(p.theta)[0]
+    end = np.empty_like(x)
+    trajectory = None if record is None else np.empty((1 + steps // record, n, d), x.dtype)
+    if record is not None:
+        trajectory[0] = x
+    ahead = max(1, 2 * TILE // (d * found.size))  # steps whose noise is drawn together
+
+    loaded = {}  # program -> the settings it holds
+
+    def take(program, tile, start, stop):
+        own, (state,), (moved,) = np.random.Generator(np.random.SFC64(seeds[tile])), program.rows, program.outputs
+        state, moved = state.T, moved.T  # (d, points), in the order of memory
+        noise = np.empty((min(ahead, steps), d, found.size), x.dtype)
+        for i in range(steps):
+            scale, *settings = schedule(i + 1)
+            if i % ahead == 0:
+                normals(own, noise)
+                fresh = noise
+            if settings != loaded.get(program):
+                program.load([*leaves, *_as_arrays(settings, x)])
+                loaded[program] = settings
+            program.run()
+            np.multiply(fresh[i % ahead], scale, fresh[i % ahead])
+            np.add(moved, fresh[i % ahead], state)
+            if p.space.bounded:
+                state[...] = p.space.fold(state)
+            if record is not None and (i + 1) % record == 0:
+                trajectory[(i + 1) // record, start:stop] = state.T[: stop - start]
+        end[start:stop] = state.T[: stop - start]
+
+    found.each([*leaves, *_as_arrays(schedule(1)[1:], x)], (x,), [[tile] for tile in tiles], take)
+    return end, trajectory
+
+
+def _tiles(n, size):
+    return [(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _as_arrays(settings, x):
+    """Numbers as arrays of no dimension, of the type of x."""
+    return [np.asarray(s, x.dtype) for s in settings]
