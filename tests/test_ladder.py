@@ -23,6 +23,7 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "version.py": 0,
     "autodiff.py": 1,
     "checkpoint.py": 1,
+    "forward.py": 2,
     "ops.py": 2,
     "recession.py": 2,
     "replay/normals.py": 0,

@@ -34,6 +34,8 @@ UNARY = [  # entry of the table, function, the same by NumPy or SciPy, an interv
     ("sigmoid", ops.sigmoid, scipy.special.expit, (-3, 3)),
     ("silu", ops.silu, lambda x: x * scipy.special.expit(x), (-3, 3)),
     ("_silu_slope", ops._silu_slope, lambda x: scipy.special.expit(x) * (1 + x * scipy.special.expit(-x)), (-3, 3)),
+    ("_silu_curvature", ops._silu_curvature, lambda x: scipy.special.expit(x) * scipy.special.expit(-x)
+     * (2 + x * (scipy.special.expit(-x) - scipy.special.expit(x))), (-3, 3)),
     ("softplus", ops.softplus, lambda x: -scipy.special.log_expit(-x), (-3, 3)),
     ("abs", ops.abs, np.abs, (0.2, 2)),
     ("abs", ops.abs, np.abs, (-2, -0.2)),

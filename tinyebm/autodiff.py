@@ -48,6 +48,13 @@ class Tape:
         self.pullbacks.append(pullback)
         return Var(value, self, len(self.pullbacks) - 1)
 
+    def record(self, function, vjps, args, kwargs, parents):
+        """Run a primitive on unwrapped arguments and write it down; `parents` are (place, entry) of those that were Vars."""
+        if any(i >= len(vjps) or vjps[i] is None for i, _ in parents):
+            raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
+        y = function(*args, **kwargs)  # still a Var if an older tape watches
+        return self.new(y, lambda g: [(e, vjps[i](g, y, *args, **kwargs)) for i, e in parents])
+
     def sweep(self, output, cotangent):
         """Apply eq. (1) from entry `output` backwards; return {input entry: x̄}."""
         cotangents = {output: cotangent}
@@ -117,10 +124,7 @@ def primitive(*vjps):
             args = list(args)
             for i, _ in parents:
                 args[i] = args[i].value
-            if any(i >= len(vjps) or vjps[i] is None for i, _ in parents):
-                raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
-            y = recorded(*args, **kwargs)  # still a Var if an older tape watches
-            return tape.new(y, lambda g: [(e, vjps[i](g, y, *args, **kwargs)) for i, e in parents])
+            return tape.record(recorded, vjps, args, kwargs, parents)
 
         return recorded
 

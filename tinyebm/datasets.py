@@ -4,12 +4,10 @@
 density and entropy are known) or `Data` (a finite table: it can only be read).
 """
 
-import difflib
 import math
 import os
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tinyebm.readers import READERS, read_csv
 from tinyebm.targets import PatternTarget, Target
 from tinyebm.toys import TOYS
 
+DATA = Path(__file__).parent / "data"
 PATTERNS = ("bars_and_stripes", "bars_and_stripes_3x3", *(f"{toy}_bits" for toy in patterns.PLANAR))
 NAMES = (*TOYS, *PATTERNS, "faithful", "binary_digits", "digit_patches")
 
@@ -145,6 +144,8 @@ def load(name, standardise=True):
     if suffix in READERS:
         x, columns = READERS[suffix](Path(name))
         return _data(Path(name).stem, x, columns, name, "not stated", standardise)
+    import difflib  # takes 5 ms to load: only when used
+
     close = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise ValueError(f"unknown data set {name!r}: {hint}The names are {', '.join(NAMES)}, "
@@ -153,7 +154,7 @@ def load(name, standardise=True):
 
 def _faithful(standardise):
     """272 eruptions of Old Faithful and the waits until the next; label 1 if one lasted over 3 minutes."""
-    x, _ = read_csv(resources.files("tinyebm") / "data" / "faithful.csv")
+    x, _ = read_csv(DATA / "faithful.csv")
     source = ("Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & Bowman "
               "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365")
     columns = ("eruption (min)", "waiting (min)")
@@ -163,7 +164,7 @@ def _faithful(standardise):
 
 def _digits(name):
     """Handwritten digits with a pixel on from 8 of 16: all 8 x 8 pixels, or the 4 x 4 in the middle."""
-    with resources.files("tinyebm").joinpath("data", "digits8x8.npz").open("rb") as raw, np.load(raw) as file:
+    with np.load(DATA / "digits8x8.npz") as file:
         images, labels = file["images"], file["labels"].astype(int)
     if name == "digit_patches":
         images = images[:, 2:6, 2:6]

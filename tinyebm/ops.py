@@ -119,7 +119,12 @@ def silu(x): return x / _growth(x)
 @primitive(lambda g, y, x: g * _silu_curvature(x))
 def _silu_slope(x): e = _growth(x); return (x - x / e + 1) / e
 
-def _silu_curvature(x): s = sigmoid(x); r = sigmoid(-x); return (s * r) * (2 + x * (r - s))
+@primitive(lambda g, y, x: g * _silu_third(x))
+def _silu_curvature(x): s = 1 / _growth(x); return s * (1 - s) * (x * (1 - 2 * s) + 2)
+
+def _silu_third(x):
+    s = sigmoid(x); p = s * (1 - s); a = 1 - 2 * s
+    return p * (a * (x * a + 3) - 2 * x * p)
 
 def _growth(x):
     """1 + e^-x, the reciprocal of the sigmoid; inf is right where e^-x overflows."""

@@ -6,7 +6,6 @@ So a run that was saved and resumed gives the numbers of the uninterrupted one.
 """
 
 import dataclasses
-import hashlib
 import math
 import warnings
 from pathlib import Path
@@ -170,6 +169,8 @@ def _advance(p, x, rng, state, objective, optimizer, clip, ema):
 
 def _fingerprint(data, x):
     """What tells two runs' data apart: the name of a population, or a digest of the rows."""
+    import hashlib  # takes 3 ms to load: only when used
+
     return data.name if hasattr(data, "sample") else hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
 
 

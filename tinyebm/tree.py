@@ -14,25 +14,30 @@ def tree_flatten(tree):
     >>> leaves, rebuild([10, 20])
     ([1, 2], {'a': [10, ()], 'b': 20})
     """
+    leaves = []
+    _collect(tree, leaves)
+    return leaves, lambda new: _rebuild(tree, iter(new))
+
+
+def _collect(tree, leaves):
     if isinstance(tree, dict):
-        keys, kind = sorted(tree), dict
-        children = [tree[k] for k in keys]
+        for key in sorted(tree):
+            _collect(tree[key], leaves)
     elif isinstance(tree, (list, tuple)):
-        keys, kind, children = None, type(tree), list(tree)
+        for child in tree:
+            _collect(child, leaves)
     else:
-        return [tree], lambda leaves: leaves[0]
-    parts = [tree_flatten(child) for child in children]
+        leaves.append(tree)
 
-    def rebuild(leaves):
-        leaves, done, out = list(leaves), 0, []
-        for part, build in parts:
-            out.append(build(leaves[done : done + len(part)]))
-            done += len(part)
-        if kind is dict:
-            return dict(zip(keys, out, strict=True))
-        return kind(*out) if hasattr(kind, "_fields") else kind(out)
 
-    return [leaf for part, _ in parts for leaf in part], rebuild
+def _rebuild(tree, leaves):
+    """A tree like this one with the next leaves of an iterator."""
+    if isinstance(tree, dict):
+        return {key: _rebuild(tree[key], leaves) for key in sorted(tree)}
+    if isinstance(tree, (list, tuple)):
+        children = [_rebuild(child, leaves) for child in tree]
+        return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
+    return next(leaves)
 
 
 def tree_map(function, tree, *rest):
@@ -42,12 +47,29 @@ def tree_map(function, tree, *rest):
     {'b': [22], 'w': 11}
     """
     leaves, rebuild = tree_flatten(tree)
-    others = [tree_flatten(other) for other in rest]
-    shape = rebuild(range(len(leaves)))
-    for found, build in others:
-        if len(found) != len(leaves) or build(range(len(found))) != shape:
-            raise ValueError(f"trees of different structure: {shape} and {build(range(len(found)))} (leaves numbered)")
-    return rebuild([function(*together) for together in zip(leaves, *(found for found, _ in others), strict=True)])
+    for other in rest:
+        if structure(other) != structure(tree):
+            raise ValueError(f"trees of different structure: {numbered(tree)} and {numbered(other)} (leaves numbered)")
+    return rebuild([function(*together) for together in zip(leaves, *(tree_flatten(other)[0] for other in rest), strict=True)])
+
+
+def numbered(tree):
+    """The tree with its leaves' numbers in their places."""
+    leaves, rebuild = tree_flatten(tree)
+    return rebuild(range(len(leaves)))
+
+
+def structure(tree):
+    """A hashable picture of a tree without its leaves.
+
+    >>> structure({"b": 2, "a": [1, ()]}) == structure({"a": [5, ()], "b": 7})
+    True
+    """
+    if isinstance(tree, dict):
+        return dict, *((key, structure(tree[key])) for key in sorted(tree))
+    if isinstance(tree, (list, tuple)):
+        return type(tree), *map(structure, tree)
+    return None
 
 
 def ravel(tree):

@@ -212,7 +212,8 @@ def test_the_path_between():
     p = network(te.Reals(2, base_scale=1.7))
     log_f = beta * (stats.norm.logpdf(x, 0, 1.7).sum(axis=1) - p.energy(p.theta, x)) + 0.7 * base.log_prob(x)
     path, _, _ = module._plan(p, 2, rng(0), 1, base, te.MALA(0.1))
-    np.testing.assert_allclose(p.space.log_base(x) - path.at(beta).energy(p.theta, x), log_f, atol=1e-12)
+    between = path.at(beta)
+    np.testing.assert_allclose(p.space.log_base(x) - between.energy(between.theta, x), log_f, atol=1e-12)
 
     machine, law = rbm(3, 2), coins(te.Bits(3))
     v, h = (np.array(list(itertools.product((0.0, 1.0), repeat=n))) for n in (3, 2))

@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.density import Density, exponent
+from tinyebm.density import Density, exponent, exponents
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
 from tinyebm.laws import initial_law, support
+from tinyebm.replay.tiles import remembering
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
 
@@ -73,8 +74,9 @@ def ais(p, n, rng, temperatures=1000, base=None, kernel=None):
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
-    path, kernels, betas = _plan(p, n, rng, temperatures, base, kernel)
-    return _estimate(path, 1, *_anneal(path, kernels, betas, path.base.sample(n, rng), rng))
+    with remembering(p.energy):
+        path, kernels, betas = _plan(p, n, rng, temperatures, base, kernel)
+        return _estimate(path, 1, *_anneal(path, kernels, betas, path.base.sample(n, rng), rng))
 
 
 def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
@@ -96,8 +98,9 @@ def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
     """
     if not p.space.contains(x).all():
         raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
-    path, kernels, betas = _plan(p, len(x), rng, temperatures, base, kernel)
-    return _estimate(path, -1, *_anneal(path, kernels, betas[::-1], x, rng))
+    with remembering(p.energy):
+        path, kernels, betas = _plan(p, len(x), rng, temperatures, base, kernel)
+        return _estimate(path, -1, *_anneal(path, kernels, betas[::-1], x, rng))
 
 
 @dataclass(frozen=True)
@@ -112,16 +115,40 @@ class _Path:
     log_z = 0.0
 
     def gain(self, x, before, after):
-        return (exponent(self.p, x) - self.base.log_prob(x)) * (after - before)
+        return (exponents(self.p, x) - self.base.log_prob(x)) * (after - before)
 
     def at(self, beta):
-        return Density(lambda theta, x: self._energy(theta, x, beta), self.p.theta, self.p.space)
-
-    def _energy(self, theta, x, beta):
+        p = self.p
+        if beta == 1:
+            return p
         if beta == 0:
-            return self.p.space.log_base(x) - self.base.log_prob(x)
-        u = exponent(Density(self.p.energy, theta, self.p.space), x)
-        return self.p.space.log_base(x) - (u if beta == 1 else beta * u + (1 - beta) * self.base.log_prob(x))
+            return Density(_Base(self.base, p.space), {}, p.space)
+        return Density(_Between(p.energy, self.base, p.space), {"theta": p.theta, "beta": np.array(beta)}, p.space)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The energy of f_0."""
+
+    base: Any
+    space: Any
+
+    def __call__(self, theta, x):
+        return self.space.log_base(x) - self.base.log_prob(x)
+
+
+@dataclass(frozen=True)
+class _Between:
+    """The energy of f_β, whose β is a parameter, so that one program serves every temperature."""
+
+    energy: Any
+    base: Any
+    space: Any
+
+    def __call__(self, theta, x):
+        beta, u = theta["beta"], exponent(Density(self.energy, theta["theta"], self.space), x)
+        return self.space.log_base(x) - (beta * u + (1 - beta) * self.base.log_prob(x))
+
 
 @dataclass(frozen=True)
 class _LayeredPath:
@@ -131,7 +158,7 @@ class _LayeredPath:
     base: Any
 
     def gain(self, x, before, after):
-        return exponent(self.at(after), x) - exponent(self.at(before), x)
+        return exponents(self.at(after), x) - exponents(self.at(before), x)
 
     def at(self, beta):
         return Density(self.p.energy, self.p.energy.tempered(self.p.theta, self.base.slope, beta), self.p.space)

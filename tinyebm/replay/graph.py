@@ -48,6 +48,9 @@ class Graph:
     def constant(self, value):
         """A node for an array that depends on no argument; equal fills are one node."""
         value = np.asarray(value)
+        if value.ndim == 2 and len(value) > 1 and value.strides[0] == 0:  # one row, for every point
+            row = self.constant(value[:1])
+            return self._shared(("broadcast", row.number, repr(value.shape)), "broadcast", (row,), value.shape, value, True)
         first = value.reshape(-1)[:1]
         fill = first.item() if value.size and value.dtype.kind in "fiub" and (value == first).all() else None
         key = ("constant", value.shape, value.dtype, id(value) if fill is None else (fill, math.copysign(1, fill)))
@@ -88,6 +91,8 @@ class Graph:
         if op is np.power and b.constant in (2, 0.5, 1):
             return {2: lambda: self.node(np.multiply, (a, a), None, value), 1: lambda: a,
                     0.5: lambda: self.node(np.sqrt, (a,), None, value)}[b.constant]()
+        if op is np.matmul and a.op == "broadcast" and b.ndim == 2 and a.args[0].shape == (1, a.shape[1]):  # equal rows stay equal
+            return self._spread(self.node(op, (a.args[0], b), None, np.matmul(a.args[0].value, b.value)), value)
         if op is np.matmul and a.ndim == b.ndim == 2 and a.shape[1] == 1:
             return self.node(np.multiply, (a, b), None, value)
         if op in (np.multiply, np.add) and a.constant is not None and b.constant is None:

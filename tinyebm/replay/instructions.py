@@ -116,12 +116,11 @@ class Builder:
 
     def materialise(self, x):
         """The Ref of a value without factor."""
-        ref = x.ref
+        ref, factor = x.ref, x.vec
         if x.c != 1.0:
-            ref = self.do(np.multiply, (ref, self.number(x.c, ref.dtype)), ref.shape, ref.dtype, ref.fixed)
-        if x.vec is not None:
-            ref = self.do(np.multiply, (ref, x.vec), ref.shape, ref.dtype, ref.fixed)
-        return ref
+            c = self.number(x.c, ref.dtype)
+            factor = c if x.vec is None else self.fixed_product(x.vec, c)
+        return ref if factor is None else self.do(np.multiply, (ref, factor), ref.shape, ref.dtype, ref.fixed)
 
     def fixed_product(self, v, w):
         """The product of two fixed arrays."""
@@ -137,6 +136,14 @@ class Builder:
     def times(self, v, w):
         """The product of two fixed vectors, either of which may be None."""
         return (v if w is None else w) if v is None or w is None else self.fixed_product(v, w)
+
+    def sum_of_factors(self, x, y, sign):
+        """c v ± c' v' of two values of one array, as a fixed vector."""
+        dtype, parts = x.ref.dtype, []
+        for c, vec in ((x.c, x.vec), (sign * y.c, y.vec)):
+            number = self.number(c, dtype)
+            parts.append(number if vec is None else vec if c == 1.0 else self.fixed_product(vec, number))
+        return self.do(np.add, parts, np.broadcast_shapes(*(p.shape for p in parts)), dtype, True)
 
     def view(self, ref, shape, function):
         """The Ref of a view of an array."""
@@ -191,12 +198,18 @@ class Builder:
             return Scaled(store(x.ref, self.number(b.constant / x.c, x.ref.dtype)), x.c)
         if a.constant is not None and a.ndim == 0 and y.vec is None:
             return Scaled(store(self.number(a.constant / y.c, y.ref.dtype), y.ref), y.c)
+        if x.ref is y.ref and a.shape == b.shape == tuple(x.ref.shape) and n.ndim == 2 and not bordered:
+            sign = 1.0 if n.op is np.add else -1.0
+            return Scaled(x.ref, 1.0, self.sum_of_factors(x, y, sign))
         if x.vec is y.vec and a.shape == b.shape and not bordered:
             if x.c == y.c:
                 return Scaled(store(x.ref, y.ref), x.c, x.vec)
             if x.c == -y.c:  # c x̂ + (-c) ŷ = c (x̂ - ŷ)
                 other = np.subtract if n.op is np.add else np.add
                 return Scaled(self.ufunc(other, (x.ref, y.ref), n), x.c, x.vec)
+            if 1.0 not in (x.c, y.c):
+                rescaled = self.materialise(Scaled(y.ref, y.c / x.c))
+                return Scaled(store(x.ref, rescaled), x.c, x.vec)
         return None
 
     def scaled(self, n, x, y, store):

@@ -25,8 +25,9 @@ from tinyebm.replay.blas import in_parallel, one_blas_thread
 from tinyebm.replay.normals import normals
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
-from tinyebm.tree import ravel, tree_flatten, tree_map
+from tinyebm.tree import ravel, structure, tree_flatten, tree_map
 
+LEAST = 128  # points that a tile of many holds
 TILE = 2**15  # numbers in the widest array of a tile: 128 KiB in single precision
 ROWS = 32  # tiles are multiples of so many points, so that few sizes need a program
 UNTILED = 4096  # rows at a time where a function runs as it stands
@@ -51,13 +52,12 @@ def remembering(energy):
         yield
     finally:
         _TRUSTED.pop()
-        if not _lasting(energy):
-            for key in [key for key in _PLANS if key[1] is energy]:
-                del _PLANS[key]
+        for key in [key for key in _PLANS if not _lasting(key[1])]:
+            del _PLANS[key]
 
 
 def _lasting(energy):
-    """Whether programs of an energy may be remembered."""
+    """Whether programs of an energy may be remembered: it is trusted, or a frozen dataclass, and so is any energy it holds."""
     if any(trusted is energy for trusted in _TRUSTED):
         return True
     if not (dataclasses.is_dataclass(energy) and energy.__dataclass_params__.frozen):
@@ -66,21 +66,21 @@ def _lasting(energy):
         hash(energy)
     except TypeError:  # it holds an array, say
         return False
-    return True
+    parts = (getattr(energy, field.name) for field in dataclasses.fields(energy))
+    return all(_lasting(part) for part in parts if callable(part))
 
 
-def replayable(p, rows, steps=1):
-    """Whether p and the rows are plain NumPy arrays, and replay pays."""
-    leaves = tree_flatten(p.theta)[0]
+def replayable(p, leaves, rows, steps=1):
+    """Whether the parameters and the rows are plain NumPy arrays, and replay pays."""
     if not all(type(a) is np.ndarray and a.dtype.kind == "f" for a in (*leaves, *rows)) or not rows[0].size:
         return False
     return len(rows[0]) * steps >= SMALL or _lasting(p.energy)
 
 
-def tile_size(p, n, d):
+def tile_size(leaves, n, d):
     """Points in a tile, for n points of dimension d: by the widest matrix among the parameters."""
-    width = max([d, *(max(a.shape) for a in tree_flatten(p.theta)[0] if a.ndim > 1)])
-    most = min(max(TILE // width, 128), 1024)
+    width = max([d, *(max(a.shape) for a in leaves if a.ndim > 1)])
+    most = min(max(TILE // width, LEAST), 1024)
     tiles = max(-(-n // most), min(2, 2 * n * width // TILE))
     return -(-n // (tiles * ROWS)) * ROWS
 
@@ -142,14 +142,13 @@ def _fill(program, rows, start, stop, padding):
             buffer[m:] = a[stop - 1] if padding is None or i < len(rows) - 1 else padding
 
 
-def plan(function, p, rows, settings=(), steps=1, linear=False):
+def plan(function, p, leaves, rows, settings=(), steps=1, linear=False):
     """The Plan of function(p, *rows, *settings), remembered or new; None where the function has to run as it stands."""
-    if not replayable(p, (*rows, *settings), steps):
+    if not replayable(p, leaves, (*rows, *settings), steps):
         return None
-    leaves, rebuild = tree_flatten(p.theta)
-    size = tile_size(p, len(rows[0]), rows[0].shape[-1])
+    size = tile_size(leaves, len(rows[0]), rows[0].shape[-1])
     shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)] + [(a.shape[1:], a.dtype.str) for a in rows]
-    key = (function, p.energy, p.space, repr(rebuild(range(len(leaves)))), size, *shapes)
+    key = (function, p.energy, p.space, structure(p.theta), size, *shapes)
     keep = _lasting(p.energy)
     with _LOCK:
         found = _PLANS.get(key) if keep else None
@@ -172,8 +171,8 @@ def plan(function, p, rows, settings=(), steps=1, linear=False):
 
 def by_rows(function, p, *rows, settings=()):
     """function(p, *rows, *settings), a tree of arrays (n, ...) that come row by row from rows of x."""
-    settings = _as_arrays(settings, rows[0])
-    found = plan(function, p, rows, settings)
+    settings, leaves = _as_arrays(settings, rows[0]), tree_flatten(p.theta)[0]
+    found = plan(function, p, leaves, rows, settings)
     n = len(rows[0])
     if found is None:
         parts = [function(p, *[a[i : i + UNTILED] for a in rows], *settings) for i in range(0, max(n, 1), UNTILED)]
@@ -186,7 +185,7 @@ def by_rows(function, p, *rows, settings=()):
         for out, tile in zip(outputs, program.outputs, strict=True):
             out[start:stop] = tile[: stop - start]
 
-    found.each([*tree_flatten(p.theta)[0], *settings], rows, [[tile] for tile in tiles], take)
+    found.each([*leaves, *settings], rows, [[tile] for tile in tiles], take)
     return found.structure(outputs)
 
 
@@ -196,12 +195,12 @@ def fold(function, combine, p, chunks, padding=None, settings=()):
     combine(before, tile) joins two results, each flattened to one vector, and returns what they make together; it may
     overwrite both.  Tiles are filled up by repeating their last row, whose entry in the last array is `padding`.
     """
-    lanes, found, structure = [None] * LANES, None, None
+    lanes, found, rebuild, leaves = [None] * LANES, None, None, tree_flatten(p.theta)[0]
     for rows in chunks:
         arrays = _as_arrays(settings, rows[0])
-        found = found or plan(function, p, rows, arrays, linear=True)
+        found = found or plan(function, p, leaves, rows, arrays, linear=True)
         if found is None:
-            flat, structure = ravel(function(p, *rows, *arrays))
+            flat, rebuild = ravel(function(p, *rows, *arrays))
             lanes[0] = flat if lanes[0] is None else combine(lanes[0], flat)
             continue
 
@@ -211,9 +210,9 @@ def fold(function, combine, p, chunks, padding=None, settings=()):
 
         tiles = _tiles(len(rows[0]), found.size)
         jobs = [tiles[lane::LANES] for lane in range(min(LANES, len(tiles)))]
-        found.each([*tree_flatten(p.theta)[0], *arrays], rows, jobs, take, padding)
+        found.each([*leaves, *arrays], rows, jobs, take, padding)
     total = reduce(combine, [lane for lane in lanes if lane is not None])
-    return structure(total) if found is None else found.structure(found.programs[0].finish(total))
+    return rebuild(total) if found is None else found.structure(found.programs[0].finish(total))
 
 
 def add(before, tile):
@@ -221,49 +220,46 @@ def add(before, tile):
     return np.add(before, tile, before)
 
 
-def chains(drift, p, x, steps, schedule, rng, record=None):
+def chains(drift, p, x, schedule, rng, record=None):
     """Run x ← fold(drift(p, x, *settings) + scale ξ), ξ ~ N(0, I), on every row of x: (x, trajectory or None).
 
-    None if it cannot be replayed.  `schedule(i)` is (scale, *settings) of step i = 1, ..., steps.  The normals of
-    a tile come from a generator of its own, seeded by one draw of rng.
+    None if it cannot be replayed.  `schedule` lists (scale, *settings) for every step.  The normals of a tile come from
+    a generator of its own, seeded by one draw of rng.
     """
-    found = plan(drift, p, (x,), _as_arrays(schedule(1)[1:], x), steps)
+    steps, settings = len(schedule), [_as_arrays(numbers, x) for _, *numbers in schedule]
+    leaves, end = tree_flatten(p.theta)[0], np.empty_like(x)
+    found = plan(drift, p, leaves, (x,), settings[0], steps)
     if found is None or found.traced[2][0].value.dtype != x.dtype or not isinstance(rng, np.random.Generator):
         return None
     n, d = x.shape
     tiles = _tiles(n, found.size)
     seeds = rng.integers(0, 2**63, size=len(tiles))
-    leaves = tree_flatten(p.theta)[0]
-    end = np.empty_like(x)
     trajectory = None if record is None else np.empty((1 + steps // record, n, d), x.dtype)
     if record is not None:
         trajectory[0] = x
-    ahead = max(1, 2 * TILE // (d * found.size))  # steps whose noise is drawn together
-
+    ahead = min(steps, max(1, 2 * TILE // (d * found.size)))  # steps whose noise is drawn together
+    scales = np.array([scale for scale, *_ in schedule], x.dtype)[:, None, None]
     loaded = {}  # program -> the settings it holds
 
     def take(program, tile, start, stop):
         own, (state,), (moved,) = np.random.Generator(np.random.SFC64(seeds[tile])), program.rows, program.outputs
-        state, moved = state.T, moved.T  # (d, points), in the order of memory
-        noise = np.empty((min(ahead, steps), d, found.size), x.dtype)
+        state, moved, noise = state.T, moved.T, np.empty((ahead, d, found.size), x.dtype)  # in the order of memory
         for i in range(steps):
-            scale, *settings = schedule(i + 1)
             if i % ahead == 0:
                 normals(own, noise)
-                fresh = noise
-            if settings != loaded.get(program):
-                program.load([*leaves, *_as_arrays(settings, x)])
-                loaded[program] = settings
+                np.multiply(noise[: steps - i], scales[i : i + ahead], noise[: steps - i])
+            if loaded.get(program, schedule[0][1:]) != schedule[i][1:]:
+                program.load([*leaves, *settings[i]])
+                loaded[program] = schedule[i][1:]
             program.run()
-            np.multiply(fresh[i % ahead], scale, fresh[i % ahead])
-            np.add(moved, fresh[i % ahead], state)
+            np.add(moved, noise[i % ahead], state)
             if p.space.bounded:
                 state[...] = p.space.fold(state)
             if record is not None and (i + 1) % record == 0:
                 trajectory[(i + 1) // record, start:stop] = state.T[: stop - start]
         end[start:stop] = state.T[: stop - start]
 
-    found.each([*leaves, *_as_arrays(schedule(1)[1:], x)], (x,), [[tile] for tile in tiles], take)
+    found.each([*leaves, *settings[0]], (x,), [[tile] for tile in tiles], take)
     return end, trajectory
 
 

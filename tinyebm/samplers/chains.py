@@ -49,13 +49,14 @@ def walk(kernel, p, x, steps, rng, record=None):
         raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
     if record is not None and (int(record) != record or record < 1):
         raise ValueError(f"record must be a positive number of steps, got {record!r}")
-    if steps and all(hasattr(kernel_at(kernel, i), "diffusion") for i in range(1, steps + 1)) and not p.space.discrete:
-        found = chains(drift, p, x, steps, lambda i: kernel_at(kernel, i).diffusion, rng, record)
+    kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)] if callable(kernel) else [kernel] * steps
+    if steps and all(hasattr(k, "diffusion") for k in set(kernels)) and not p.space.discrete:
+        found = chains(drift, p, x, [k.diffusion for k in kernels], rng, record)
         if found is not None:
             return found[0], {"acceptance": None, "trajectory": found[1]}
     trajectory, accepted, clipped = [x], [], []
-    for i in range(1, steps + 1):
-        x, taken, _, *cut = kernel_at(kernel, i).step(p, x, rng)
+    for i, k in enumerate(kernels, 1):
+        x, taken, _, *cut = k.step(p, x, rng)
         if taken is not None:
             accepted.append(taken.mean())
         clipped += cut  # of a ClippedMove

@@ -1,0 +1,3 @@
+"""Benchmarks are run by hand: `python tests/benchmarks/peers.py`."""
+
+collect_ignore_glob = ["*.py"]

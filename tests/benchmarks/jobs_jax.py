@@ -1,0 +1,142 @@
+"""JAX, as its users write it: jit around scan and grad; in C also tiled by hand, in D1 with a forward Laplacian."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import problems as pb
+from jax import lax
+
+jax.config.update("jax_enable_x64", True)
+tmap = jax.tree_util.tree_map
+
+
+def parameters(sizes, dtype):
+    return [(jnp.asarray(W), jnp.asarray(b)) for W, b in pb.weights(sizes, dtype)]
+
+
+def energy(P, x):
+    for W, b in P[:-1]:
+        z = x @ W + b
+        x = z * jax.nn.sigmoid(z)
+    return (x @ P[-1][0] + P[-1][1])[:, 0]
+
+
+slope = jax.grad(lambda x, P: energy(P, x).sum())
+flat = lambda G: [a for layer in G for a in layer]
+
+
+def langevin(net, chains, scan=False):
+    P, x0 = parameters(pb.NETS[net], "float32"), jnp.asarray(pb.points(chains, pb.NETS[net][0], "float32")[0])
+    eps, sigma = np.float32(pb.STEP), np.float32(pb.NOISE)
+
+    def loop(P, x, key):
+        if scan:
+            noise = jax.random.normal(key, (pb.STEPS, *x.shape), x.dtype)
+            return lax.scan(lambda x, n: (x - eps * slope(x, P) + sigma * n, None), x, noise)[0]
+
+        def body(i, state):
+            x, key = state
+            key, part = jax.random.split(key)
+            return x - eps * slope(x, P) + sigma * jax.random.normal(part, x.shape, x.dtype), key
+
+        return lax.fori_loop(0, pb.STEPS, body, (x, key))[0]
+
+    run, key = jax.jit(loop), jax.random.key(0)
+    return lambda: run(P, x0, key).block_until_ready(), lambda: [-slope(x0[:100], P)]
+
+
+def contrastive(net, updates=10):
+    sizes = pb.NETS[net]
+    P = parameters(sizes, "float32")
+    x, x0 = (jnp.asarray(a) for a in pb.points(pb.BATCH, sizes[0], "float32"))
+    eps, sigma, f = np.float32(pb.STEP), np.float32(pb.NOISE), np.float32
+    contrast = jax.grad(lambda P, y: energy(P, x).mean() - energy(P, y).mean())
+
+    def update(P, m, v, t, key):
+        key, part = jax.random.split(key)
+        noise = jax.random.normal(part, (pb.CD_STEPS, *x.shape), x.dtype)
+        y = lax.scan(lambda y, n: (y - eps * slope(y, P) + sigma * n, None), x, noise)[0]
+        g, t = contrast(P, y), t + 1
+        m = tmap(lambda m, g: f(0.9) * m + f(0.1) * g, m, g)
+        v = tmap(lambda v, g: f(0.999) * v + f(0.001) * g * g, v, g)
+        rate = f(1e-3) * jnp.sqrt(1 - f(0.999) ** t) / (1 - f(0.9) ** t)
+        return tmap(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + f(1e-8)), P, m, v), m, v, t, key
+
+    step, zero = jax.jit(update), tmap(jnp.zeros_like, P)
+    state = [(P, zero, zero, jnp.asarray(f(0)), jax.random.key(0))]
+
+    def call():
+        for _ in range(updates):
+            state[0] = step(*state[0])
+        jax.block_until_ready(state[0][0])
+
+    return call, lambda: flat(contrast(P, x0))
+
+
+def likelihood(net, tiles=0):
+    P, x = parameters(pb.NETS[net], "float64"), jnp.asarray(pb.points(pb.BATCH, 2, "float64")[0])
+    states, log_w = (jnp.asarray(a) for a in pb.grid())
+
+    def log_z(P):
+        if not tiles:
+            return jax.scipy.special.logsumexp(log_w - energy(P, states))
+        part = jax.checkpoint(energy)
+        return jax.scipy.special.logsumexp(log_w.reshape(tiles, -1) - lax.map(lambda q: part(P, q), states.reshape(tiles, -1, 2)))
+
+    run = jax.jit(lambda P: (log_z(P), jax.grad(lambda P: energy(P, x).mean() + log_z(P))(P)))
+    return (lambda: jax.block_until_ready(run(P))), lambda: (lambda z, g: [z, *flat(g)])(*run(P))
+
+
+def score_matching(net, exact, forward=False):
+    sizes = pb.NETS[net]
+    d, f = sizes[0], np.float32
+    P, (x, z) = parameters(sizes, "float32"), (jnp.asarray(a) for a in pb.points(pb.SCORE_BATCH, d, "float32"))
+
+    def denoising(P):
+        return (0.5 * ((z / f(pb.SIGMA) - slope(x + f(pb.SIGMA) * z, P)) ** 2).sum(1)).mean()
+
+    def by_jvp(P):
+        trace = 0
+        for i in range(d):
+            s, column = jax.jvp(lambda y: slope(y, P), (x,), (jnp.zeros_like(x).at[:, i].set(1),))
+            trace = trace + column[:, i]
+        return (0.5 * (s**2).sum(1) - trace).mean()
+
+    def by_forward_laplacian(P):
+        n = len(x)
+        basis = jnp.broadcast_to(jnp.eye(d, dtype=x.dtype)[:, None], (d, n, d))
+        H = jnp.concatenate([x[None], basis, jnp.zeros((1, n, d), x.dtype)])
+        for W, b in P[:-1]:
+            Z = jnp.dot(H.reshape(-1, H.shape[-1]), W).reshape(d + 2, n, -1)
+            y = Z[0] + b
+            s = jax.nn.sigmoid(y)
+            h = y * s
+            h1, h2, J = s + h * (1 - s), s * (1 - s) * (2 + y * (1 - 2 * s)), Z[1:-1]
+            H = jnp.concatenate([h[None], h1 * J, (h1 * Z[-1] + h2 * (J * J).sum(0))[None]])
+        out = (H @ P[-1][0])[..., 0]
+        return (0.5 * (out[1:-1] ** 2).sum(0) - out[-1]).mean()
+
+    loss = denoising if not exact else by_forward_laplacian if forward else by_jvp
+    run = jax.jit(jax.grad(loss))
+    return (lambda: jax.block_until_ready(run(P))), lambda: flat(run(P))
+
+
+def boltzmann():
+    W, b = (jnp.asarray(a) for a in pb.couplings())
+    x = jnp.asarray(pb.states())
+    log_z = lambda W, b: jax.scipy.special.logsumexp(0.5 * ((x @ W) * x).sum(1) + x @ b)
+    run = jax.jit(jax.value_and_grad(log_z, (0, 1)))
+    return (lambda: jax.block_until_ready(run(W, b))), lambda: (lambda z, g: [z, -g[1]])(*run(W, b))
+
+
+def bits_net():
+    P, x = parameters((pb.BITS, 64, 64, 1), "float64"), jnp.asarray(pb.states())
+    run = jax.jit(jax.value_and_grad(lambda P: jax.scipy.special.logsumexp(-energy(P, x))))
+    return (lambda: jax.block_until_ready(run(P))), lambda: (lambda z, g: [z, *[-a for a in flat(g)]])(*run(P))
+
+
+JOBS = {
+    "langevin": langevin, "langevin_scan": lambda net, chains: langevin(net, chains, True), "contrastive": contrastive,
+    "likelihood": likelihood, "likelihood_tiled": lambda net: likelihood(net, 100), "score_matching": score_matching,
+    "score_matching_forward": lambda net, exact: score_matching(net, exact, True), "boltzmann": boltzmann, "bits_net": bits_net,
+}

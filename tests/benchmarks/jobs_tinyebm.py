@@ -1,0 +1,89 @@
+"""tinyebm, through its public face."""
+
+import numpy as np
+import problems as pb
+
+import tinyebm as te
+from tinyebm.exact.gradient import model_phase
+from tinyebm.grids import Grid, trapezoid
+from tinyebm.objectives.contrastive import contrast
+
+
+def model(net, dtype, space=None):
+    """The Density of a net."""
+    sizes = pb.NETS[net] if isinstance(net, str) else net
+    theta = [{"W": W, "b": b} for W, b in pb.weights(sizes, dtype)]
+    return te.Density(te.MLP(sizes), theta, space or te.Reals(sizes[0]))
+
+
+def flat(tree):
+    """(W, b) of every layer, in order."""
+    return [layer[name] for layer in tree for name in ("W", "b")]
+
+
+def langevin(net, chains):
+    p, rng = model(net, "float32"), np.random.default_rng(0)
+    x, _ = pb.points(chains, p.space.dim, "float32")
+    return (lambda: te.run(te.ULA(pb.STEP), p, x, pb.STEPS, rng),
+            lambda: [te.run(te.ULA(1.0, temperature=0.0), p, x[:100], 1, rng)[0] - x[:100]])
+
+
+def contrastive(net, updates=10):
+    p = model(net, "float32")
+    x, y = pb.points(pb.BATCH, p.space.dim, "float32")
+    objective = te.ContrastiveDivergence(te.ULA(pb.STEP), pb.CD_STEPS)
+    return (lambda: te.fit(p.energy, x, p.space, objective, te.adam(1e-3), steps=updates, theta=p.theta, dtype="float32",
+                           exact=False, progress=False),
+            lambda: flat(contrast(p, x, y)[0]))
+
+
+def likelihood(net):
+    p = model(net, "float64")
+    x, _ = pb.points(pb.BATCH, 2, "float64")
+    rule = Grid((trapezoid(pb.GRID, -pb.EXTENT, pb.EXTENT),) * 2)
+
+    def gradient():
+        log_z, expected = model_phase(p, rule)
+        data = te.exact.gradient.weighted_energy_gradient(p, x, np.full(len(x), 1 / len(x)))
+        return [log_z, *[a - b for a, b in zip(flat(data), flat(expected), strict=True)]]
+
+    return gradient, gradient
+
+
+def own_nodes(net):
+    p = model(net, "float64", te.Box(-pb.EXTENT, pb.EXTENT, 2))
+    x, _ = pb.points(pb.BATCH, 2, "float64")
+    x = np.clip(x, -pb.EXTENT, pb.EXTENT)
+    return lambda: te.nll_gradient(p, x, rtol=1e-8), lambda: [te.log_partition(p)]
+
+
+def score_matching(net, exact):
+    p, rng = model(net, "float32"), np.random.default_rng(0)
+    x, z = pb.points(pb.SCORE_BATCH, p.space.dim, "float32")
+    objective = te.ScoreMatching() if exact else te.DenoisingScoreMatching(pb.SIGMA)
+    fixed = type("Fixed", (), {"standard_normal": staticmethod(lambda shape, dtype: z)})
+    return lambda: objective.gradient(p, x, rng), lambda: flat(objective.gradient(p, x, fixed).gradient)
+
+
+def boltzmann():
+    W, b = pb.couplings()
+    p = te.Density(te.BoltzmannMachine(pb.BITS), {"W": W[np.triu_indices(pb.BITS, 1)], "b": b}, te.Bits(pb.BITS))
+    run = lambda: (lambda found: [found[0], found[1]["b"]])(te.exact.gradient.exact_phase(p))
+    return run, run
+
+
+def bits_net():
+    p = model((pb.BITS, 64, 64, 1), "float64", te.Bits(pb.BITS))
+    run = lambda: (lambda found: [found[0], *flat(found[1])])(te.exact.gradient.exact_phase(p))
+    return run, run
+
+
+def annealing():
+    p = model("2-64-64-1", "float64", te.Reals(2, base_scale=1.0))
+    rng = np.random.default_rng(0)
+    return (lambda: te.ais(p, 256, rng, temperatures=1000, kernel=te.MALA(0.1)),
+            lambda: [])
+
+
+JOBS = {"langevin": langevin, "contrastive": contrastive, "likelihood": likelihood, "own_nodes": own_nodes,
+        "score_matching": score_matching, "boltzmann": boltzmann, "bits_net": bits_net, "annealing": annealing}

@@ -1,0 +1,218 @@
+"""How fast tinyebm is beside the frameworks: `python tests/benchmarks/peers.py` (about two hours for everything).
+
+Each library answers in a process of its own, in an environment of its own that this command makes.  Before a cell is
+timed, the gradients of all libraries must agree.  Samples of the libraries alternate; a cell shows their medians.  On one
+core that is CPU time of a process pinned to it, on two cores wall time.
+
+    python tests/benchmarks/peers.py --jobs A,C --cores 1      some of the cells
+    python tests/benchmarks/peers.py --table results.json      the table of earlier results
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import problems as pb
+
+HERE = Path(__file__).parent
+PACKAGES = {
+    "torch": ["torch==2.13.0", "numpy", "ebmkit==0.16.0", "torchebm==0.8.9"],
+    "jax": ["jax==0.10.2", "numpy"],
+    "autograd": ["autograd==1.9.1", "numpy"],
+}
+TOLERANCE = {"float32": 2e-4, "float64": 1e-11}  # of the largest entry of a gradient
+COMPILED = {"langevin": (128, 512)}  # chains for which torch.compile, minutes a cell, is timed
+
+# library as shown -> (module, environment, {job: name there}, minor variants of a job)
+LIBRARIES = {
+    "tinyebm": ("jobs_tinyebm", None, {}),
+    "floor": ("jobs_floor", None, {}),
+    "torch eager": ("jobs_torch", "torch", {}),
+    "torch.compile": ("jobs_torch", "torch", "{}_compiled"),
+    "ebmkit": ("jobs_torch", "torch", "ebmkit_{}"),
+    "torchebm": ("jobs_torch", "torch", "torchebm_{}"),
+    "jax": ("jobs_jax", "jax", {}),
+    "jax scan": ("jobs_jax", "jax", "{}_scan"),
+    "jax tiled": ("jobs_jax", "jax", "{}_tiled"),
+    "jax forward": ("jobs_jax", "jax", "{}_forward"),
+    "autograd": ("jobs_autograd", "autograd", {}),
+}
+EVERYBODY = ("tinyebm", "floor", "jax", "torch eager", "ebmkit", "torchebm")
+
+
+def cells():
+    """(job letter, title, job, problem, type, libraries) of every cell."""
+    for net in pb.NETS:
+        for chains in pb.CHAINS:
+            more = ("torch.compile",) if chains in COMPILED["langevin"] else ()
+            small = ("autograd",) if net.startswith("2-") else ()
+            everybody = (*EVERYBODY, "jax scan", *more, *small)
+            yield "A", f"{net}, {chains}", "langevin", {"net": net, "chains": chains}, "float32", everybody
+    for net in pb.NETS:
+        yield "B", net, "contrastive", {"net": net}, "float32", (*EVERYBODY, "torch.compile")
+    for net in list(pb.NETS)[:2]:
+        everybody = ("tinyebm", "floor", "jax", "jax tiled", "torch eager", "torch.compile", "autograd")
+        yield "C", net, "likelihood", {"net": net}, "float64", everybody
+        yield "C", f"{net}, own nodes, 1e-8", "own_nodes", {"net": net}, "float64", ("tinyebm",)
+    for net in list(pb.NETS)[:3]:
+        yield "D1", net, "score_matching", {"net": net, "exact": True}, "float32", (*EVERYBODY, "jax forward", "autograd")
+    for net in list(pb.NETS):
+        problem = {"net": net, "exact": False}
+        yield "D2", net, "score_matching", problem, "float32", (*EVERYBODY, "torch.compile", "autograd")
+    yield "E", "Boltzmann machine, 20 bits", "boltzmann", {}, "float64", ("tinyebm", "jax", "torch eager")
+    yield "E", "20-64-64-1 on 20 bits", "bits_net", {}, "float64", ("tinyebm", "floor", "jax", "torch eager")
+    yield "E", "AIS, 2-64-64-1, 256 chains", "annealing", {}, "float64", ("tinyebm",)
+
+
+def python_of(environment, root):
+    """The interpreter of a library's environment, made if it is not there."""
+    if environment is None:
+        return sys.executable
+    folder = root / environment
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES[environment]], check=True)
+    return python
+
+
+class Worker:
+    """A process that serves one module's jobs."""
+
+    def __init__(self, module, python, threads):
+        self.process = subprocess.Popen([python, HERE / "worker.py", module, str(threads)], cwd=HERE, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.read()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {"error": "the process ended"}
+
+    def ask(self, **message):
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(cell, threads, root, samples, scratch):
+    """{library: seconds, or why there are none} of one cell."""
+    _, title, job, problem, dtype, libraries = cell
+    workers, found, repeat, answers = {}, {}, {}, {}
+    for library in libraries:
+        module, environment, names = LIBRARIES[library]
+        worker = Worker(module, python_of(environment, root), threads)
+        name = names.format(job) if names else job
+        file = str(Path(scratch) / f"{library}.npz")
+        reply = worker.ask(do="setup", job=name, problem=problem, file=file)
+        if "error" in reply:
+            found[library] = {"error": reply["error"]}
+            worker.close()
+            continue
+        with np.load(file) as numbers:
+            answers[library] = [numbers[key] for key in numbers]
+        workers[library], repeat[library] = worker, max(1, round(0.15 / max(reply["second_s"], 1e-9)))
+        found[library] = {"first_s": reply["setup_s"] + reply["first_s"], "samples": []}
+    require_agreement(title, answers, TOLERANCE[dtype])
+    for _ in range(samples):
+        for library, worker in workers.items():
+            reply = worker.ask(do="run", repeat=repeat[library])
+            found[library]["samples"].append(reply["cpu" if threads == 1 else "wall"])
+    for library, worker in workers.items():
+        found[library] |= {"seconds": median(found[library]["samples"]), **worker.ask(do="memory")}
+        worker.close()
+    return found
+
+
+def require_agreement(title, answers, tolerance):
+    """Stop if two libraries differ in what they compute."""
+    together = lambda numbers: np.concatenate([a.ravel() for a in numbers])
+    for library, numbers in answers.items():
+        if numbers and answers["tinyebm"]:
+            truth, other = together(answers["tinyebm"]), together(numbers)
+            gap = np.abs(truth - other).max() / np.abs(truth).max()
+            if not gap <= tolerance:
+                raise SystemExit(f"{title}: {library} differs from tinyebm by {gap:.1e}")
+
+
+def starts(root, samples=3):
+    """Job F: seconds from the start of a process to the end of N CD-20 updates of 2-128-128-1, on one core."""
+    line = ("import sys; sys.path.insert(0, {here!r}); sys.argv = ['', {module!r}, '1']; import worker, importlib; "
+            "importlib.import_module({module!r}).JOBS[{name!r}](net='2-128-128-1', updates={n})[0]()")
+    found = {}
+    for n in (1, 500, 2000):
+        for library in ("tinyebm", "jax", "torch eager", "ebmkit", "torchebm"):
+            module, environment, names = LIBRARIES[library]
+            name = names.format("contrastive") if names else "contrastive"
+            code = line.format(here=str(HERE), module=module, name=name, n=n)
+            shell = 'TIMEFORMAT=%R; time "$0" -c "$1" >/dev/null 2>&1'
+            command = ["bash", "-c", shell, python_of(environment, root), code]
+            times = [float(subprocess.run(command, capture_output=True, text=True, check=True).stderr) for _ in range(samples)]
+            found.setdefault(f"{n} updates", {})[library] = {"seconds": median(times)}
+    return found
+
+
+def table(results):
+    """The results as Markdown: milliseconds of tinyebm, and everybody else's time as a multiple of it."""
+    lines = []
+    for cores, jobs in sorted(results["cells"].items()):
+        for letter in sorted({key.split(": ")[0] for key in jobs}):
+            rows = {key.split(": ")[1]: cell for key, cell in jobs.items() if key.split(": ")[0] == letter}
+            others = [name for name in LIBRARIES if name != "tinyebm" and any(name in row for row in rows.values())]
+            lines += ["", f"**{letter}, {cores} core{'s' * (cores != '1')}**", "",
+                      "| | tinyebm, ms | " + " | ".join(others) + " |", "|---|---|" + "---|" * len(others)]
+            for title, row in rows.items():
+                ours = row["tinyebm"]["seconds"]
+                ratio = lambda name, row=row, ours=ours: "" if name not in row else (
+                    "failed" if "seconds" not in row[name] else f"{row[name]['seconds'] / ours:.2f}")
+                lines.append(f"| {title} | {1e3 * ours:.3g} | " + " | ".join(ratio(name) for name in others) + " |")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def main():
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", default="A,B,C,D1,D2,E,F")
+    parser.add_argument("--cores", default="1,2")
+    parser.add_argument("--samples", type=int, default=5)
+    parser.add_argument("--only", default="", help="cells whose title holds this")
+    parser.add_argument("--envs", type=Path, default=Path(tempfile.gettempdir()) / "tinyebm-peers")
+    parser.add_argument("--out", type=Path, default=Path("results.json"))
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    if options.table:
+        print(table(json.loads(options.table.read_text())))
+        return
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
+    results = json.loads(options.out.read_text()) if options.out.exists() else {"cells": {}}
+    results |= {"machine": machine, "packages": PACKAGES}
+    for threads in options.cores.split(","):
+        with tempfile.TemporaryDirectory() as scratch:
+            for cell in cells():
+                if cell[0] in options.jobs.split(",") and options.only in cell[1]:
+                    found = measure(cell, int(threads), options.envs, options.samples, scratch)
+                    results["cells"].setdefault(threads, {})[f"{cell[0]}: {cell[1]}"] = found
+                    options.out.write_text(json.dumps(results, indent=1))
+                    report = {name: f"{1e3 * f['seconds']:.3g} ms" if "seconds" in f else "failed" for name, f in found.items()}
+                    print(threads, cell[0], cell[1], report, flush=True)
+        if "F" in options.jobs.split(",") and threads == "1":
+            for title, found in starts(options.envs).items():
+                results["cells"].setdefault(threads, {})[f"F: {title}"] = found
+                print("F", title, found, flush=True)
+            options.out.write_text(json.dumps(results, indent=1))
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The problems that are timed, the same numbers for every library; NumPy only."""
+
+import numpy as np
+
+NETS = {name: tuple(int(n) for n in name.split("-"))
+        for name in ("2-64-64-1", "2-128-128-1", "2-256-256-256-1", "64-256-256-1", "784-512-256-1")}
+CHAINS = (128, 512, 4096)
+STEP, NOISE = 5e-3, 0.1  # of Langevin dynamics: x - STEP ∇E + NOISE ξ, temperature 1
+STEPS, CD_STEPS = 60, 20
+BATCH, SCORE_BATCH, SIGMA = 256, 512, 0.1
+GRID, EXTENT = 200, 4.0
+BITS = 20
+
+
+def weights(sizes, dtype):
+    """[(W (in, out), b (out,)), ...], W ~ N(0, 1/in), b ~ N(0, 0.01)."""
+    rng = np.random.default_rng(0)
+    pairs = zip(sizes, sizes[1:], strict=False)
+    draws = [(rng.standard_normal((m, n)) / np.sqrt(m), 0.1 * rng.standard_normal(n)) for m, n in pairs]
+    return [(W.astype(dtype), b.astype(dtype)) for W, b in draws]
+
+
+def points(n, d, dtype):
+    """Two arrays (n, d) of normal numbers: data, and starts of chains (or noise)."""
+    x = np.random.default_rng(1).standard_normal((2, n, d)).astype(dtype)
+    return x[0], x[1]
+
+
+def grid():
+    """The trapezoidal grid of job C: states (N, 2) and log weights (N,)."""
+    t = np.linspace(-EXTENT, EXTENT, GRID)
+    w = np.full(GRID, t[1] - t[0])
+    w[[0, -1]] /= 2
+    x, y = np.meshgrid(t, t, indexing="ij")
+    return np.stack([x.ravel(), y.ravel()], axis=1), np.log(np.outer(w, w).ravel())
+
+
+def couplings():
+    """The symmetric matrix (zero diagonal) and the fields of the Boltzmann machine of job E."""
+    rng = np.random.default_rng(2)
+    W = np.triu(0.3 * rng.standard_normal((BITS, BITS)), 1)
+    return W + W.T, 0.3 * rng.standard_normal(BITS)
+
+
+def states():
+    """All states of {0, 1}^BITS, (2^BITS, BITS), the first bit the most significant."""
+    return ((np.arange(2**BITS)[:, None] >> np.arange(BITS)[::-1]) & 1).astype(float)
