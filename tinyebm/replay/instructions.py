@@ -10,47 +10,13 @@ points, whatever the width.  Three facts do the rest.
 3. An affine layer X W + b is one matrix product, of X with a border of ones; so is its derivative by W and b.
 """
 
-import math
 from collections import Counter
 
 import numpy as np
 
+from tinyebm.replay.values import VIEWS, Ref, Scaled, affine_layer, fixed_vector, is_factor, reachable, scan
+
 LAYER = {np.multiply, np.add, np.subtract, np.divide}  # functions of two operands that know about factors
-
-
-class Ref:
-    """A stored array: a buffer of its own (`parent` None), or a view of another one.
-
-    `bordered`: the buffer has one more row, of ones.
-    """
-
-    __slots__ = ("shape", "dtype", "fixed", "parent", "view", "bordered", "array")
-
-    def __init__(self, shape, dtype, fixed, parent=None, view=None, bordered=False, array=None):
-        self.shape, self.dtype, self.fixed, self.parent, self.view = tuple(shape), dtype, fixed, parent, view
-        self.bordered, self.array = bordered, array
-
-    @property
-    def root(self):
-        """The Ref whose buffer this one looks at."""
-        return self if self.parent is None else self.parent.root
-
-    def resolve(self):
-        """The array itself, once every root has its buffer."""
-        if self.array is None:
-            self.array = self.view(self.parent.resolve())
-        return self.array
-
-
-class Scaled:
-    """The value c · ref · diag(vec); vec is a fixed Ref of shape () or (h,), or None."""
-
-    __slots__ = ("ref", "c", "vec")
-
-    def __init__(self, ref, c=1.0, vec=None):
-        self.ref, self.c, self.vec = ref, c, vec
-
-    plain = property(lambda self: self.c == 1.0 and self.vec is None, doc="Whether there is no factor.")
 
 
 class Builder:
@@ -58,10 +24,10 @@ class Builder:
 
     def __init__(self, graph, inputs, outputs, linear):
         self.code, self.values, self.memo, self.products = [], {}, {}, {}
-        live = _reachable(outputs)
+        live = reachable(outputs)
         nodes = [n for n in graph.nodes if n.number in live]
         self.uses = Counter(a.number for n in nodes for a in n.args) + Counter(n.number for n in outputs)
-        self.scan(nodes)
+        self.wants_border, self.wanted_factor, self.partner = scan(nodes)
         self.inputs = [self.input(n) for n in inputs]
         for n in nodes:
             if n.op != "input":
@@ -69,21 +35,6 @@ class Builder:
         found = [self.values[n.number] for n in outputs]
         self.outputs = [self.own(x.ref) if linear else self.materialise(x) for x in found]
         self.factors = [(x.c, x.vec) if linear else (1.0, None) for x in found]
-
-    # --------------------------------------------------------------- preparation
-
-    def scan(self, nodes):
-        """Find the arrays that need a border of ones, the products they enter, and the factors that exponentials ask for."""
-        self.wants_border, self.wanted_factor, self.partner = set(), {}, {}
-        for n in nodes:
-            if layer := _affine(n):
-                self.wants_border.add(layer[0].number)
-            if n.op is np.exp2 and n.args[0].op is np.multiply and _is_factor(c := n.args[0].args[1]):
-                self.wanted_factor.setdefault(n.args[0].args[0].number, c.constant)
-        for n in nodes:
-            if n.op is np.matmul and n.args[0].op == "transpose" and not n.fixed and n.args[0].ndim == 2:
-                if n.args[0].args[0].number in self.wants_border:
-                    self.partner.setdefault(n.args[1].number, n.args[0].args[0])
 
     def input(self, node):
         """The Ref of an argument."""
@@ -152,6 +103,13 @@ class Builder:
     # ----------------------------------------------------------------- one node
 
     def emit(self, n):
+        """The value of a node, with a border where the node needs one."""
+        x = self.value_of(n)
+        if n.number in self.wants_border and not x.ref.bordered:
+            return Scaled(self.ufunc(np.positive, (x.ref,), n, bordered=True), x.c, x.vec)
+        return x
+
+    def value_of(self, n):
         """The value of a node, from the values of its arguments."""
         if n.op == "constant":
             return Scaled(Ref(n.shape, n.value.dtype, True, array=n.value))
@@ -167,17 +125,11 @@ class Builder:
             x = args[0] if args[0].vec is None else Scaled(self.materialise(args[0]))
             view = VIEWS[n.op](n, x.ref)
             if view is not None:
-                return Scaled(self.border(n, self.view(x.ref, n.shape, view)), x.c)
+                return Scaled(self.view(x.ref, n.shape, view), x.c)
         refs = [self.materialise(x) for x in args]
         if isinstance(n.op, np.ufunc) and n.op is not np.matmul:
             return Scaled(self.ufunc(n.op, refs, n, n.number in self.wants_border))
-        return Scaled(self.border(n, self.do((n.op, n.keys), refs, n.shape, n.value.dtype, n.fixed)))
-
-    def border(self, n, ref):
-        """ref, or its copy with a border of ones where the node needs one."""
-        if n.number not in self.wants_border:
-            return ref
-        return self.ufunc(np.positive, (ref,), n, bordered=True)
+        return Scaled(self.do((n.op, n.keys), refs, n.shape, n.value.dtype, n.fixed))
 
     def factored(self, n, x, y):
         """+ - * / on values with factors; None if there is nothing to be gained."""
@@ -189,24 +141,22 @@ class Builder:
         if n.op is np.multiply:
             return self.scaled(n, x, y, store)
         if n.op is np.divide:
-            if y.vec is None and not b.fixed:
-                return Scaled(store(x.ref, y.ref), x.c / y.c, x.vec)
-            return None
-        if layer := _affine(n):
+            return Scaled(store(x.ref, y.ref), x.c / y.c, x.vec) if y.vec is None and not b.fixed else None
+        if layer := affine_layer(n):
             return self.affine(layer, self.wanted_factor.get(n.number, 1.0))
         if b.constant is not None and b.ndim == 0 and x.vec is None:
             return Scaled(store(x.ref, self.number(b.constant / x.c, x.ref.dtype)), x.c)
         if a.constant is not None and a.ndim == 0 and y.vec is None:
             return Scaled(store(self.number(a.constant / y.c, y.ref.dtype), y.ref), y.c)
-        if x.ref is y.ref and a.shape == b.shape == tuple(x.ref.shape) and n.ndim == 2 and not bordered:
+        if x.ref is y.ref and a.shape == b.shape == tuple(x.ref.shape) and n.ndim == 2:
             sign = 1.0 if n.op is np.add else -1.0
             return Scaled(x.ref, 1.0, self.sum_of_factors(x, y, sign))
-        if x.vec is y.vec and a.shape == b.shape and not bordered:
+        if x.vec is y.vec and a.shape == b.shape:
             if x.c == y.c:
                 return Scaled(store(x.ref, y.ref), x.c, x.vec)
             if x.c == -y.c:  # c x̂ + (-c) ŷ = c (x̂ - ŷ)
                 other = np.subtract if n.op is np.add else np.add
-                return Scaled(self.ufunc(other, (x.ref, y.ref), n), x.c, x.vec)
+                return Scaled(self.ufunc(other, (x.ref, y.ref), n, bordered), x.c, x.vec)
             if 1.0 not in (x.c, y.c):
                 rescaled = self.materialise(Scaled(y.ref, y.c / x.c))
                 return Scaled(store(x.ref, rescaled), x.c, x.vec)
@@ -218,12 +168,12 @@ class Builder:
         if a.fixed:
             a, b, x, y = b, a, y, x
         spread = lambda ref: ref if ref.shape == n.shape else self.view(ref, n.shape, lambda r: np.broadcast_to(r, n.shape))
-        if _is_factor(b):
+        if is_factor(b):
             if (again := self.rescaled(a, b.constant, None)) is not None:
-                return Scaled(self.border(n, again))
-            return Scaled(self.border(n, x.ref), x.c * b.constant, x.vec)
-        if b.fixed and n.number not in self.wants_border:
-            w = _vector(b)
+                return Scaled(again)
+            return Scaled(x.ref, x.c * b.constant, x.vec)
+        if b.fixed:
+            w = fixed_vector(b)
             if w is not None and n.ndim <= 2:
                 w_ref = self.values[w.number].ref
                 if w.ndim == 0 and (again := self.rescaled(a, 1.0, w_ref)) is not None:
@@ -298,53 +248,3 @@ class Builder:
             return None
         x, W, c_before, scalar_before = self.products[self.values[a.number].ref]
         return self.gemm(x, W, None, c * c_before, self.times(scalar, scalar_before))
-
-
-def _reachable(outputs):
-    """The numbers of the nodes that the outputs depend on."""
-    live, todo = set(), list(outputs)
-    while todo:
-        n = todo.pop()
-        if n.number not in live:
-            live.add(n.number)
-            todo.extend(n.args)
-    return live
-
-
-def _affine(n):
-    """(X, W, b) if the node is X W + b with points X and parameters W, b; else None."""
-    if n.op is not np.add or n.fixed or n.ndim != 2:
-        return None
-    for product, bias in (n.args, n.args[::-1]):
-        if product.args and product.args[0].value.dtype != n.value.dtype:
-            continue
-        if product.op is np.matmul and not product.args[0].fixed and product.args[1].fixed and product.ndim == 2:
-            if bias.fixed and (b := _vector(bias)) is not None and b.ndim and b.shape[-1] == n.shape[1]:
-                return product.args[0], product.args[1], b
-    return None
-
-
-def _is_factor(b):
-    """Whether a node is a number that a value may be multiplied and divided by."""
-    return b.constant is not None and b.ndim == 0 and b.constant != 0 and math.isfinite(b.constant)
-
-
-def _vector(b):
-    """The fixed node of shape (), (h,) or (1, h) that b is, or is a broadcast of; None if there is none."""
-    while b.op == "broadcast":
-        b = b.args[0]
-    return b if b.ndim <= 1 or (b.ndim == 2 and b.shape[0] == 1) else None
-
-
-# views: a function from (node, Ref) to a function of the array, or None where a copy is needed
-VIEWS = {
-    "transpose": lambda n, ref: lambda r: r.transpose(n.keys),
-    "broadcast": lambda n, ref: lambda r: np.broadcast_to(r, n.shape),
-    "getitem": lambda n, ref: (lambda r: r[n.keys.view]) if n.keys.basic else None,
-    "reshape": lambda n, ref: (lambda r: r.reshape(n.shape)) if n.args[0].ndim == 1 or _padded(n) else None,
-}
-
-
-def _padded(n):
-    """Whether a reshape only adds or removes axes of length one."""
-    return [k for k in n.shape if k != 1] == [k for k in n.args[0].shape if k != 1]

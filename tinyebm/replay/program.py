@@ -20,7 +20,7 @@ class Program:
     """
 
     def __init__(self, graph, inputs, outputs, linear=False):
-        built = Builder(graph, inputs, outputs, linear)
+        self.linear, built = linear, Builder(graph, inputs, outputs, linear)
         vectors = [vec for _, vec in built.factors if vec is not None]
         code, needed = [], {id(ref.root) for ref in (*built.outputs, *vectors)}
         for function, args, out in reversed(built.code):  # what nobody needs goes

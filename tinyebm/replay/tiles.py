@@ -5,8 +5,8 @@ the number of points and the width of the model alone, never by the number of th
 in one order: the same call gives the same numbers on any number of cores.
 
 by_rows   one result per point
-sums      results added over points
-chains    a Markov chain per point: all steps of a tile before the next tile
+fold      results added up over points, or joined in another way
+(`replay.chains`: a Markov chain per point, all steps of a tile before the next tile.)
 Each runs `function(p, ...)` for a Density p as NumPy code would, to rounding, and refuses nothing: what cannot be
 replayed is run as it stands.
 """
@@ -22,7 +22,6 @@ import numpy as np
 
 from tinyebm.ops import concatenate
 from tinyebm.replay.blas import in_parallel, one_blas_thread
-from tinyebm.replay.normals import normals
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
 from tinyebm.tree import ravel, structure, tree_flatten, tree_map
@@ -105,9 +104,12 @@ class Plan:
             found, self.structure = tree_flatten(answer)
             return found
 
-        self.size, self.linear, self.programs = size, linear, []
+        self.size, self.linear = size, linear
+        fixed, example = [*leaves, *settings], [_first(a, size) for a in rows]
         with np.errstate(all="ignore"):
-            self.traced = trace(flat, [*leaves, *settings], [_first(a, size) for a in rows])
+            self.traced = trace(flat, fixed, example)
+            self.programs = [Program(*self.traced, linear)]
+            require_agreement(self.programs[0], fixed, example, [node.value for node in self.traced[2]])
 
     def each(self, fixed, rows, jobs, take, padding=None):
         """Call take(program, job, tile), with a tile = (start, stop) loaded and not yet run, for every tile of every job."""
@@ -126,6 +128,19 @@ class Plan:
                     take(program, job, start, stop)
 
             in_parallel(work, range(len(jobs)), threads)
+
+
+def require_agreement(program, fixed, rows, truth):
+    """Raise ArithmeticError unless a program gives what the function gave while it was traced."""
+    program.load(fixed)
+    for buffer, a in zip(program.rows, rows, strict=True):
+        buffer[...] = a
+    program.run()
+    for found, value in zip(program.finish(program.total.copy()) if program.linear else program.outputs, truth, strict=True):
+        sound = np.isfinite(value)
+        scale = np.abs(value[sound]).max(initial=0.0)
+        if not (np.abs(found - value)[sound] <= 1e6 * np.finfo(value.dtype).eps * scale).all():
+            raise ArithmeticError("a replayed function differs from itself")
 
 
 def _first(a, size):
@@ -171,13 +186,13 @@ def plan(function, p, leaves, rows, settings=(), steps=1, linear=False):
 
 def by_rows(function, p, *rows, settings=()):
     """function(p, *rows, *settings), a tree of arrays (n, ...) that come row by row from rows of x."""
-    settings, leaves = _as_arrays(settings, rows[0]), tree_flatten(p.theta)[0]
+    settings, leaves = as_arrays(settings, rows[0]), tree_flatten(p.theta)[0]
     found = plan(function, p, leaves, rows, settings)
     n = len(rows[0])
     if found is None:
         parts = [function(p, *[a[i : i + UNTILED] for a in rows], *settings) for i in range(0, max(n, 1), UNTILED)]
         return tree_map(lambda *pieces: concatenate(pieces), *parts)
-    tiles = _tiles(n, found.size)
+    tiles = tiles_of(n, found.size)
     outputs = [np.empty((n, *o.shape[1:]), o.value.dtype) for o in found.traced[2]]
 
     def take(program, _, start, stop):
@@ -197,7 +212,7 @@ def fold(function, combine, p, chunks, padding=None, settings=()):
     """
     lanes, found, rebuild, leaves = [None] * LANES, None, None, tree_flatten(p.theta)[0]
     for rows in chunks:
-        arrays = _as_arrays(settings, rows[0])
+        arrays = as_arrays(settings, rows[0])
         found = found or plan(function, p, leaves, rows, arrays, linear=True)
         if found is None:
             flat, rebuild = ravel(function(p, *rows, *arrays))
@@ -208,7 +223,7 @@ def fold(function, combine, p, chunks, padding=None, settings=()):
             program.run()
             lanes[lane] = program.total.copy() if lanes[lane] is None else combine(lanes[lane], program.total)
 
-        tiles = _tiles(len(rows[0]), found.size)
+        tiles = tiles_of(len(rows[0]), found.size)
         jobs = [tiles[lane::LANES] for lane in range(min(LANES, len(tiles)))]
         found.each([*leaves, *arrays], rows, jobs, take, padding)
     total = reduce(combine, [lane for lane in lanes if lane is not None])
@@ -220,53 +235,11 @@ def add(before, tile):
     return np.add(before, tile, before)
 
 
-def chains(drift, p, x, schedule, rng, record=None):
-    """Run x ← fold(drift(p, x, *settings) + scale ξ), ξ ~ N(0, I), on every row of x: (x, trajectory or None).
-
-    None if it cannot be replayed.  `schedule` lists (scale, *settings) for every step.  The normals of a tile come from
-    a generator of its own, seeded by one draw of rng.
-    """
-    steps, settings = len(schedule), [_as_arrays(numbers, x) for _, *numbers in schedule]
-    leaves, end = tree_flatten(p.theta)[0], np.empty_like(x)
-    found = plan(drift, p, leaves, (x,), settings[0], steps)
-    if found is None or found.traced[2][0].value.dtype != x.dtype or not isinstance(rng, np.random.Generator):
-        return None
-    n, d = x.shape
-    tiles = _tiles(n, found.size)
-    seeds = rng.integers(0, 2**63, size=len(tiles))
-    trajectory = None if record is None else np.empty((1 + steps // record, n, d), x.dtype)
-    if record is not None:
-        trajectory[0] = x
-    ahead = min(steps, max(1, 2 * TILE // (d * found.size)))  # steps whose noise is drawn together
-    scales = np.array([scale for scale, *_ in schedule], x.dtype)[:, None, None]
-    loaded = {}  # program -> the settings it holds
-
-    def take(program, tile, start, stop):
-        own, (state,), (moved,) = np.random.Generator(np.random.SFC64(seeds[tile])), program.rows, program.outputs
-        state, moved, noise = state.T, moved.T, np.empty((ahead, d, found.size), x.dtype)  # in the order of memory
-        for i in range(steps):
-            if i % ahead == 0:
-                normals(own, noise)
-                np.multiply(noise[: steps - i], scales[i : i + ahead], noise[: steps - i])
-            if loaded.get(program, schedule[0][1:]) != schedule[i][1:]:
-                program.load([*leaves, *settings[i]])
-                loaded[program] = schedule[i][1:]
-            program.run()
-            np.add(moved, noise[i % ahead], state)
-            if p.space.bounded:
-                state[...] = p.space.fold(state)
-            if record is not None and (i + 1) % record == 0:
-                trajectory[(i + 1) // record, start:stop] = state.T[: stop - start]
-        end[start:stop] = state.T[: stop - start]
-
-    found.each([*leaves, *settings[0]], (x,), [[tile] for tile in tiles], take)
-    return end, trajectory
-
-
-def _tiles(n, size):
+def tiles_of(n, size):
+    """(start, stop) of every tile of n points."""
     return [(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def _as_arrays(settings, x):
+def as_arrays(settings, x):
     """Numbers as arrays of no dimension, of the type of x."""
     return [np.asarray(s, x.dtype) for s in settings]

@@ -7,7 +7,7 @@ import numpy as np
 
 from tinyebm.checks import require_count
 from tinyebm.density import drift
-from tinyebm.replay.tiles import chains
+from tinyebm.replay.chains import chains
 
 
 def run(kernel, p, x, steps, rng, record=None):
