@@ -57,6 +57,11 @@ def own_nodes(net):
     return lambda: te.nll_gradient(p, x, rtol=1e-8), lambda: [te.log_partition(p)]
 
 
+def to_the_end(steps):
+    target, net = te.datasets.load("two_moons"), te.MLP((2, 64, 64, 1))
+    return lambda: te.mle(net, target, progress=False, max_steps=steps), lambda: []
+
+
 def score_matching(net, exact):
     p, rng = model(net, "float32"), np.random.default_rng(0)
     x, z = pb.points(pb.SCORE_BATCH, p.space.dim, "float32")
@@ -85,5 +90,7 @@ def annealing():
             lambda: [])
 
 
-JOBS = {"langevin": langevin, "contrastive": contrastive, "likelihood": likelihood, "own_nodes": own_nodes,
-        "score_matching": score_matching, "boltzmann": boltzmann, "bits_net": bits_net, "annealing": annealing}
+JOBS = {
+    "langevin": langevin, "contrastive": contrastive, "likelihood": likelihood, "own_nodes": own_nodes, "to_the_end": to_the_end,
+    "score_matching": score_matching, "boltzmann": boltzmann, "bits_net": bits_net, "annealing": annealing,
+}

@@ -65,6 +65,12 @@ class Graph:
             return simpler
         return self._shared((op, *(a.number for a in args), repr(keys)), op, args, keys, value, all(a.fixed for a in args))
 
+    def forget(self):
+        """Let go of the examples' numbers, and keep their shapes and types."""
+        for node in self.nodes:
+            if node.op != "constant":
+                node.value = np.broadcast_to(np.empty((), node.value.dtype), node.value.shape)
+
     def _shared(self, key, *parts):
         if key not in self._seen:
             self._seen[key] = self._new(*parts)

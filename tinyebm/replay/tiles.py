@@ -110,6 +110,7 @@ class Plan:
             self.traced = trace(flat, fixed, example)
             self.programs = [Program(*self.traced, linear)]
             require_agreement(self.programs[0], fixed, example, [node.value for node in self.traced[2]])
+        self.traced[0].forget()
 
     def each(self, fixed, rows, jobs, take, padding=None):
         """Call take(program, job, tile), with a tile = (start, stop) loaded and not yet run, for every tile of every job."""
