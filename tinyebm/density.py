@@ -22,8 +22,8 @@ class Density:
     Parameters
     ----------
     energy : callable (theta, x) -> (n,)
-        Energies in nats of the rows of x, shape (n, d); written with `tinyebm.ops`
-        where derivatives are wanted.
+        Energies in nats of the rows of x, shape (n, d), each by itself; written with
+        `tinyebm.ops` where derivatives are wanted.  A function of theta and x alone.
     theta : tree of floating-point arrays
     space : Reals, Box, Cells, ...
         Where x lives, and the measure μ.

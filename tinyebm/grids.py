@@ -21,7 +21,7 @@ import numpy as np
 from tinyebm.errors import QuadratureError
 
 BLOCK = 512  # atoms handed out at a time: the activations of a 64-wide layer fit the L2 cache
-CHUNK = 2**12  # atoms handed out at a time to those that cut them into tiles
+CHUNK = 2**16  # coordinates handed out at a time to those that cut them into tiles: half a megabyte
 STATES = 1024  # states handed out at a time: a block of 24-bit states is 192 KiB
 MAX_STATES = 2**26  # states that are enumerated: about a minute for the cheapest energies
 

@@ -10,7 +10,7 @@ from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
-from tinyebm.replay.tiles import remembering
+from tinyebm.replay.plans import remembering
 from tinyebm.spaces import Reals
 from tinyebm.train import Fit
 from tinyebm.tree import tree_map

@@ -21,7 +21,7 @@ from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.optimize import adam, clip_norm
 from tinyebm.progress import Progress
-from tinyebm.replay.tiles import remembering
+from tinyebm.replay.plans import remembering
 from tinyebm.samplers.chains import kernel_at
 from tinyebm.spaces import Reals
 from tinyebm.tree import tree_flatten, tree_map

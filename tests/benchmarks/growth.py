@@ -17,7 +17,7 @@ import tinyebm as te
 from tinyebm.density import exponent_and_score
 from tinyebm.exact.gradient import exact_phase, model_phase
 from tinyebm.grids import Grid, trapezoid
-from tinyebm.replay.tiles import _PLANS
+from tinyebm.replay.plans import _PLANS
 
 
 def of_points(n):

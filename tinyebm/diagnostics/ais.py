@@ -27,7 +27,7 @@ from tinyebm.density import Density, exponent, exponents
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
 from tinyebm.laws import initial_law, support
-from tinyebm.replay.tiles import remembering
+from tinyebm.replay.plans import remembering
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
 

@@ -38,7 +38,7 @@ def model_phase(p, grid):
 
     An online softmax that carries the gradient: both sums are kept in units of e^m, with m the largest exponent so far.
     """
-    top, total, gradient = fold(_model_phase, merge, p, grid.blocks(CHUNK), -np.inf)
+    top, total, gradient = fold(_model_phase, merge, p, grid.blocks(CHUNK // p.space.dim), -np.inf)
     if math.isnan(top):
         raise QuadratureError(f"the energy is nan at x = {first_nan(p, grid)}")
     if total == 0.0:

@@ -171,7 +171,7 @@ def require_normalisable(p):
 
 def log_sum(p, grid):
     """Eq. (1) on one grid, streamed."""
-    top, total = fold(_log_sum, merge, p, grid.blocks(CHUNK), -np.inf)
+    top, total = fold(_log_sum, merge, p, grid.blocks(CHUNK // p.space.dim), -np.inf)
     if math.isnan(top):
         raise QuadratureError(f"the energy is nan at x = {first_nan(p, grid)}")
     if top == np.inf or total == 0.0:

@@ -34,7 +34,7 @@ class ScoreMatching:
 
     The population minimiser is the truth, if the model holds it; for energies without kinks (no relu).
     Metrics: "loss", J in units of 1/[x]².
-    Cost: about 2 (1 + d) backward passes, each as wide as the forward one.
+    Cost: value, d slopes and a Laplacian travel forward side by side, and back: about 3 (d + 2) forward passes.
     """
 
     def gradient(self, p, x, rng, state=None):

@@ -6,6 +6,7 @@ work on tiles.  That number is OpenBLAS's own, as OPENBLAS_NUM_THREADS, the core
 """
 
 import ctypes
+import os
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -50,6 +51,10 @@ def _pool(threads):
     from concurrent.futures import ThreadPoolExecutor  # takes 10 ms to load: only when used
 
     return ThreadPoolExecutor(threads, thread_name_prefix="tinyebm")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def in_parallel(work, jobs, threads):

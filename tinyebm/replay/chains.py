@@ -3,7 +3,8 @@
 import numpy as np
 
 from tinyebm.replay.normals import normals
-from tinyebm.replay.tiles import TILE, as_arrays, plan, tiles_of
+from tinyebm.replay.plans import TILE, plan
+from tinyebm.replay.tiles import as_arrays, tiles_of
 from tinyebm.tree import tree_flatten
 
 

@@ -76,6 +76,8 @@ def _allocate(ref, row_major=False, buffer=None):
 def _allocate_together(roots):
     """Give roots their places in one vector; return it."""
     roots = list({id(root): root for root in roots}.values())
+    if len({root.dtype for root in roots}) > 1:
+        raise TypeError("results of different types do not lie in one vector")
     ends = np.cumsum([0, *(math.prod(root.shape) for root in roots)])
     total = np.empty(ends[-1], roots[0].dtype)
     for root, start, end in zip(roots, ends, ends[1:], strict=False):

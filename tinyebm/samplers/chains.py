@@ -32,6 +32,11 @@ def run(kernel, p, x, steps, rng, record=None):
         rejects); "trajectory": (1 + steps // record, n, d), or None; of a `Recipe` also "clipped", the mean
         fraction of gradient components that it clipped.
 
+    `ULA` on NumPy arrays takes all steps of a block of chains before those of the next, blocks side by side on as many
+    threads as NumPy's matrix products use.  Its noise comes from generators seeded by one draw of rng: other numbers than
+    calls of `step`, the same on any number of threads; in single precision within 5.65 standard deviations
+    (`tinyebm.replay.normals`).
+
     Warns
     -----
     UserWarning
