@@ -135,8 +135,39 @@ def bits_net():
     return (lambda: jax.block_until_ready(run(P))), lambda: (lambda z, g: [z, *[-a for a in flat(g)]])(*run(P))
 
 
+def annealing():
+    """AIS from N(0, I) by MALA, as `te.ais` does it."""
+    P, eps = parameters((2, 64, 64, 1), "float64"), 0.1
+    base = lambda x: -0.5 * (x * x).sum(1)
+    betas = jnp.linspace(0, 1, pb.TEMPERATURES + 1) ** 2
+    log_f = lambda x, beta: base(x) - beta * energy(P, x)
+    both = lambda x, beta: (log_f(x, beta), jax.grad(lambda x: log_f(x, beta).sum())(x))
+
+    def anneal(key):
+        def body(state, step):
+            x, log_w, key = state
+            before, beta = step
+            key, a, b = jax.random.split(key, 3)
+            log_w = log_w - (beta - before) * energy(P, x)
+            u, s = both(x, beta)
+            y = x + eps * s + jnp.sqrt(2 * eps) * jax.random.normal(a, x.shape, x.dtype)
+            u_y, s_y = both(y, beta)
+            forward, backward = ((y - x - eps * s) ** 2).sum(1), ((x - y - eps * s_y) ** 2).sum(1)
+            accepted = jnp.log(jax.random.uniform(b, u.shape)) < u_y - u + (forward - backward) / (4 * eps)
+            return (jnp.where(accepted[:, None], y, x), log_w, key), None
+
+        key, part = jax.random.split(key)
+        start = (jax.random.normal(part, (pb.BATCH, 2), jnp.float64), jnp.zeros(pb.BATCH), key)
+        (_, log_w, _), _ = lax.scan(body, start, (betas[:-1], betas[1:]))
+        return jax.scipy.special.logsumexp(log_w) - jnp.log(pb.BATCH)
+
+    run, key = jax.jit(anneal), jax.random.key(0)
+    return (lambda: run(key).block_until_ready()), lambda: []
+
+
 JOBS = {
     "langevin": langevin, "langevin_scan": lambda net, chains: langevin(net, chains, True), "contrastive": contrastive,
     "likelihood": likelihood, "likelihood_tiled": lambda net: likelihood(net, 100), "score_matching": score_matching,
     "score_matching_forward": lambda net, exact: score_matching(net, exact, True), "boltzmann": boltzmann, "bits_net": bits_net,
+    "annealing": annealing,
 }

@@ -86,7 +86,7 @@ def bits_net():
 def annealing():
     p = model("2-64-64-1", "float64", te.Reals(2, base_scale=1.0))
     rng = np.random.default_rng(0)
-    return (lambda: te.ais(p, 256, rng, temperatures=1000, kernel=te.MALA(0.1)),
+    return (lambda: te.ais(p, pb.BATCH, rng, temperatures=pb.TEMPERATURES, kernel=te.MALA(0.1)),
             lambda: [])
 
 

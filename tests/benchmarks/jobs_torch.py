@@ -157,6 +157,32 @@ def bits_net():
     return gradient, gradient
 
 
+def annealing():
+    """AIS from N(0, I) by MALA, as `te.ais` does it."""
+    net, eps = Net((2, 64, 64, 1), "float64").requires_grad_(False), 0.1
+    betas = torch.linspace(0, 1, pb.TEMPERATURES + 1, dtype=torch.float64) ** 2
+
+    def both(x, beta):
+        x = x.detach().requires_grad_(True)
+        energies = net(x)
+        u = -0.5 * (x * x).sum(1) - beta * energies
+        return u.detach(), torch.autograd.grad(u.sum(), x)[0], energies.detach()
+
+    def call():
+        x, log_w = torch.randn(pb.BATCH, 2, dtype=torch.float64), torch.zeros(pb.BATCH, dtype=torch.float64)
+        for before, beta in zip(betas[:-1], betas[1:], strict=True):
+            u, s, energies = both(x, beta)
+            log_w -= (beta - before) * energies
+            y = x + eps * s + (2 * eps) ** 0.5 * torch.randn_like(x)
+            u_y, s_y, _ = both(y, beta)
+            forward, backward = ((y - x - eps * s) ** 2).sum(1), ((x - y - eps * s_y) ** 2).sum(1)
+            accepted = torch.log(torch.rand_like(u)) < u_y - u + (forward - backward) / (4 * eps)
+            x = torch.where(accepted[:, None], y, x)
+        return torch.logsumexp(log_w, 0)
+
+    return call, lambda: []
+
+
 # ------------------------------------------------------------------------ ebmkit and torchebm
 
 
@@ -250,7 +276,7 @@ def descending(net, loss):
 
 
 JOBS = {
-    "langevin": langevin, "langevin_compiled": lambda net, chains: langevin(net, chains, True),
+    "annealing": annealing, "langevin": langevin, "langevin_compiled": lambda net, chains: langevin(net, chains, True),
     "contrastive": contrastive, "contrastive_compiled": lambda net: contrastive(net, compiled=True),
     "likelihood": likelihood, "likelihood_compiled": lambda net: likelihood(net, True),
     "score_matching": score_matching, "score_matching_compiled": denoising_compiled, "boltzmann": boltzmann, "bits_net": bits_net,

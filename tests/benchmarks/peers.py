@@ -71,7 +71,7 @@ def cells():
         yield "D2", net, "score_matching", problem, "float32", (*EVERYBODY, "torch.compile", "autograd")
     yield "E", "Boltzmann machine, 20 bits", "boltzmann", {}, "float64", ("tinyebm", "jax", "torch eager")
     yield "E", "20-64-64-1 on 20 bits", "bits_net", {}, "float64", ("tinyebm", "floor", "jax", "torch eager")
-    yield "E", "AIS, 2-64-64-1, 256 chains", "annealing", {}, "float64", ("tinyebm",)
+    yield "E", "AIS, 2-64-64-1, 256 chains", "annealing", {}, "float64", ("tinyebm", "jax", "torch eager")
 
 
 def python_of(environment, root):

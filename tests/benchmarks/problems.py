@@ -9,7 +9,7 @@ STEP, NOISE = 5e-3, 0.1  # of Langevin dynamics: x - STEP ∇E + NOISE ξ, tempe
 STEPS, CD_STEPS = 60, 20
 BATCH, SCORE_BATCH, SIGMA = 256, 512, 0.1
 GRID, EXTENT = 200, 4.0
-BITS = 20
+BITS, TEMPERATURES = 20, 1000
 
 
 def weights(sizes, dtype):

@@ -20,6 +20,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.checks import require_positive
 from tinyebm.density import drift, exponent_and_score
+from tinyebm.replay.tiles import by_rows
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
 from tinyebm.samplers.metropolis import Move, accept
 
@@ -124,14 +125,9 @@ class MALA:
     def step(self, p, x, rng):
         """One proposal per row of x (n, d), accepted or not: a Move."""
         _require_continuous(p, self)
-        u, s = exponent_and_score(p, x)
-        y = x + self.step_size * s + self.noise_scale * rng.standard_normal(x.shape, dtype=x.dtype)
-        u_y, s_y = exponent_and_score(p, y)
-        inside = p.space.contains(y)
-        forward = ((y - x - self.step_size * s) ** 2).sum(axis=1)
-        backward = ((x - y - self.step_size * s_y) ** 2).sum(axis=1)
-        log_ratio = u_y - u + (forward - backward) / (4 * self.step_size)
-        return accept(x, y, np.where(inside, log_ratio, -math.inf), rng)
+        noise = rng.standard_normal(x.shape, dtype=x.dtype)
+        y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
+        return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)
 
     def push(self, probabilities, p):
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
@@ -165,6 +161,15 @@ class MALA:
             log_flow = ops.minimum(-forward / (4 * self.step_size), log_ratio - backward / (4 * self.step_size))
             flow = ops.exp(log_flow + (log_w - log_norm))
             yield flow, 1 - flow.sum(axis=1), rows
+
+
+def _propose(p, x, noise, step_size, noise_scale):
+    """Where eq. (1) proposes to go from the rows of x, and the log of the ratio that decides."""
+    u, s = exponent_and_score(p, x)
+    y = x + step_size * s + noise_scale * noise
+    u_y, s_y = exponent_and_score(p, y)
+    forward, backward = y - x - step_size * s, x - y - step_size * s_y
+    return y, u_y - u + ((forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)) / (4 * step_size)
 
 
 def _contract(mass, factors):
