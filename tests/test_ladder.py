@@ -58,6 +58,7 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "objectives/": 11,
     "objectives/neglected_term.py": 12,
     "diagnostics/": 11,
+    "diagnostics/paths.py": 10,
     "targets.py": 11,
     "patterns.py": 11,
     "datasets.py": 12,

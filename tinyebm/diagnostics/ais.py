@@ -17,13 +17,11 @@ Of an RBM from independent bits, layers are mixed rather than free energies (`RB
 
 import itertools
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.density import Density, exponent, exponents
+from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
 from tinyebm.laws import initial_law, support
@@ -64,7 +62,8 @@ def ais(p, n, rng, temperatures=1000, base=None, kernel=None):
         ones, whose spread says nothing.  `details` holds "ess", the effective number (Σw)² / Σw² of the n weights,
         "log_weights" (n,), and "acceptance".
 
-    Cost: per temperature a kernel step and an energy (of an RBM two) per chain.
+    Cost: per temperature an energy and its gradient per chain with MALA; with another kernel its step and an energy (of an
+    RBM two).
 
     >>> from tinyebm import DoubleWell, Reals
     >>> well = DoubleWell()
@@ -103,71 +102,6 @@ def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
         return _estimate(path, -1, *_anneal(path, kernels, betas[::-1], x, rng))
 
 
-@dataclass(frozen=True)
-class _Path:
-    """Eq. (1): `at(beta)` is the Density of f_β, on p's own space; `log_z` is its log Z at β = 0.
-
-    `gain` is log f_after(x) / f_before(x), a factor of eq. (2), -inf where f_after is 0.
-    """
-
-    p: Density
-    base: Any
-    log_z = 0.0
-
-    def gain(self, x, before, after):
-        return (exponents(self.p, x) - self.base.log_prob(x)) * (after - before)
-
-    def at(self, beta):
-        p = self.p
-        if beta == 1:
-            return p
-        if beta == 0:
-            return Density(_Base(self.base, p.space), {}, p.space)
-        return Density(_Between(p.energy, self.base, p.space), {"theta": p.theta, "beta": np.array(beta)}, p.space)
-
-
-@dataclass(frozen=True)
-class _Base:
-    """The energy of f_0."""
-
-    base: Any
-    space: Any
-
-    def __call__(self, theta, x):
-        return self.space.log_base(x) - self.base.log_prob(x)
-
-
-@dataclass(frozen=True)
-class _Between:
-    """The energy of f_β, whose β is a parameter, so that one program serves every temperature."""
-
-    energy: Any
-    base: Any
-    space: Any
-
-    def __call__(self, theta, x):
-        beta, u = theta["beta"], exponent(Density(self.energy, theta["theta"], self.space), x)
-        return self.space.log_base(x) - (beta * u + (1 - beta) * self.base.log_prob(x))
-
-
-@dataclass(frozen=True)
-class _LayeredPath:
-    """Restricted Boltzmann machines between independent bits and p; methods as of `_Path`."""
-
-    p: Density
-    base: Any
-
-    def gain(self, x, before, after):
-        return exponents(self.at(after), x) - exponents(self.at(before), x)
-
-    def at(self, beta):
-        return Density(self.p.energy, self.p.energy.tempered(self.p.theta, self.base.slope, beta), self.p.space)
-
-    @property
-    def log_z(self):
-        return self.p.energy.hidden * math.log(2) + float(ops.softplus(self.base.slope).sum())
-
-
 def _plan(p, n, rng, temperatures, base, kernel):
     """(path, kernel of every β but the ends, β from 0 to 1)."""
     if n < 2:
@@ -182,7 +116,7 @@ def _plan(p, n, rng, temperatures, base, kernel):
     if support(getattr(base, "space", p.space)) != support(p.space):
         raise ValueError(f"the base lives on {base.space}, the density on {p.space}: annealing needs one space for both")
     layered = hasattr(p.energy, "tempered") and hasattr(base, "slope") and p.energy.other_layer(p.space)
-    path = _LayeredPath(p, base) if layered else _Path(p, base)
+    path = LayeredPath(p, base) if layered else Path(p, base)
     kernel = kernel or ((BlockGibbs() if layered else Gibbs()) if p.space.discrete else MALA)
     if not getattr(kernel(1.0) if callable(kernel) else kernel, "invariant", False):
         raise ValueError(f"weights are right only if every kernel leaves its density invariant: {kernel!r} does not say "
@@ -215,6 +149,8 @@ def _pilot(path, betas, make, n, rng):
 
 def _anneal(path, kernels, betas, x, rng):
     """(log weights (n,) of eq. (2) along these β, mean acceptance or None)."""
+    if len(betas) > 2 and hasattr(path, "parts") and hasattr(kernels(betas[1]), "step_from"):
+        return _anneal_from(path, kernels, betas, x, rng)
     log_w, accepted = 0.0, []
     for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
         log_w = log_w + path.gain(x, before, beta)
@@ -222,6 +158,26 @@ def _anneal(path, kernels, betas, x, rng):
             x, taken, _ = kernels(beta).step(path.at(beta), x, rng)
             accepted += [] if taken is None else [taken.mean()]
     return log_w, sum(accepted) / len(accepted) if accepted else None
+
+
+def _anneal_from(path, kernels, betas, x, rng):
+    """`_anneal` with one evaluation of p a temperature, at the proposals: f_β is known where p and the base are."""
+    log_w, accepted, known = 0.0, [], path.parts(x)
+    at = lambda parts, beta: (beta * parts[0] + (1 - beta) * parts[2], beta * parts[1] + (1 - beta) * parts[3])
+    for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
+        log_w = log_w + (known[0] - known[2]) * (beta - before)
+        if i < len(betas):
+            proposed = []
+
+            def evaluate(y, beta=beta, proposed=proposed):
+                proposed.append(path.parts(y))
+                return at(proposed[0], beta)
+
+            x, taken, _ = kernels(beta).step_from(x, at(known, beta), evaluate, path.p.space, rng)
+            known = [np.where(taken if old.ndim == 1 else taken[:, None], new, old)
+                     for new, old in zip(proposed[0], known, strict=True)]
+            accepted.append(taken.mean())
+    return log_w, sum(accepted) / len(accepted)
 
 
 def _estimate(path, sign, log_w, acceptance):

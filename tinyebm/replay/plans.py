@@ -19,7 +19,7 @@ from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
 from tinyebm.tree import structure, tree_flatten
 
-LEAST = 128  # points that a tile of many holds
+LEAST, WIDE = 128, 512  # points that a tile of many holds; twice as many from a width on whose weights leave the cache
 TILE = 2**15  # numbers in the widest array of a tile: 128 KiB in single precision
 ROWS = 32  # tiles are multiples of so many points, so that few sizes need a program
 MEMORY = 32  # plans remembered
@@ -79,7 +79,7 @@ def replayable(p, leaves, rows, steps=1):
 def tile_size(leaves, n, d):
     """Points in a tile, for n points of dimension d: by the widest matrix among the parameters."""
     width = max([d, *(max(a.shape) for a in leaves if a.ndim > 1)])
-    most = min(max(TILE // width, LEAST), 1024)
+    most = min(max(TILE // width, LEAST * (1 + (width >= WIDE))), 1024)
     tiles = max(-(-n // most), min(2, 2 * n * width // TILE))
     return -(-n // (tiles * ROWS)) * ROWS
 

@@ -129,6 +129,13 @@ class MALA:
         y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
         return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)
 
+    def step_from(self, x, here, evaluate, space, rng):
+        """`step` where (exponent, score) are known at x, and come from evaluate(y) at the proposals y: the same Move."""
+        (u, s), noise = here, rng.standard_normal(x.shape, dtype=x.dtype)
+        y = x + self.step_size * s + self.noise_scale * noise
+        log_ratio = _log_ratio(x, y, u, s, *evaluate(y), self.step_size)
+        return accept(x, y, np.where(space.contains(y), log_ratio, -math.inf), rng)
+
     def push(self, probabilities, p):
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
 
@@ -167,9 +174,13 @@ def _propose(p, x, noise, step_size, noise_scale):
     """Where eq. (1) proposes to go from the rows of x, and the log of the ratio that decides."""
     u, s = exponent_and_score(p, x)
     y = x + step_size * s + noise_scale * noise
-    u_y, s_y = exponent_and_score(p, y)
+    return y, _log_ratio(x, y, u, s, *exponent_and_score(p, y), step_size)
+
+
+def _log_ratio(x, y, u, s, u_y, s_y, step_size):
+    """log p(y) q(x|y) - log p(x) q(y|x) of a proposal q by eq. (1), (n,)."""
     forward, backward = y - x - step_size * s, x - y - step_size * s_y
-    return y, u_y - u + ((forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)) / (4 * step_size)
+    return u_y - u + ((forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)) / (4 * step_size)
 
 
 def _contract(mass, factors):
