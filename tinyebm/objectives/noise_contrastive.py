@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.autodiff import vjp
 from tinyebm.checks import require_count
-from tinyebm.density import Density, exponent
+from tinyebm.density import exponents
+from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.sampling import law_of
 from tinyebm.laws import support
 from tinyebm.objectives.step import Step
@@ -69,7 +69,7 @@ class NoiseContrastive:
         n = len(x)
         y = self.law.sample(self.ratio * n, rng).astype(x.dtype)
         points = np.concatenate([x, y[p.space.contains(y)]])  # noise outside the space is told from data without a mistake
-        u, pullback = vjp(lambda theta: exponent(Density(p.energy, theta, p.space), points), p.theta)
+        u = exponents(p, points)
         log_ratio = (u - self.law.log_prob(points)).astype(u.dtype)
         if state is None and len(points) == n:
             raise ValueError(f"none of {len(y)} draws of noise lies in {p.space}: take a law nearer to the data")
@@ -78,4 +78,5 @@ class NoiseContrastive:
         slope = np.concatenate([-ops.sigmoid(-logit[:n]), ops.sigmoid(logit[n:])]) / n  # ∂L/∂G
         loss = (ops.softplus(-logit[:n]).sum() + ops.softplus(logit[n:]).sum()) / n
         c = c + self.rate * slope.sum()
-        return Step(pullback(slope.astype(u.dtype))[0], {"loss": loss, "log_normaliser": c}, {"log_normaliser": c})
+        gradient = weighted_energy_gradient(p, points, -slope.astype(u.dtype))
+        return Step(gradient, {"loss": loss, "log_normaliser": c}, {"log_normaliser": c})
