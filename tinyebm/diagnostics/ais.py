@@ -65,7 +65,7 @@ def ais(p, n, rng, temperatures=1000, base=None, kernel=None):
     Cost: per temperature an energy and its gradient per chain with MALA; with another kernel its step and an energy (of an
     RBM two).
 
-    >>> from tinyebm import DoubleWell, Reals
+    >>> from tinyebm import Density, DoubleWell, Reals
     >>> well = DoubleWell()
     >>> p = Density(well, well.init(np.random.default_rng(0)), Reals(1))
     >>> found = ais(p, 200, np.random.default_rng(0), temperatures=100)
@@ -88,7 +88,7 @@ def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
     p, rng, temperatures, base, kernel
         As in `ais`.
 
-    >>> from tinyebm import Reals, Ring, log_partition, sample
+    >>> from tinyebm import Density, Reals, Ring, log_partition, sample
     >>> ring, rng = Ring(), np.random.default_rng(0)
     >>> p = Density(ring, ring.init(rng), Reals(2))
     >>> found = reverse_ais(p, sample(p, 200, rng), rng)

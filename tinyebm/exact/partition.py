@@ -172,10 +172,10 @@ def require_normalisable(p):
 def log_sum(p, grid):
     """Eq. (1) on one grid, streamed."""
     top, total = fold(_log_sum, merge, p, grid.blocks(CHUNK // p.space.dim), -np.inf)
-    if math.isnan(top):
-        raise QuadratureError(f"the energy is nan at x = {first_nan(p, grid)}")
-    if top == np.inf or total == 0.0:
-        raise QuadratureError("the energy is -inf somewhere" if top == np.inf else "the energy is +inf everywhere")
+    if math.isnan(top) and (where := first_nan(p, grid)):
+        raise QuadratureError(f"the energy is nan at x = {where}")
+    if not top < np.inf or total == 0.0:
+        raise QuadratureError("the energy is +inf everywhere" if top < np.inf else "the energy is -inf somewhere")
     return float(top) + math.log(total)
 
 

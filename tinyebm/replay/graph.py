@@ -53,7 +53,8 @@ class Graph:
             return self._shared(("broadcast", row.number, repr(value.shape)), "broadcast", (row,), value.shape, value, True)
         first = value.reshape(-1)[:1]
         fill = first.item() if value.size and value.dtype.kind in "fiub" and (value == first).all() else None
-        key = ("constant", value.shape, value.dtype, id(value) if fill is None else (fill, math.copysign(1, fill)))
+        key = ("constant", value.shape, value.dtype, value.tobytes() if fill is None else (fill, math.copysign(1, fill)))
+        value = value.copy()  # what it is now: the array may change
         return self._shared(key, "constant", (), fill, value, True)
 
     def node(self, op, args, keys, value):
@@ -94,7 +95,7 @@ class Graph:
         if op is np.exp:
             scaled = self.node(np.multiply, (a, self._number(LOG2E, value)), None, a.value)
             return self.node(np.exp2, (scaled,), None, value)
-        if op is np.power and b.constant in (2, 0.5, 1):
+        if op is np.power and b.ndim == 0 and b.constant in (2, 0.5, 1):
             return {2: lambda: self.node(np.multiply, (a, a), None, value), 1: lambda: a,
                     0.5: lambda: self.node(np.sqrt, (a,), None, value)}[b.constant]()
         if op is np.matmul and a.op == "broadcast" and b.ndim == 2 and a.args[0].shape == (1, a.shape[1]):  # equal rows stay equal
@@ -104,19 +105,23 @@ class Graph:
         if op in (np.multiply, np.add) and a.constant is not None and b.constant is None:
             return self.node(op, (b, a), None, value)
         if op is np.subtract and b.constant is not None:
-            return self.node(np.add, (a, self._number(-b.constant, value)), None, value)
-        if op is np.divide and b.constant is not None and b.constant != 0:
-            return self.node(np.multiply, (a, self._number(1 / b.constant, value)), None, value)
+            return self._with_number(np.add, a, -b.constant, value)
+        if op is np.divide and b.constant is not None and b.constant != 0 and math.isfinite(1 / b.constant):
+            return self._with_number(np.multiply, a, 1 / b.constant, value)
         if op in (np.multiply, np.add) and b.constant is not None:
             if b.constant == (1 if op is np.multiply else 0):
                 return self._spread(a, value)
             if b.ndim:
-                c = self._number(b.constant, value)
-                return self._spread(self.node(op, (a, c), None, op(a.value, c.value)), value)
+                return self._with_number(op, a, b.constant, value)
             if op is np.multiply and a.op is np.multiply and a.args[1].constant is not None:
                 c = a.args[1].constant * b.constant
                 return self.node(op, (a.args[0], self._number(c, value)), None, value)
         return None
+
+    def _with_number(self, op, a, c, value):
+        """op(a, c) for a number c, broadcast to the shape of a value."""
+        number = self._number(c, value)
+        return self._spread(self.node(op, (a, number), None, op(a.value, number.value)), value)
 
     def _spread(self, a, value):
         """a, broadcast to the shape of a value."""

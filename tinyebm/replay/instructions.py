@@ -177,7 +177,7 @@ class Builder:
             if w is not None and n.ndim <= 2:
                 w_ref = self.values[w.number].ref
                 if w.ndim == 0 and (again := self.rescaled(a, 1.0, w_ref)) is not None:
-                    return Scaled(again)
+                    return Scaled(spread(again))
                 if w.ndim and n.ndim == 2:
                     w_ref = self.view(w_ref, (n.shape[1],), lambda r: r.reshape(-1)) if w.shape[-1:] == n.shape[1:] else None
                 if w_ref is not None and (w.ndim == 0 or n.ndim == 2):

@@ -26,14 +26,14 @@ MEMORY = 32  # plans remembered
 _UNPLANNED = object()
 SMALL = 4096  # points times steps, from which on a program that cannot be remembered is worth its making
 
-_LOCK = RLock()  # a program's buffers serve one call at a time; a process forked from a busy one starts with a free lock
+LOCK = RLock()  # a program's buffers serve one call at a time; a process forked from a busy one starts with a free lock
 _PLANS = OrderedDict()
 _TRUSTED = []
 
 
 def _renew_lock():
-    global _LOCK
-    _LOCK = RLock()
+    global LOCK
+    LOCK = RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -59,14 +59,18 @@ def _lasting(energy):
     """Whether programs of an energy may be remembered: it is trusted, or a frozen dataclass, and so is any energy it holds."""
     if any(trusted is energy for trusted in _TRUSTED):
         return True
-    if not (dataclasses.is_dataclass(energy) and energy.__dataclass_params__.frozen):
-        return False
-    try:
-        hash(energy)
-    except TypeError:  # it holds an array, say
+    if not (dataclasses.is_dataclass(energy) and energy.__dataclass_params__.frozen and _has_hash(energy)):
         return False
     parts = (getattr(energy, field.name) for field in dataclasses.fields(energy))
     return all(_lasting(part) for part in parts if callable(part))
+
+
+def _has_hash(energy):
+    try:
+        hash(energy)
+    except TypeError:  # it may change, or holds an array
+        return False
+    return True
 
 
 def replayable(p, leaves, rows, steps=1):
@@ -114,10 +118,11 @@ class Plan:
 
     def each(self, fixed, rows, jobs, take, padding=None):
         """Call take(program, job, tile), with a tile = (start, stop) loaded and not yet run, for every tile of every job."""
-        with _LOCK, one_blas_thread() as threads:
-            threads, loaded = min(threads, len(jobs)), set()
+        with LOCK, one_blas_thread() as threads:
+            threads, loaded = min(threads, len(jobs)), {0}
             while len(self.programs) < threads:
                 self.programs.append(Program(*self.traced, self.linear))
+            self.programs[0].load(fixed)  # whoever does the work: it puts sums together at the end
 
             def work(worker, job):
                 program = self.programs[worker]
@@ -164,9 +169,10 @@ def plan(function, p, leaves, rows, settings=(), steps=1, linear=False):
         return None
     size = tile_size(leaves, len(rows[0]), rows[0].shape[-1])
     shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)] + [(a.shape[1:], a.dtype.str) for a in rows]
-    key = (function, p.energy, p.space, structure(p.theta), size, linear, *shapes)
+    name = p.energy if _has_hash(p.energy) else id(p.energy)  # of a trusted one, which lives as long as its programs
+    key = (function, name, p.space, structure(p.theta), size, linear, *shapes)
     keep = _lasting(p.energy)
-    with _LOCK:
+    with LOCK:
         found = _PLANS.get(key) if keep else None
         if found is None:
             try:

@@ -79,7 +79,7 @@ def _allocate_together(roots):
     if len({root.dtype for root in roots}) > 1:
         raise TypeError("results of different types do not lie in one vector")
     ends = np.cumsum([0, *(math.prod(root.shape) for root in roots)])
-    total = np.empty(ends[-1], roots[0].dtype)
+    total = np.empty(ends[-1], roots[0].dtype if roots else float)
     for root, start, end in zip(roots, ends, ends[1:], strict=False):
         _allocate(root, buffer=total[start:end].reshape(root.shape[::-1] if len(root.shape) == 2 else root.shape))
     return total

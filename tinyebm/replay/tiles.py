@@ -16,6 +16,7 @@ from functools import reduce
 import numpy as np
 
 from tinyebm.ops import concatenate
+from tinyebm.replay import plans
 from tinyebm.replay.plans import plan
 from tinyebm.tree import ravel, tree_flatten, tree_map
 
@@ -50,6 +51,11 @@ def fold(function, combine, p, chunks, padding=None, settings=()):
     combine(before, tile) joins two results, each flattened to one vector, and returns what they make together; it may
     overwrite both.  Tiles are filled up by repeating their last row, whose entry in the last array is `padding`.
     """
+    with plans.LOCK:  # to the end: totals lie in a program's buffers
+        return _fold(function, combine, p, chunks, padding, settings)
+
+
+def _fold(function, combine, p, chunks, padding, settings):
     lanes, found, rebuild, leaves = [None] * LANES, _UNDECIDED, None, tree_flatten(p.theta)[0]
     for rows in chunks:
         arrays = as_arrays(settings, rows[0])

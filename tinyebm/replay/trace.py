@@ -26,11 +26,11 @@ class NotReplayable(TypeError):
 class Traced(NDArrayOperatorsMixin):
     """An array whose NumPy calls are written down in a graph."""
 
-    __slots__ = ("node", "graph")
+    __slots__ = ("node", "graph", "fresh")
     __hash__ = None
 
-    def __init__(self, node, graph):
-        self.node, self.graph = node, graph
+    def __init__(self, node, graph, fresh=False):
+        self.node, self.graph, self.fresh = node, graph, fresh  # fresh: nobody else sees it, so it may be written to
 
     shape = property(lambda self: self.node.value.shape, doc="Shape of the array.")
     ndim = property(lambda self: self.node.value.ndim, doc="Number of axes.")
@@ -56,6 +56,8 @@ class Traced(NDArrayOperatorsMixin):
 
     def _call(self, op, inputs, keys, function):
         """Compute function(values) and write it down."""
+        if op in ("getitem", "reshape", "transpose"):
+            self.fresh = False  # the result may be a view of it
         nodes = [x.node if isinstance(x, Traced) else self.graph.constant(x) for x in inputs]
         value = np.asarray(function(*[n.value for n in nodes]))
         return Traced(self.graph.node(op, tuple(nodes), keys, value), self.graph)
@@ -67,7 +69,7 @@ class Traced(NDArrayOperatorsMixin):
             target, index, x = inputs
             self._write(target, "add_at", index, x)
             return None
-        if method != "__call__" or out is not None or kwargs or ufunc.nout != 1:
+        if method != "__call__" or out is not None or kwargs or ufunc.nout != 1 or (ufunc.signature and ufunc is not np.matmul):
             raise NotReplayable(f"np.{ufunc.__name__}.{method} with these arguments is not replayed")
         inputs = [_plain_number(x, inputs) for x in inputs]
         return self._call(ufunc, inputs, None, ufunc)
@@ -82,6 +84,8 @@ class Traced(NDArrayOperatorsMixin):
 
     @staticmethod
     def _write(target, op, index, x):
+        if not target.fresh:
+            raise NotReplayable("an array is written to that others may see")
         x = x if isinstance(x, Traced) else Traced(target.graph.constant(np.asarray(x)), target.graph)
 
         def write(base, x):
@@ -97,6 +101,7 @@ class Traced(NDArrayOperatorsMixin):
             target.node = x.reshape(target.shape).node
         else:
             target.node = target._call(op, (target, x), index, write).node
+        target.fresh = True
 
     # ------------------------------------------------------------------- methods
 
@@ -125,7 +130,7 @@ class Traced(NDArrayOperatorsMixin):
         axes = range(self.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
         axes = tuple(sorted(a % self.ndim for a in axes))
         if all(self.shape[a] == 1 for a in axes):
-            kept = self
+            kept = self.copy()
         else:
             kept = self._call("reduce", (self,), (ufunc, axes), lambda x: ufunc.reduce(x, axis=axes, keepdims=True))
         return kept if keepdims else kept.squeeze(axes)
@@ -141,14 +146,18 @@ class Traced(NDArrayOperatorsMixin):
         shape = shape[0] if len(shape) == 1 else shape
         value = self.node.value.reshape(shape)
         if value.shape == self.shape:
-            return self
+            self.fresh = False
+            return self.copy()
         return self._call("reshape", (self,), value.shape, lambda x: x.reshape(value.shape))
 
     def transpose(self, *axes):
         """The array with its axes in another order."""
         axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or range(self.ndim)[::-1]
-        axes = tuple(axes)
-        if self.node.op == "transpose" and self.ndim == 2 and axes == (1, 0):
+        axes = tuple(a % self.ndim for a in axes)
+        self.fresh = False
+        if axes == tuple(range(self.ndim)):
+            return self.copy()
+        if self.node.op == "transpose" and self.ndim == 2:
             return Traced(self.node.args[0], self.graph)
         return self._call("transpose", (self,), axes, lambda x: x.transpose(axes))
 
@@ -158,11 +167,11 @@ class Traced(NDArrayOperatorsMixin):
     def astype(self, dtype):
         """The array in another type."""
         dtype = np.dtype(dtype)
-        return self if dtype == self.dtype else self._call("astype", (self,), dtype, lambda x: x.astype(dtype))
+        return self.copy() if dtype == self.dtype else self._call("astype", (self,), dtype, lambda x: x.astype(dtype))
 
     def copy(self):
-        """The array itself: no node is ever changed."""
-        return self
+        """The same numbers under another name."""
+        return Traced(self.node, self.graph)
 
 
 class _Index:
@@ -173,7 +182,8 @@ class _Index:
         if any(isinstance(i, Traced) for i in parts):
             raise NotReplayable(REFUSAL)
         self.index = index
-        self.basic = all(i is None or i is Ellipsis or isinstance(i, (int, np.integer, slice)) for i in parts)
+        number = lambda i: isinstance(i, (int, np.integer)) and not isinstance(i, bool)
+        self.basic = all(i is None or i is Ellipsis or isinstance(i, slice) or number(i) for i in parts)
         self.view = (*parts, Ellipsis) if self.basic and Ellipsis not in parts else index  # never a number, always a view
         self.whole = self.basic and all(i.step in (None, 1) for i in parts if isinstance(i, slice))  # in order
 
@@ -191,12 +201,13 @@ def _plain_number(x, inputs):
 
 def _constant_like(fill):
     def make(x, dtype=None, shape=None):
-        return Traced(x.graph.constant(np.full_like(x.node.value, fill, dtype=dtype, shape=shape)), x.graph)
+        return Traced(x.graph.constant(np.full_like(x.node.value, fill, dtype=dtype, shape=shape)), x.graph, fresh=True)
     return make
 
 
 def _broadcast_to(x, shape):
-    return x if x.shape == tuple(shape) else Traced(x.graph._spread(x.node, np.broadcast_to(x.node.value, shape)), x.graph)
+    x.fresh = False
+    return x.copy() if x.shape == tuple(shape) else Traced(x.graph._spread(x.node, np.broadcast_to(x.node.value, shape)), x.graph)
 
 
 def _where(mask, a, b):
@@ -212,7 +223,7 @@ def _concatenate(arrays, axis=0):
 
 _METHODS = {
     np.broadcast_to: _broadcast_to, np.zeros_like: _constant_like(0), np.ones_like: _constant_like(1), np.where: _where,
-    np.concatenate: _concatenate, np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.copy: lambda x: x,
+    np.concatenate: _concatenate, np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.copy: Traced.copy,
     np.sum: Traced.sum, np.max: Traced.max, np.mean: Traced.mean, np.reshape: Traced.reshape, np.transpose: Traced.transpose,
 }
 

@@ -73,7 +73,7 @@ def affine_layer(n):
     for product, bias in (n.args, n.args[::-1]):
         if product.args and product.args[0].value.dtype != n.value.dtype:
             continue
-        if product.op is np.matmul and not product.args[0].fixed and product.args[1].fixed and product.ndim == 2:
+        if product.op is np.matmul and not product.args[0].fixed and product.args[1].fixed and product.shape == n.shape:
             if bias.fixed and (b := fixed_vector(bias)) is not None and b.ndim and b.shape[-1] == n.shape[1]:
                 return product.args[0], product.args[1], b
     return None

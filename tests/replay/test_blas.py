@@ -1,0 +1,110 @@
+"""Threads of ours: the library's number is held at one and restored; every job is done once, and errors are heard."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from tinyebm.replay import blas
+from tinyebm.replay.blas import in_parallel, one_blas_thread
+
+
+@pytest.fixture
+def library(monkeypatch):
+    """A library with four threads: [the number now, every number it was set to]."""
+    state = [4]
+    monkeypatch.setattr(blas, "_library", lambda: (lambda: state[-1], state.append))
+    return state
+
+
+def test_held_to_one_and_restored(library):
+    """Catches a number that is yielded after it was changed, and one that is not given back."""
+    with one_blas_thread() as threads:
+        assert threads == 4 and library[-1] == 1
+
+    assert library == [4, 1, 4]
+
+
+def test_restored_after_an_exception(library):
+    """Catches a `yield` outside of `try`: one failed energy would slow NumPy down for the rest of the process."""
+    with pytest.raises(ZeroDivisionError), one_blas_thread():
+        1 / 0  # noqa: B018
+
+    assert library[-1] == 4
+
+
+def test_nested_use(library):
+    """Inside, one thread is all there is; the outer block still restores its own."""
+    with one_blas_thread() as outer, one_blas_thread() as inner:
+        assert (outer, inner, library[-1]) == (4, 1, 1)
+
+    assert library[-1] == 4
+
+
+def test_another_library_keeps_its_threads(monkeypatch):
+    """Catches None taken for a pair of functions."""
+    monkeypatch.setattr(blas, "_library", lambda: None)
+    with one_blas_thread() as threads:
+        assert threads == 1
+
+
+def test_what_numpy_loaded():
+    """The real one, where NumPy uses OpenBLAS.  Catches a setter taken for a getter."""
+    if blas._library() is None:
+        pytest.skip("NumPy uses another library")
+    get, set_ = blas._library()
+    before = get()
+    try:
+        set_(2)
+        with one_blas_thread() as threads:
+            assert (threads, get()) == (2, 1)
+        assert get() == 2
+    finally:
+        set_(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("jobs", [1, 2, 7, 100])
+def test_each_job_is_done_once(threads, jobs):
+    """By workers numbered below `threads`.  Catches jobs dealt to every worker, and one left over."""
+    done = []
+    in_parallel(lambda worker, job: done.append((worker, job)), range(jobs), threads)
+
+    assert sorted(job for _, job in done) == list(range(jobs))
+    assert {worker for worker, _ in done} <= set(range(min(threads, jobs)))
+
+
+def test_workers_work_at_the_same_time():
+    """Three that wait for each other.  Catches a pool in which they queue."""
+    together = threading.Barrier(3, timeout=20)
+    names = []
+    in_parallel(lambda worker, job: (together.wait(), names.append(worker)), range(3), 3)
+
+    assert sorted(names) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("guilty", [0, 1, 2])
+def test_an_error_reaches_the_caller(guilty):
+    """Whichever worker met it, and when the others are done.  Catches an error that a thread keeps to itself."""
+    together, done = threading.Barrier(3, timeout=20), []
+
+    def work(worker, job):
+        together.wait()
+        if worker == guilty:
+            raise KeyError("mine")
+        done.append(worker)
+
+    with pytest.raises(KeyError, match="mine"):
+        in_parallel(work, range(3), 3)
+    assert sorted(done) == [worker for worker in range(3) if worker != guilty]
+
+
+def test_no_worker_warns():
+    """Overflow on the way is judged by its result.  Catches settings of the caller's thread alone."""
+    out, together = [], threading.Barrier(2, timeout=20)
+    with np.errstate(all="raise"):
+        in_parallel(lambda worker, job: (together.wait(), out.append(np.exp(np.array([1000.0])))), range(2), 2)
+        with pytest.raises(FloatingPointError):
+            np.exp(np.array([1000.0]))
+
+    assert np.isinf(out).all() and len(out) == 2

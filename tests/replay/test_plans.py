@@ -1,0 +1,224 @@
+"""Which programs are remembered, under which key, for how long: a stale answer is wrong without a word."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import tinyebm as te
+from tinyebm import density, ops
+from tinyebm.exact.gradient import _weighted_gradient
+from tinyebm.replay import plans
+from tinyebm.replay.plans import MEMORY, remembering
+from tinyebm.replay.tiles import add, by_rows, fold
+from tinyebm.tree import tree_flatten
+
+
+@dataclass(frozen=True)
+class Bowl:
+    """c |x - m|² / 2, but whatever `world` says."""
+
+    c: float = 1.0
+
+    def init(self, rng):
+        return {"m": np.zeros(2)}
+
+    def __call__(self, theta, x):
+        return 0.5 * self.c * ops.sum(ops.square(x - theta["m"]), axis=1)
+
+
+@dataclass
+class Loose:
+    """The same, but it may change."""
+
+    c: float = 1.0
+    init, __call__ = Bowl.init, Bowl.__call__
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The same, with an array: it has no hash."""
+
+    c: np.ndarray
+    init, __call__ = Bowl.init, Bowl.__call__
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch):
+    """No plans from other tests."""
+    monkeypatch.setattr(plans, "_PLANS", type(plans._PLANS)())
+
+
+def plan(function, p, rows, settings=(), **options):
+    return plans.plan(function, p, tree_flatten(p.theta)[0], rows, settings, **options)
+
+
+def points(n, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, 2))
+
+
+def law(energy, space=None, m=(0.0, 0.0)):
+    return te.Density(energy, {"m": np.array(m)}, space or te.Reals(2))
+
+
+ASKED = {
+    "run": lambda p: te.run(te.ULA(0.1), p, points(2000), 5, np.random.default_rng(0))[0],
+    "log Z": lambda p: float(te.log_partition(p)),
+    "exponents": lambda p: density.exponents(p, points(5000)),
+    "nll": lambda p: te.nll_gradient(p, points(5000))["m"],
+    "training": lambda p: te.fit(p.energy, points(50), p.space, te.ContrastiveDivergence(te.ULA(0.1)), steps=2, progress=False,
+    exact=False,
+                                 theta=p.theta).theta["m"],
+}
+
+
+@pytest.mark.parametrize("ask", ASKED)
+def test_what_a_callable_reads_may_change(ask):
+    """A function of a global, which changes between two calls, and changes back.  Catches a program that outlives its call."""
+    world = {"c": 1.0}
+    energy = lambda theta, x: Bowl(world["c"])(theta, x)
+    for c in (1.0, 3.0, 1.0):
+        world["c"] = c
+        np.testing.assert_allclose(ASKED[ask](law(energy)), ASKED[ask](law(Bowl(c))), rtol=1e-10, atol=1e-10)
+    assert all(isinstance(key[1], Bowl) for key in plans._PLANS)
+
+
+@pytest.mark.parametrize("energy", [Loose(), Holding(np.array(1.0))], ids=["may change", "without a hash"])
+def test_what_cannot_promise_is_not_remembered(energy):
+    """Catches any dataclass taken for a frozen one, and a hash that is asked of what has none."""
+    want = density.exponent(law(Bowl()), points(5000))
+
+    np.testing.assert_allclose(density.exponents(law(energy), points(5000)), want, rtol=1e-12)
+    assert not plans._PLANS
+    if isinstance(energy, Loose):
+        energy.c = 2.0
+        np.testing.assert_allclose(density.exponents(law(energy), points(5000)), 2 * want, rtol=1e-12)
+
+
+def test_a_frozen_dataclass_is_remembered():
+    """An equal one too, whatever θ.  Catches a key of identity, and one with numbers in it."""
+    first = plan(density.exponent, law(Bowl(2.0)), (points(100),))
+
+    assert first is plan(density.exponent, law(Bowl(2.0), m=(3.0, 4.0)), (points(100, 1),)) and len(plans._PLANS) == 1
+    assert plan(density.exponent, law(dataclasses.replace(Bowl(), c=2)), (points(70),)) is plan(density.exponent, law(Bowl(2)),
+    (points(90),))
+
+
+def same(theta, x, space=None, energy=None, function=density.exponent, settings=()):
+    return (function, te.Density(energy or Bowl(), theta, space or te.Reals(2)), (x,), settings)
+
+
+M, X = np.zeros(2), np.zeros((100, 2))
+OTHERS = {
+    "function": same({"m": M}, X, function=density._exponent_and_score), "energy": same({"m": M}, X, energy=Bowl(2.0)),
+    "space": same({"m": M}, X, te.Reals(2, base_scale=2.0)), "walls": same({"m": M}, X, te.Box(-3, 3, 2)),
+    "type of θ": same({"m": M.astype("f")}, X),
+    "type of x": same({"m": M}, X.astype("f")), "shape of θ": same({"m": np.zeros((1, 2))}, X), "more θ": same({"m": M, "n": M}, X),
+    "structure": same({"m": M, "n": [M]}, X), "structure, other": same({"m": M, "n": (M,)}, X), "points": same({"m": M},
+    np.zeros((400, 2))),
+    "settings": same({"m": M}, X, function=density.drift, settings=(np.array(0.1),)),
+    "type of settings": same({"m": M}, X, function=density.drift, settings=(np.array(0.1, "f"),)),
+}
+
+
+def test_what_makes_another_program():
+    """Everything that changes an instruction is in the key.  Catches a key without types, shapes, structure, space or function."""
+    found = [plan(f, p, rows, settings) for f, p, rows, settings in [same({"m": M}, X), *OTHERS.values()]]
+
+    assert len({id(p) for p in found}) == len(found) == len(plans._PLANS) and None not in found
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_answers_of_other_programs(agree, name):
+    """One after the other, twice.  Catches one program's answer for another's question."""
+    (f, p, rows, settings), (g, q, others, more) = same({"m": M + 1}, X + 3), OTHERS[name]
+    for _ in range(2):
+        for function, law, x, numbers in ((f, p, rows, settings), (g, q, others, more)):
+            agree(te.tree.tree_flatten(by_rows(function, law, *x, settings=numbers))[0],
+                  te.tree.tree_flatten(function(law, *x, *numbers))[0])
+
+
+def test_training_forgets_its_callable():
+    """`fit` and `mle` trust a callable while they last, and leave nothing of it; others stay.  Catches a plan for the next
+    function of that name, and plans that are made anew at every step."""
+    traced, world = [], {"c": 1.0}
+
+    def energy(theta, x):
+        traced.append(type(x).__name__)
+        return Bowl(world["c"])(theta, x)
+
+    kept = plan(density.exponent, law(Bowl()), (points(100),))
+    te.fit(energy, points(500), te.Reals(2), te.ContrastiveDivergence(te.ULA(0.1)), steps=20, theta={"m": np.ones(2)},
+    progress=False, exact=False)
+    assert 0 < traced.count("Traced") + traced.count("Var") <= 6
+    te.mle(energy, points(500), theta={"m": np.ones(2)}, progress=False)
+
+    assert not any(key[1] is energy for key in plans._PLANS) and not plans._TRUSTED
+    assert plan(density.exponent, law(Bowl()), (points(100),)) is kept
+
+
+def test_trust_ends_with_the_block_however_it_ends():
+    """Nested, and by an exception; a frozen dataclass is remembered beyond.  Catches trust that outlives an error."""
+    energy = lambda theta, x: Bowl()(theta, x)
+    with pytest.raises(KeyError), remembering(energy):
+        with remembering(Bowl()):
+            plan(density.exponent, law(Bowl()), (points(100),))
+        assert plan(density.exponent, law(energy), (points(100),)) is plan(density.exponent, law(energy), (points(100),))
+        raise KeyError
+    assert [key[1] for key in plans._PLANS] == [Bowl()] and not plans._TRUSTED
+    assert plan(density.exponent, law(energy), (points(100),)) is None
+
+
+def test_memory_is_bounded_and_drops_the_oldest():
+    """The latest MEMORY plans that were used.  Catches a memory that grows, and one that drops what is in use."""
+    first = plan(density.exponent, law(Bowl(0.5)), (points(100),))
+    for c in range(1, MEMORY + 20):
+        plan(density.exponent, law(Bowl(float(c))), (points(100),))
+        assert plan(density.exponent, law(Bowl(0.5)), (points(100),)) is first
+        assert len(plans._PLANS) <= MEMORY
+    assert len(plans._PLANS) == MEMORY and {key[1].c for key in plans._PLANS} == {0.5, *range(21, MEMORY + 20)}
+
+
+def test_what_cannot_be_replayed_is_tried_once():
+    """A refusal is remembered as one.  Catches a trace at every call."""
+    traced = []
+
+    @dataclass(frozen=True)
+    class Branching:
+        def __call__(self, theta, x):
+            traced.append(type(x).__name__)
+            return ops.sum(x * x, axis=1) if x[0, 0] < 99 else None
+
+    for _ in range(3):
+        density.exponents(law(Branching()), points(100))
+    assert traced.count("Traced") == 1
+
+
+def test_only_plain_arrays_and_enough_work(monkeypatch):
+    """Catches lists, integers, watched arrays and empty ones handed to a program, and a callable compiled for ten points."""
+    energy, x = lambda theta, x: Bowl()(theta, x), points(100)
+
+    assert plan(density.exponent, law(energy), (x,)) is None and plan(density.exponent, law(energy), (x,), steps=41) is not None
+    assert plan(density.exponent, law(energy), (points(4096),)) is not None and plan(density.exponent, law(energy),
+    (points(4095),)) is None
+    for theta, rows in (({"m": np.zeros(2, int)}, x), ({"m": [0.0, 0.0]}, x), ({"m": M}, x.astype(int)), ({"m": M}, x[:0]),
+                        ({"m": np.ma.zeros(2)}, x), ({"m": M}, np.ma.array(x))):
+        assert plan(density.exponent, te.Density(Bowl(), theta, te.Reals(2)), (rows,)) is None
+    assert density.exponents(law(Bowl()), x[:0]).shape == (0,)
+
+
+def test_training_of_what_has_no_hash():
+    """Catches a key that needs a hash which `fit` never asked for."""
+    fitted = te.fit(Loose(), points(50), te.Reals(2), te.ContrastiveDivergence(te.ULA(0.1)), steps=2, progress=False, exact=False)
+    assert np.isfinite(fitted.theta["m"]).all()
+
+
+def test_chunks_of_which_the_first_is_small(agree):
+    """Run as it stands, then replayed.  Catches sums whose factors are put on twice."""
+    energy = lambda theta, x: ops.sum(ops.square(x @ theta["W"]) * theta["v"], axis=1)
+    x, w, theta = points(6000), np.ones(6000), {"W": np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]]), "v": np.array([0.5, -1.0, 2.0])}
+    p = te.Density(energy, theta, te.Reals(2))
+
+    found = fold(_weighted_gradient, add, p, [(x[:1000], w[:1000]), (x[1000:], w[1000:])], 0.0)
+    agree([found["W"], found["v"]], list(_weighted_gradient(p, x, w).values()))
