@@ -172,7 +172,7 @@ class Builder:
             if (again := self.rescaled(a, b.constant, None)) is not None:
                 return Scaled(again)
             return Scaled(x.ref, x.c * b.constant, x.vec)
-        if b.fixed:
+        if b.fixed and b.constant is None:
             w = fixed_vector(b)
             if w is not None and n.ndim <= 2:
                 w_ref = self.values[w.number].ref
