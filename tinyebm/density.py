@@ -23,7 +23,8 @@ class Density:
     ----------
     energy : callable (theta, x) -> (n,)
         Energies in nats of the rows of x, shape (n, d), each by itself; written with
-        `tinyebm.ops` where derivatives are wanted.  A function of theta and x alone.
+        `tinyebm.ops` where derivatives are wanted.  A function of theta and x alone,
+        which does not ask whether they are NumPy's arrays (`tinyebm.replay.trace`).
     theta : tree of floating-point arrays
     space : Reals, Box, Cells, ...
         Where x lives, and the measure μ.

@@ -1,5 +1,8 @@
 """Threads of ours: the library's number is held at one and restored; every job is done once, and errors are heard."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -108,3 +111,26 @@ def test_no_worker_warns():
             np.exp(np.array([1000.0]))
 
     assert np.isinf(out).all() and len(out) == 2
+
+
+FORKED = """
+import os, numpy as np, tinyebm as te
+from contextlib import contextmanager
+from tinyebm.replay import plans
+
+plans.one_blas_thread = contextmanager(lambda: (yield 2))
+net = te.MLP((2, 64, 1))
+p, x = te.Density(net, net.init(np.random.default_rng(0)), te.Reals(2)), np.ones((4000, 2))
+ask = lambda: te.run(te.ULA(0.1), p, x, 3, np.random.default_rng(0))[0].sum()
+before, child = ask(), os.fork()
+if child == 0:
+    os._exit(0 if ask() == before else 1)
+print(os.waitpid(child, 0)[1] == 0 and ask() == before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_has_threads_of_its_own():
+    """Catches a child that waits for ever for its parent's threads: what a pool of processes would do."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "True", done.stderr

@@ -6,6 +6,7 @@ import pytest
 import tinyebm as te
 from tinyebm import density, ops
 from tinyebm.exact.gradient import _weighted_gradient
+from tinyebm.replay.tiles import add, fold
 from tinyebm.tree import tree_flatten, tree_map
 
 N = 32
@@ -98,7 +99,6 @@ BROKEN = {
     "bias wider than its layer": (lambda t, x: ops.sum(ops.tanh(x @ t.W + t.b), axis=1), dict(W=(2, 1), b=3)),
     "scalar that spreads": (lambda t, x: ops.sum((x @ t.W) * ops.broadcast_to(t.s, (len(x), 3)), axis=1), dict(W=(2, 1), s=())),
     "divisor that spreads": (lambda t, x: ops.sum(x[:, :1] * t.s / np.full(3, 2.0), axis=1), dict(s=())),
-    "no parameters": (lambda t, x: ops.sum(x * x, axis=1), {}),
 }
 # fmt: on
 
@@ -165,6 +165,20 @@ def test_mixed_types_of_sums(replay, agree, name, dtypes):
     """Leaves whose gradients differ in type are refused.  Catches sums that all have the first one's type."""
     with pytest.raises(TypeError, match="different types"):
         check(replay, agree, LAYOUTS[name], dtypes)
+
+
+@pytest.mark.parametrize(("name", "dtypes"), [("some unused", ("float32", "float64")), ("mean", ("float64", "float32")),
+                                              ("softplus sum", ("float64", "float32")), ("no parameters", ("float64", "float64"))])
+def test_sums_of_mixed_types_and_of_nothing(name, dtypes):
+    """Leaves whose gradients differ in type, and no leaves.  Catches a vector of the first one's type."""
+    energy, shapes = LAYOUTS.get(name, (lambda t, x: ops.sum(x * x, axis=1), {}))
+    theta, x, w = given(shapes, 0, dtypes)
+    p, x, w = te.Density(lambda theta, x: energy(Leaves(theta), x), theta, te.Reals(2)), np.tile(x, (200, 1)), np.tile(w, 200)
+
+    found, wanted = fold(_weighted_gradient, add, p, [(x, w)], 0.0), _weighted_gradient(p, x, w)
+    assert sorted(found) == sorted(wanted)
+    for leaf in wanted:
+        np.testing.assert_allclose(found[leaf], wanted[leaf], rtol=1e-3, atol=1e-2)
 
 
 def test_a_plan_takes_trees_and_leaves_arguments_alone(replay, agree):

@@ -91,7 +91,13 @@ def test_buffers_are_used_again():
             x = np.sin(np.maximum(x, 0.1))
         return [x]
 
+    def choices(x):
+        for _ in range(20):
+            x = np.where(x > 0.5, np.sin(x), x[:, [1, 2, 0]])
+        return [x]
+
     assert memory(program(chain, [], [x])) == 2 * x.nbytes
+    assert memory(program(choices, [], [x])) <= 6 * x.nbytes
     assert memory(program(lambda x: [(np.sin(x) * np.cos(x)).sum(axis=1)], [], [x])) == 3 * x.nbytes + N * 8
 
 

@@ -46,13 +46,15 @@ def remembering(energy):
 
     A frozen dataclass promises that by itself.  Any other callable may read what changes between calls.
     """
-    _TRUSTED.append(energy)
+    with LOCK:
+        _TRUSTED.append(energy)
     try:
         yield
     finally:
-        _TRUSTED.pop()
-        for key in [key for key in _PLANS if not _lasting(key[1])]:
-            del _PLANS[key]
+        with LOCK:  # another thread may have energies of its own
+            del _TRUSTED[next(i for i, trusted in enumerate(_TRUSTED) if trusted is energy)]
+            for key in [key for key in _PLANS if not _lasting(key[1])]:
+                del _PLANS[key]
 
 
 def _lasting(energy):
