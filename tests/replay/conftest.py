@@ -52,8 +52,9 @@ def agree():
 
 @pytest.fixture
 def threads(monkeypatch):
-    """`threads(n)`: from now on n threads work on tiles."""
+    """`threads(n)`: from now on n threads work on tiles, be they ever so small."""
     def use(n):
+        monkeypatch.setattr(plans, "WORTH", 0.0)
         monkeypatch.setattr(plans, "one_blas_thread", contextmanager(lambda: (yield n)))
 
     return use

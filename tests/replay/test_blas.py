@@ -118,7 +118,7 @@ import os, numpy as np, tinyebm as te
 from contextlib import contextmanager
 from tinyebm.replay import plans
 
-plans.one_blas_thread = contextmanager(lambda: (yield 2))
+plans.one_blas_thread, plans.WORTH = contextmanager(lambda: (yield 2)), 0.0
 net = te.MLP((2, 64, 1))
 p, x = te.Density(net, net.init(np.random.default_rng(0)), te.Reals(2)), np.ones((4000, 2))
 ask = lambda: te.run(te.ULA(0.1), p, x, 3, np.random.default_rng(0))[0].sum()

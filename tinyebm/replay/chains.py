@@ -47,5 +47,5 @@ def chains(drift, p, x, schedule, rng, record=None):
                 trajectory[(i + 1) // record, start:stop] = state.T[: stop - start]
         end[start:stop] = state.T[: stop - start]
 
-    found.each([*leaves, *settings[0]], (x,), [[tile] for tile in tiles], take)
+    found.each([*leaves, *settings[0]], (x,), [[tile] for tile in tiles], take, steps=steps)
     return end, trajectory

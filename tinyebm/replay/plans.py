@@ -7,6 +7,7 @@ It is remembered with the energy it was made for, if that is known to be a funct
 import dataclasses
 import math
 import os
+import time
 from collections import OrderedDict
 from contextlib import contextmanager
 from threading import RLock
@@ -23,6 +24,7 @@ LEAST, WIDE = 128, 512  # points that a tile of many holds; twice as many from a
 TILE = 2**15  # numbers in the widest array of a tile: 128 KiB in single precision
 ROWS = 32  # tiles are multiples of so many points, so that few sizes need a program
 MEMORY = 32  # plans remembered
+WORTH = 1e-3  # seconds of work, from which on a thread is worth its waking
 _UNPLANNED = object()
 SMALL = 4096  # points times steps, from which on a program that cannot be remembered is worth its making
 
@@ -116,12 +118,20 @@ class Plan:
             self.traced = trace(flat, fixed, example)
             self.programs = [Program(*self.traced, linear)]
             require_agreement(self.programs[0], fixed, example, [node.value for node in self.traced[2]])
+            start = time.perf_counter()
+            self.programs[0].run()
+            self.seconds = time.perf_counter() - start  # of a tile
         self.traced[0].forget()
 
-    def each(self, fixed, rows, jobs, take, padding=None):
-        """Call take(program, job, tile), with a tile = (start, stop) loaded and not yet run, for every tile of every job."""
+    def each(self, fixed, rows, jobs, take, padding=None, steps=1):
+        """Call take(program, job, start, stop), with a tile loaded and not yet run, for every tile of every job.
+
+        By more than one thread if each has a millisecond of work, `steps` runs a tile.
+        """
         with LOCK, one_blas_thread() as threads:
             threads, loaded = min(threads, len(jobs)), {0}
+            if self.seconds * steps * sum(map(len, jobs)) < WORTH * threads:
+                threads = 1
             while len(self.programs) < threads:
                 self.programs.append(Program(*self.traced, self.linear))
             self.programs[0].load(fixed)  # whoever does the work: it puts sums together at the end
