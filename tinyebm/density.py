@@ -12,6 +12,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.forward import slopes_and_laplacian
+from tinyebm.grids import CHUNK
 from tinyebm.replay.tiles import by_rows
 
 
@@ -66,7 +67,7 @@ def exponents(p, x):
 
 def atom_exponents(p, grid):
     """log(w_i e^{-E(x_i)}) of every atom of a grid, (N,), computed block by block."""
-    return ops.concatenate([exponents(p, x) + log_w for x, log_w in grid.blocks()])
+    return ops.concatenate([exponents(p, x) + log_w for x, log_w in grid.blocks(CHUNK // p.space.dim)])
 
 
 def exponent_and_score(p, x):

@@ -150,7 +150,7 @@ def _refine(p, rule, rtol, max_nodes, tail):
 
 def heavy_blocks(p, q, rtol):
     """The blocks of a quadrature's grid, (states, log weights, which carry mass): the rest together less than rtol / 100."""
-    for x, log_w in q.grid.blocks():
+    for x, log_w in q.grid.blocks(CHUNK // p.space.dim):
         yield x, log_w, exponents(p, x) + log_w - q.log_z > math.log(0.01 * rtol / q.grid.size)
 
 

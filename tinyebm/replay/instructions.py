@@ -38,8 +38,7 @@ class Builder:
 
     def input(self, node):
         """The Ref of an argument."""
-        bordered = node.number in self.wants_border
-        ref = Ref(node.shape, node.value.dtype, node.fixed, bordered=bordered)
+        ref = Ref(node.shape, node.value.dtype, node.fixed, bordered=node.number in self.wants_border)
         self.values[node.number] = Scaled(ref)
         return ref
 
@@ -47,7 +46,7 @@ class Builder:
 
     def do(self, function, args, shape, dtype, fixed=False, bordered=False):
         """Append an instruction; return its result's Ref.  Equal instructions are made once."""
-        key = (function, *(id(a) if isinstance(a, Ref) else repr(a) for a in args), tuple(shape), bordered)
+        key = (function, *map(id, args), tuple(shape), bordered)
         if key not in self.memo:
             out = Ref(shape, dtype, fixed, bordered=bordered)
             self.code.append((function, tuple(args), out))
@@ -123,7 +122,7 @@ class Builder:
                 return found
         if isinstance(n.op, str) and n.op in VIEWS:
             x = args[0] if args[0].vec is None else Scaled(self.materialise(args[0]))
-            view = VIEWS[n.op](n, x.ref)
+            view = VIEWS[n.op](n)
             if view is not None:
                 return Scaled(self.view(x.ref, n.shape, view), x.c)
         refs = [self.materialise(x) for x in args]
@@ -149,8 +148,7 @@ class Builder:
         if a.constant is not None and a.ndim == 0 and y.vec is None:
             return Scaled(store(self.number(a.constant / y.c, y.ref.dtype), y.ref), y.c)
         if x.ref is y.ref and a.shape == b.shape == tuple(x.ref.shape) and n.ndim == 2:
-            sign = 1.0 if n.op is np.add else -1.0
-            return Scaled(x.ref, 1.0, self.sum_of_factors(x, y, sign))
+            return Scaled(x.ref, 1.0, self.sum_of_factors(x, y, 1.0 if n.op is np.add else -1.0))
         if x.vec is y.vec and a.shape == b.shape:
             if x.c == y.c:
                 return Scaled(store(x.ref, y.ref), x.c, x.vec)
@@ -172,16 +170,15 @@ class Builder:
             if (again := self.rescaled(a, b.constant, None)) is not None:
                 return Scaled(again)
             return Scaled(x.ref, x.c * b.constant, x.vec)
-        if b.fixed and b.constant is None:
-            w = fixed_vector(b)
-            if w is not None and n.ndim <= 2:
-                w_ref = self.values[w.number].ref
-                if w.ndim == 0 and (again := self.rescaled(a, 1.0, w_ref)) is not None:
-                    return Scaled(spread(again))
-                if w.ndim and n.ndim == 2:
-                    w_ref = self.view(w_ref, (n.shape[1],), lambda r: r.reshape(-1)) if w.shape[-1:] == n.shape[1:] else None
-                if w_ref is not None and (w.ndim == 0 or n.ndim == 2):
-                    return Scaled(spread(x.ref), x.c, self.times(x.vec, w_ref))
+        if b.fixed and b.constant is None and n.ndim <= 2 and (w := fixed_vector(b)) is not None:
+            ref = self.values[w.number].ref
+            if w.ndim == 0 and (again := self.rescaled(a, 1.0, ref)) is not None:
+                return Scaled(spread(again))
+            if w.ndim == 0:
+                return Scaled(spread(x.ref), x.c, self.times(x.vec, ref))
+            if n.ndim == 2 and w.shape[-1] == n.shape[1]:
+                row = self.view(ref, (n.shape[1],), lambda r: r.reshape(-1))
+                return Scaled(spread(x.ref), x.c, self.times(x.vec, row))
         if a.fixed or b.fixed or (x.vec is not None and y.vec is not None and x.vec.shape != y.vec.shape):
             return None
         if n.ndim != 2 and (x.vec is not None or y.vec is not None):
@@ -205,8 +202,7 @@ class Builder:
 
     def gram(self, x, g):
         """X̂ᵀ Ĝ, with a last row of sums over Ĝ if X̂ has a border."""
-        rows = x.shape[1] + x.bordered
-        return self.do("gram", (x, g), (rows, g.shape[1]), x.dtype)
+        return self.do("gram", (x, g), (x.shape[1] + x.bordered, g.shape[1]), x.dtype)
 
     def total(self, n, x):
         """Sums keep a factor; a sum over points beside a bordered product is its last row."""
@@ -221,9 +217,13 @@ class Builder:
     def affine(self, layer, factor):
         """The product of points with parameters, stored as `factor` times itself."""
         a, W, bias = layer
-        x, parts = self.values[a.number], [self.values[part.number].ref for part in (W, bias) if part]
-        parts = [self.do(("astype", x.ref.dtype), (p,), p.shape, x.ref.dtype, True) if p.dtype != x.ref.dtype else p for p in parts]
-        return Scaled(self.gemm(x, *parts, *[None][: bias is None], factor), 1 / factor)
+        x = self.values[a.number]
+        W, bias = (part and self.cast(self.values[part.number].ref, x.ref.dtype) for part in (W, bias))
+        return Scaled(self.gemm(x, W, bias, factor), 1 / factor)
+
+    def cast(self, ref, dtype):
+        """A fixed array in another type."""
+        return ref if ref.dtype == dtype else self.do(("astype", dtype), (ref,), ref.shape, dtype, True)
 
     def gemm(self, x, W, bias, c, scalar=None):
         """c · scalar · (X W + bias) as one product of X̂; remembered, so that a later factor can be taken in."""
@@ -246,5 +246,5 @@ class Builder:
         x = self.values[a.number]
         if self.uses[a.number] > 1 or not x.plain or x.ref not in self.products:
             return None
-        x, W, c_before, scalar_before = self.products[self.values[a.number].ref]
+        x, W, c_before, scalar_before = self.products[x.ref]
         return self.gemm(x, W, None, c * c_before, self.times(scalar, scalar_before))

@@ -2,12 +2,12 @@
 
 A `Traced` array stands in for a real one.  NumPy hands every function of it to the
 two methods `__array_ufunc__` and `__array_function__`, which compute the answer *and*
-write a `Node` down: the function, its operands, the shape of the result.  So one run of
+write a node down: the function, its operands, the shape of the result.  So one run of
 ordinary code, derivatives included, leaves behind the graph of its NumPy calls.
 
 What cannot be replayed on other numbers is refused on the spot: a branch or a number
 taken from a value (`if x.max() > 0`, `float(x)`), and an array taken out of NumPy's sight
-(`np.asarray(x)`).  Nothing can be frozen in unnoticed.
+(`np.asarray(x)`).  One question is answered wrongly: a Traced array is no `np.ndarray` to `isinstance`.
 """
 
 import numpy as np

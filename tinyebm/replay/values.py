@@ -91,12 +91,12 @@ def fixed_vector(b):
     return b if b.ndim <= 1 or (b.ndim == 2 and b.shape[0] == 1) else None
 
 
-# views: a function from (node, Ref) to a function of the array, or None where a copy is needed
+# views: a function from a node to a function of the array, or None where a copy is needed
 VIEWS = {
-    "transpose": lambda n, ref: lambda r: r.transpose(n.keys),
-    "broadcast": lambda n, ref: lambda r: np.broadcast_to(r, n.shape),
-    "getitem": lambda n, ref: (lambda r: r[n.keys.view]) if n.keys.basic else None,
-    "reshape": lambda n, ref: (lambda r: r.reshape(n.shape)) if n.args[0].ndim == 1 or _padded(n) else None,
+    "transpose": lambda n: lambda r: r.transpose(n.keys),
+    "broadcast": lambda n: lambda r: np.broadcast_to(r, n.shape),
+    "getitem": lambda n: (lambda r: r[n.keys.view]) if n.keys.basic else None,
+    "reshape": lambda n: (lambda r: r.reshape(n.shape)) if n.args[0].ndim == 1 or _padded(n) else None,
 }
 
 
