@@ -117,14 +117,18 @@ def sigmoid(x):
 def silu(x): return x / _growth(x)
 
 @primitive(lambda g, y, x: g * _silu_curvature(x))
-def _silu_slope(x): e = _growth(x); return (x - x / e + 1) / e
+def _silu_slope(x): return _silu_jet(x)[2]
 
 @primitive(lambda g, y, x: g * _silu_third(x))
-def _silu_curvature(x): s = 1 / _growth(x); return s * (1 - s) * (x * (1 - 2 * s) + 2)
+def _silu_curvature(x): s, y, d = _silu_jet(x); return (1 - s) * (d + (d - y))
 
-def _silu_third(x):
-    s = sigmoid(x); p = s * (1 - s); a = 1 - 2 * s
-    return p * (a * (x * a + 3) - 2 * x * p)
+def _silu_third(x): s, y, d = sigmoid(x), silu(x), _silu_slope(x); return (1 - s) * ((d + (d - y)) * (2 - 3 * s) - d)
+
+def _silu_jet(x):
+    """Sigmoid, SiLU and its slope."""
+    e = _growth(x)
+    y = x / e
+    return 1 / e, y, (x - y + 1) / e
 
 def _growth(x):
     """1 + e^-x, the reciprocal of the sigmoid; inf is right where e^-x overflows."""

@@ -38,16 +38,16 @@ def likelihood(net):
 
 def score_matching(net, exact):
     P, (x, z), f = pb.weights(pb.NETS[net], "float32"), pb.points(pb.SCORE_BATCH, pb.NETS[net][0], "float32"), np.float32
-    of = elementwise_grad(lambda y, P: energy(P, y))
+    of, rng = elementwise_grad(lambda y, P: energy(P, y)), np.random.default_rng(0)
 
-    def loss(P):
+    def loss(P, z):
         if not exact:
             return anp.mean(0.5 * anp.sum((z / f(pb.SIGMA) - of(x + f(pb.SIGMA) * z, P)) ** 2, 1))
         trace = sum(elementwise_grad(lambda y, i=i: of(y, P)[:, i])(x)[:, i] for i in range(x.shape[1]))
         return anp.mean(0.5 * anp.sum(of(x, P) ** 2, 1) - trace)
 
     gradient = grad(loss)
-    return lambda: gradient(P), lambda: flat(gradient(P))
+    return lambda: gradient(P, None if exact else rng.standard_normal(x.shape, dtype=x.dtype)), lambda: flat(gradient(P, z))
 
 
 JOBS = {"langevin": langevin, "likelihood": likelihood, "score_matching": score_matching}

@@ -92,7 +92,7 @@ def score_matching(net, exact, forward=False):
     d, f = sizes[0], np.float32
     P, (x, z) = parameters(sizes, "float32"), (jnp.asarray(a) for a in pb.points(pb.SCORE_BATCH, d, "float32"))
 
-    def denoising(P):
+    def denoising(P, z):
         return (0.5 * ((z / f(pb.SIGMA) - slope(x + f(pb.SIGMA) * z, P)) ** 2).sum(1)).mean()
 
     def by_jvp(P):
@@ -116,9 +116,23 @@ def score_matching(net, exact, forward=False):
         out = (H @ P[-1][0])[..., 0]
         return (0.5 * (out[1:-1] ** 2).sum(0) - out[-1]).mean()
 
-    loss = denoising if not exact else by_forward_laplacian if forward else by_jvp
-    run = jax.jit(jax.grad(loss))
-    return (lambda: jax.block_until_ready(run(P))), lambda: flat(run(P))
+    if exact:
+        run = jax.jit(jax.grad(by_forward_laplacian if forward else by_jvp))
+        return (lambda: jax.block_until_ready(run(P))), lambda: flat(run(P))
+    gradient = jax.grad(denoising)
+
+    @jax.jit
+    def update(P, key):
+        key, own = jax.random.split(key)
+        return gradient(P, jax.random.normal(own, x.shape, x.dtype)), key
+
+    key = [jax.random.key(0)]
+
+    def call():
+        found, key[0] = jax.block_until_ready(update(P, key[0]))
+        return found
+
+    return call, lambda: flat(gradient(P, z))
 
 
 def boltzmann():

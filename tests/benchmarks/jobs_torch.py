@@ -109,7 +109,7 @@ def score_matching(net, exact):
     sizes = pb.NETS[net]
     net, (x, z) = Net(sizes, "float32"), points(pb.SCORE_BATCH, sizes)
 
-    def gradient():
+    def gradient(z):
         y = (x if exact else x + pb.SIGMA * z).detach().requires_grad_(True)
         g = slope(net, y, create_graph=True)
         if exact:
@@ -119,7 +119,7 @@ def score_matching(net, exact):
             loss = (0.5 * ((g - z / pb.SIGMA) ** 2).sum(1)).mean()
         return flat(net, torch.autograd.grad(loss, list(net.parameters()), allow_unused=True))
 
-    return gradient, gradient
+    return lambda: gradient(None if exact else torch.randn_like(x)), lambda: gradient(z)
 
 
 def denoising_compiled(net, exact):
@@ -128,12 +128,12 @@ def denoising_compiled(net, exact):
     net, (x, z) = Net(sizes, "float32"), points(pb.SCORE_BATCH, sizes)
     theta = {name: p.detach() for name, p in net.named_parameters()}
 
-    def loss(theta):
+    def loss(theta, z):
         slope_of = torch.func.grad(lambda y: torch.func.functional_call(net, theta, (y,)).sum())
         return (0.5 * ((slope_of(x + pb.SIGMA * z) - z / pb.SIGMA) ** 2).sum(1)).mean()
 
     run = torch.compile(torch.func.grad(loss), dynamic=False)
-    return lambda: run(theta), lambda: flat(net, [run(theta)[name] for name in theta])
+    return lambda: run(theta, torch.randn_like(x)), lambda: flat(net, [run(theta, z)[name] for name in theta])
 
 
 def boltzmann():

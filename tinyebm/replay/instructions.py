@@ -99,6 +99,10 @@ class Builder:
         """The Ref of a view of an array."""
         return Ref(shape, ref.dtype, ref.fixed, ref, function)
 
+    def column(self, vec):
+        """The factors of a row vector as a column."""
+        return self.view(vec, (*vec.shape, 1), lambda r: r[..., None])
+
     # ----------------------------------------------------------------- one node
 
     def emit(self, n):
@@ -195,9 +199,11 @@ class Builder:
         if b.fixed and not a.fixed:
             return self.affine((a, b, None), self.wanted_factor.get(n.number, 1.0))
         if a.op == "transpose" and not a.fixed and not b.fixed and y.ref.dtype == n.value.dtype:
-            x = self.values[a.args[0].number]
-            if x.vec is None:  # Xᵀ G, the derivative by a layer's parameters
-                return Scaled(self.view(self.gram(x.ref, y.ref), n.shape, lambda r: r[: n.shape[0]]), x.c * y.c, y.vec)
+            x = self.values[a.args[0].number]  # Xᵀ G, the derivative by a layer's parameters
+            found = self.view(self.gram(x.ref, y.ref), n.shape, lambda r: r[: n.shape[0]])
+            if x.vec is not None:
+                found = self.ufunc(np.multiply, (found, self.column(x.vec)), n)
+            return Scaled(found, x.c * y.c, y.vec)
         return None
 
     def gram(self, x, g):
@@ -230,7 +236,7 @@ class Builder:
         scale = lambda ref, c: ref if c == 1.0 else self.fixed_product(ref, self.number(c, ref.dtype))
         weights = scale(W, x.c * c)
         if x.vec is not None:
-            weights = self.fixed_product(weights, self.view(x.vec, (*x.vec.shape, 1), lambda r: r[..., None]))
+            weights = self.fixed_product(weights, self.column(x.vec))
         if scalar is not None:
             weights = self.fixed_product(weights, scalar)
         if bias is not None:
