@@ -36,6 +36,9 @@ UNARY = [  # entry of the table, function, the same by NumPy or SciPy, an interv
     ("_silu_slope", ops._silu_slope, lambda x: scipy.special.expit(x) * (1 + x * scipy.special.expit(-x)), (-3, 3)),
     ("_silu_curvature", ops._silu_curvature, lambda x: scipy.special.expit(x) * scipy.special.expit(-x)
      * (2 + x * (scipy.special.expit(-x) - scipy.special.expit(x))), (-3, 3)),
+    ("_tanh_pull", lambda x: ops._tanh_pull(x * x, x), lambda x: np.square(x) * (1 - x * x), (-2, 2)),
+    ("_silu_pull", lambda x: ops._silu_pull(x * x, x), lambda x: np.square(x) * scipy.special.expit(x)
+     * (1 + x * scipy.special.expit(-x)), (-3, 3)),
     ("softplus", ops.softplus, lambda x: -scipy.special.log_expit(-x), (-3, 3)),
     ("abs", ops.abs, np.abs, (0.2, 2)),
     ("abs", ops.abs, np.abs, (-2, -0.2)),
@@ -112,7 +115,8 @@ class Case:
 
 def random_case(name, function, *shapes, interval=(-2, 2), watched=None, about=""):
     """A case at random arguments of the given shapes."""
-    arguments = tuple(np.asarray(RNG.uniform(*interval, shape)) for shape in shapes)
+    rng = np.random.default_rng(list(f"{name} {about} {shapes} {watched}".encode()))  # no case depends on the others
+    arguments = tuple(np.asarray(rng.uniform(*interval, shape)) for shape in shapes)
     watched = tuple(range(len(shapes))) if watched is None else watched
     return Case(name, f"{about} {shapes} by {watched}", function, arguments, watched)
 

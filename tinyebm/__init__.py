@@ -46,6 +46,7 @@ from tinyebm.objectives.noise_contrastive import NoiseContrastive
 from tinyebm.objectives.pseudolikelihood import Pseudolikelihood, RatioMatching
 from tinyebm.objectives.score_matching import DenoisingScoreMatching, ScoreMatching, SlicedScoreMatching
 from tinyebm.optimize import adam, momentum, sgd
+from tinyebm.replicas import Replicas, replicate
 from tinyebm.samplers.chains import Chains, run
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.gwg import GibbsWithGradients
@@ -54,5 +55,6 @@ from tinyebm.samplers.langevin import MALA, ULA
 from tinyebm.samplers.recipes import Recipe
 from tinyebm.samplers.spectrum import spectral_gap, spectrum, transition_matrix
 from tinyebm.spaces import Box, Reals
+from tinyebm.sweeps import Sweep, sweep
 from tinyebm.train import Fit, fit
 from tinyebm.version import __version__

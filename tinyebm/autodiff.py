@@ -173,9 +173,16 @@ def vjp(function, *args):
             raise ValueError(f"a cotangent has the shape of its output, {output.shape}, not that of {g!r}")
         found = tape.sweep(output.entry, g)
         bars = [found[x.entry] if x.entry in found else zeros_like(x) for x in inputs]
-        return rebuild([x if isinstance(x, Var) else np.copy(x) for x in bars])  # no aliases
+        return rebuild([np.copy(x) if _shared(x, (g, *leaves, *bars[:i])) else x for i, x in enumerate(bars)])
 
     return output.value, pullback
+
+
+def _shared(x, others):
+    """Whether x is no array of its own: a scalar, a view, or one of the others."""
+    if isinstance(x, Var):
+        return False
+    return isinstance(x, np.generic) or getattr(x, "base", None) is not None or any(x is other for other in others)
 
 
 def value_and_grad(function, argnum=0):

@@ -81,6 +81,9 @@ def _parser():
                      help=f"separated by commas, or all: {METHOD_NAMES} (%(default)s)")
     sub.add_argument("--seconds", type=_number(float, 0, True),
                      help="also judge every method after this time of training (that of the fastest)")
+    sub.add_argument("--seeds", type=_number(int, 1), default=1,
+                     help="compare as often with other seeds, and print means with their standard errors (%(default)s)")
+    sub.add_argument("--workers", type=_number(int, 1), default=1, help="processes that share the seeds (%(default)s)")
     _add_training(sub)
     sub.add_argument("--out", default="tinyebm-compare", help="folder for table, figure, numbers and models (%(default)s)")
 

@@ -3,6 +3,8 @@
 import contextlib
 import math
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from tinyebm.laws import moments_of
 from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model
 from tinyebm.optimize import adam
+from tinyebm.replicas import replicate
 from tinyebm.report import json_text
 from tinyebm.setups import default_kernel, default_steps, named_energy, named_objective, schedule, space_of
 from tinyebm.train import fit
@@ -29,8 +32,16 @@ def run_compare(a):
     """Train by every method, judge exactly, print the table, write the folder."""
     _folder(a.out)
     methods = "all" if a.methods == "all" else [method.strip() for method in a.methods.split(",")]
-    found = compare(_data(a), methods, a.steps, a.batch_size, a.learning_rate, a.step_size, a.hidden, a.activation,
-                    a.confinement, a.ema, a.seed, energy=a.energy, seconds=a.seconds)
+    if a.seconds and a.seeds > 1:
+        raise ValueError("--seconds is for one seed: with --seeds the second training is left out")
+    options = {"methods": methods, "steps": a.steps, "batch_size": a.batch_size, "learning_rate": a.learning_rate,
+               "step_size": a.step_size, "hidden": a.hidden, "activation": a.activation, "confinement": a.confinement,
+               "ema": a.ema, "energy": a.energy}
+    if a.seeds == 1:
+        found = compare(_data(a), seed=a.seed, seconds=a.seconds, **options)
+    else:
+        with ProcessPoolExecutor(a.workers, get_context("spawn")) if a.workers > 1 else contextlib.nullcontext() as executor:
+            found = replicate(a.seeds, executor, a.seed, target=a.data, standardise=not a.raw, **options)
     print(found.table())
     _tell(found.save(a.out))
 

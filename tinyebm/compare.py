@@ -96,7 +96,7 @@ class Comparison:
 
 def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, learning_rate=None, step_size=0.01,
             hidden=None, activation="silu", confinement=1.0, ema=0.99, seed=0, progress=True, energy=None, kernel=None,
-            seconds=None):
+            seconds=None, race=True):
     """Train one model by several objectives and judge each against the exact answer.
 
     Parameters
@@ -126,6 +126,8 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     seconds : float, optional
         Every method is also trained for as many updates as it can make in this time, judging by its first run; by
         default the time of the fastest.  Learning rate and averaging stretch with the run.
+    race : bool
+        Whether to train a second time, for equal seconds.
 
     Returns
     -------
@@ -187,10 +189,10 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
             row["updates"] = curves[method][-1][0] if curves[method] else 0
         rows.append(row | {"status": status[method]})
         bar(len(rows), method)
-    race = {method: (method, curves[method][-1][1]) for method in fits}
+    runners = {method: (method, curves[method][-1][1]) for method in fits if race}
     again = lambda method, n: fits[method] if n == steps else trained(objectives[method], n, progress=False)
     judged = lambda found, updates: in_time(found, updates, train, reference)
-    equal = _equal_seconds(race, seconds, steps, again, judged, progress)
+    equal = _equal_seconds(runners, seconds, steps, again, judged, progress)
     return Comparison(name, label, truth_of(data, train), rows, curves, fits, data, settings, equal)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
+from tinyebm.backend import beside, fused, to_host
 from tinyebm.forward import slopes_and_laplacian
 from tinyebm.grids import CHUNK
 from tinyebm.replay.tiles import by_rows
@@ -67,7 +68,18 @@ def exponents(p, x):
 
 def atom_exponents(p, grid):
     """log(w_i e^{-E(x_i)}) of every atom of a grid, (N,), computed block by block."""
-    return ops.concatenate([exponents(p, x) + log_w for x, log_w in grid.blocks(CHUNK // p.space.dim)])
+    return ops.concatenate([exponents(p, x) + log_w for x, log_w in atoms_of(p, grid)])
+
+
+def atoms_of(p, grid):
+    """The atoms of a grid, (states, log weights) by blocks, where p's parameters live."""
+    return (beside(p.theta, *block) for block in grid.blocks(CHUNK // p.space.dim))
+
+
+def on_host(p):
+    """The Density with parameters in NumPy arrays: for what looks at numbers to decide."""
+    theta = to_host(p.theta)
+    return p if theta is p.theta else Density(p.energy, theta, p.space)
 
 
 def exponent_and_score(p, x):
@@ -82,7 +94,13 @@ def _exponent_and_score(p, x):
 
 def drift(p, x, step_size):
     """x + ε ∇log p(x), (n, d): a step of gradient ascent, and of Langevin dynamics without its noise."""
-    return x + step_size * exponent_and_score(p, x)[1]
+    return ascend(x, exponent_and_score(p, x)[1], step_size)
+
+
+@fused
+def ascend(x, s, step_size):
+    """x + ε s."""
+    return x + step_size * s
 
 
 def score(p, x):
@@ -103,7 +121,8 @@ def score_and_laplacian(p, x):
 
 
 def _score_and_laplacian(p, x):
-    basis = [np.broadcast_to(row, x.shape) for row in np.eye(x.shape[1], dtype=x.dtype)]
+    axes, = beside(x, np.eye(x.shape[1], dtype=x.dtype))
+    basis = [np.broadcast_to(axis, x.shape) for axis in axes]
     slopes, trace = slopes_and_laplacian(lambda x: exponent(p, x), x, basis)
     return ops.concatenate([ops.reshape(s, (-1, 1)) for s in slopes], axis=1), trace
 

@@ -12,6 +12,7 @@ from functools import wraps
 import numpy as np
 
 from tinyebm.autodiff import Var, primitive, stop_gradient, zeros_like
+from tinyebm.backend import fused
 
 CHUNK = 100  # factors of at most 2 whose product overflows in no floating-point type: 2^100 < 3.4e38
 
@@ -105,21 +106,33 @@ def sin(x): return np.sin(x)
 @primitive(lambda g, y, x: -g * sin(x))
 def cos(x): return np.cos(x)
 
-@primitive(lambda g, y, x: g * (1 - y * y))
+@primitive(lambda g, y, x: _tanh_pull(g, y))
 def tanh(x): return np.tanh(x)
 
+@primitive(lambda h, z, g, y: _tanh_pull(h, y), lambda h, z, g, y: -2 * h * g * y)
+@fused
+def _tanh_pull(g, y): return g * (1 - y * y)
+
 @primitive(lambda g, y, x: g * y * sigmoid(-x))
+@fused
 def sigmoid(x):
     """1 / (1 + e^-x), to full relative accuracy in both tails."""
     return 1 / _growth(x)
 
-@primitive(lambda g, y, x: g * _silu_slope(x))
+@primitive(lambda g, y, x: _silu_pull(g, x))
+@fused
 def silu(x): return x / _growth(x)
 
+@primitive(lambda h, z, g, x: _silu_pull(h, x), lambda h, z, g, x: h * g * _silu_curvature(x))
+@fused
+def _silu_pull(g, x): return g * _silu_jet(x)[2]
+
 @primitive(lambda g, y, x: g * _silu_curvature(x))
+@fused
 def _silu_slope(x): return _silu_jet(x)[2]
 
 @primitive(lambda g, y, x: g * _silu_third(x))
+@fused
 def _silu_curvature(x): s, y, d = _silu_jet(x); return (1 - s) * (d + (d - y))
 
 def _silu_third(x): s, y, d = sigmoid(x), silu(x), _silu_slope(x); return (1 - s) * ((d + (d - y)) * (2 - 3 * s) - d)
@@ -136,6 +149,7 @@ def _growth(x):
         return 1 + np.exp(-x)
 
 @primitive(lambda g, y, x: g * sigmoid(x))
+@fused
 def softplus(x): return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # log(1 + e^x), never overflows
 
 @primitive(lambda g, y, x: reshape(g, (*x.shape[:-1], 1)) * sigmoid(x))

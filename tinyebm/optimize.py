@@ -5,12 +5,12 @@ An optimiser is a pair of functions, `init(theta) -> state` and
 A learning rate is a number, or a function of the step 0, 1, 2, ...
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from tinyebm.backend import fused
 from tinyebm.checks import require_positive
 from tinyebm.tree import ravel, tree_flatten, tree_map
 
@@ -61,20 +61,37 @@ def adam(learning_rate, decay1=0.9, decay2=0.999, epsilon=1e-8):
 
     def update(gradient, state, theta):
         step = int(state["step"])
-        m = tree_map(lambda m, g: decay1 * m + (1 - decay1) * g, state["m"], gradient)
-        v = tree_map(lambda v, g: decay2 * v + (1 - decay2) * g * g, state["v"], gradient)
+        m = tree_map(lambda m, g: _mix(m, g, decay1, 1 - decay1), state["m"], gradient)
+        v = tree_map(lambda v, g: _mix_squares(v, g, decay2, 1 - decay2), state["v"], gradient)
         unbias1, unbias2 = 1 - decay1 ** (step + 1), 1 - decay2 ** (step + 1)
         eta = rate(step) / unbias1
-        theta = tree_map(lambda t, m, v: t - eta * m / (np.sqrt(v * (1 / unbias2)) + epsilon), theta, m, v)
+        theta = tree_map(lambda t, m, v: _adam_step(t, m, v, eta, 1 / unbias2, epsilon), theta, m, v)
         return theta, {"step": np.array(step + 1), "m": m, "v": v}
 
     return Optimizer(init, update)
 
 
+@fused
+def _mix(average, x, decay, rest):
+    return decay * average + rest * x
+
+
+@fused
+def _mix_squares(average, x, decay, rest):
+    return decay * average + rest * x * x
+
+
+@fused
+def _adam_step(t, m, v, eta, scale, epsilon):
+    return t - eta * m / (np.sqrt(v * scale) + epsilon)
+
+
+@np.errstate(divide="ignore")  # a gradient of length 0
 def clip_norm(gradient, largest):
     """The gradient, shortened to Euclidean length `largest` over all its leaves if it is longer."""
-    length = math.sqrt(sum(float((g * g).sum()) for g in tree_flatten(gradient)[0]))
-    return tree_map(lambda g: g * (largest / length), gradient) if length > largest else gradient
+    length = np.sqrt(sum((g * g).sum() for g in tree_flatten(gradient)[0]))
+    shrink = np.minimum(largest / length, 1.0)
+    return tree_map(lambda g: g * shrink.astype(g.dtype), gradient)
 
 
 def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8):

@@ -18,6 +18,10 @@ LEGEND = {
 }
 
 
+NUMBERS = {"seconds": ("seconds", 1), "NLL": ("nll", 4), "test NLL": ("test_nll", 4), "KL": ("kl", 4), "TV": ("tv", 4),
+           "angle": ("angle", 0), "|g|/|g*|": ("norm_ratio", 2)}  # column -> key of a row, digits of its mean
+
+
 def table(comparison):
     """A comparison as text: a heading, a row per method, and a line on what each column means."""
     finite = "entropy" not in comparison.truth
@@ -33,24 +37,65 @@ def table(comparison):
         truth["modes"] = _masses(comparison.truth["modes"])
     if len(truth) > 1:
         rows.append(truth)
-    columns = [name for name in ("method", "consistent", "updates", *list(LEGEND)[1:]) if any(row.get(name) for row in rows)]
-    lines = [[name for name in columns]] + [[row.get(name, "") for name in columns] for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    align = [str.ljust] + [str.rjust] * (len(columns) - 1)
-    text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)) for line in lines]
-    text.insert(1, "-" * len(text[0]))
+    columns, text = _aligned(rows)
     trained, held_out = comparison.settings.get("rows") or ("", "")
     names = comparison.truth.get("mode_names")
     words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out,
              "budget": f"{comparison.in_time.get('seconds') or 0:.1f}", "what": "KL" if "KL" in columns else "NLL",
              "reference": comparison.reference, "modes": ": " + ", ".join(names) if names else ""}
-    explain = {name: LEGEND[name].format(**words) for name in columns if name in LEGEND}
-    width = max(9, *map(len, explain))
-    legend = [f"{name:>{width}}  {meaning}" for name, meaning in explain.items()]
     learned = [f"{row['method']}: the learned log normaliser is {row['log_normaliser']:.4f}, the exact log Z of the last "
                f"parameters {row['log_z']:.4f}" for row in comparison.rows if "log_normaliser" in row]
     failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
-    return "\n".join([_heading(comparison), "", *text, "", *legend, *learned, *failed])
+    return "\n".join([_heading(comparison), "", *text, "", *_legend(columns, words), *learned, *failed])
+
+
+def replicas_table(replicas):
+    """Many comparisons as text: per method means over the runs that ended well, with their standard errors."""
+    rows, runs = [], replicas.settings["runs"]
+    for method, found in replicas.rows.items():
+        ended = [row for row in found if row["status"] == "ok"]
+        row = {"method": method, "consistent": found[0].get("consistent", ""), "updates": str(replicas.settings["steps"]),
+               "runs": f"{len(ended)}/{runs}"}
+        for column, (key, digits) in NUMBERS.items():
+            values = [row[key] for row in ended if key in row]
+            if values and not all(map(math.isnan, values)):
+                row[column] = _mean_with_error(values, digits)
+        rows.append(row)
+    columns, text = _aligned(rows)
+    trained, held_out = replicas.settings.get("rows") or ("", "")
+    finite = "entropy" not in replicas.truth
+    words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out, "budget": "",
+             "what": "", "reference": replicas.reference, "modes": ""}
+    note = f"mean over {runs} seeds ± its standard error" if runs > 1 else "one seed"
+    return "\n".join([_heading(replicas), note, "", *text, "", *_legend(columns, words)])
+
+
+def _aligned(rows):
+    """(names of the columns that any row has, the lines of a table)."""
+    columns = [name for name in ("method", "consistent", "updates", "runs", *list(LEGEND)[1:]) if any(row.get(name) for row in rows)]
+    lines = [columns] + [[row.get(name, "") for name in columns] for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    align = [str.ljust] + [str.rjust] * (len(columns) - 1)
+    text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)) for line in lines]
+    return columns, [text[0], "-" * len(text[0]), *text[1:]]
+
+
+def _legend(columns, words):
+    """A line for every column that needs one."""
+    explain = {name: LEGEND[name].format(**words) for name in columns if name in LEGEND}
+    width = max(9, *map(len, explain))
+    return [f"{name:>{width}}  {meaning}" for name, meaning in explain.items()]
+
+
+def _mean_with_error(values, digits):
+    """The mean of some numbers and its standard error."""
+    mean = sum(values) / len(values)
+    if not math.isfinite(mean):
+        return "infinite" if mean == math.inf else "unknown"
+    if len(values) == 1:
+        return f"{mean:.{digits}f}"
+    error = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
+    return f"{mean:.{digits}f} ± {error:.{digits}f}"
 
 
 def json_text(found):

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.backend import beside
 from tinyebm.density import require_rows
 from tinyebm.discrete import Bits
 from tinyebm.grids import Grid
@@ -151,9 +152,10 @@ class PatternTarget:
 
     def sample(self, n, rng):
         """n independent draws (n, d)."""
-        cumulative = np.cumsum(self.probabilities)
-        draws = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
-        return self.states[np.minimum(draws, len(self.states) - 1)]
+        u = rng.random(n)
+        states, cumulative = beside(u, self.states, np.cumsum(self.probabilities))
+        draws = np.searchsorted(cumulative, u * cumulative[-1], side="right")
+        return states[np.minimum(draws, len(states) - 1)]
 
     @property
     def law(self):

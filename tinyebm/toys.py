@@ -26,6 +26,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import primitive, stop_gradient
+from tinyebm.backend import beside
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 from tinyebm.spaces import Box, Reals
 
@@ -38,6 +39,11 @@ def lattice(nodes, reach, dim=2):
 def on_circle(t):
     """(cos t, sin t), (..., 2)."""
     return np.stack([np.cos(t), np.sin(t)], axis=-1)
+
+
+def drawn(table, k):
+    """The rows k of a table, where k lives."""
+    return beside(k, table)[0][k]
 
 
 # ------------------------------------------------------------------- Gaussian mixtures
@@ -62,7 +68,7 @@ def eight_gaussians():
     """Eight Gaussians of standard deviation 0.5/1.414 on a circle of radius 4/1.414."""
     centres, sigma = 4 / 1.414 * on_circle(math.pi / 4 * np.arange(8)), 0.5 / 1.414
     log_joint = lambda x: log_mixture(x, centres[:, None], -math.log(8), sigma)
-    sample = lambda n, rng: centres[rng.integers(8, size=n)] + sigma * rng.standard_normal((n, 2))
+    sample = lambda n, rng: drawn(centres, rng.integers(8, size=n)) + sigma * rng.standard_normal((n, 2))
     return Reals(2), log_joint, sample, 8, lattice(192, 6.0)
 
 
@@ -72,8 +78,8 @@ def bimodal():
     log_joint = lambda x: log_mixture(x, means[:, None, None], np.log(weights)[:, None], sigmas)
 
     def sample(n, rng):
-        k = (rng.random(n) >= weights[0]).astype(int)
-        return (means[k] + sigmas[k] * rng.standard_normal(n))[:, None]
+        k = (rng.random(n) >= float(weights[0])).astype(int)
+        return (drawn(means, k) + drawn(sigmas, k) * rng.standard_normal(n))[:, None]
 
     return Reals(1), log_joint, sample, 2, lattice(512, 6.0, 1)
 
@@ -89,27 +95,35 @@ def noisy_curves(curves, sigma, rule, grid):
 
     def sample(n, rng):
         k, t = rng.integers(modes, size=n), rng.random(n)
-        return curves(t)[k, np.arange(n)] + sigma * rng.standard_normal((n, 2))
+        return curves(t)[k, np.arange(n, like=t)] + sigma * rng.standard_normal((n, 2))
 
     return Reals(2), log_joint, sample, modes, grid
 
 
 def two_moons():
     """Two half circles of radius 2, noise 0.2: scikit-learn's `make_moons(noise=0.1)`, doubled, shifted."""
-    upper = lambda t: on_circle(math.pi * t)
-    curves = lambda t: 2 * np.stack([upper(t), [1.0, 0.5] - upper(t)]) - [1.0, 0.2]
+    def curves(t):
+        cos, sin = np.cos(math.pi * t), np.sin(math.pi * t)
+        upper, lower = np.stack([2 * cos - 1.0, 2 * sin - 0.2], axis=-1), np.stack([1.0 - 2 * cos, 0.8 - 2 * sin], axis=-1)
+        return np.stack([upper, lower])
+
     return noisy_curves(curves, 0.2, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))
+
+
+def concentric(radii, t):
+    """Circles of some radii, (len(radii), len(t), 2)."""
+    return np.stack([radius * on_circle(2 * math.pi * t) for radius in radii])
 
 
 def circles():
     """Two circles of radii 3 and 1.5, noise 0.24: scikit-learn's `make_circles`, tripled."""
-    curves = lambda t: np.array([3.0, 1.5])[:, None, None] * on_circle(2 * math.pi * t)
+    curves = lambda t: concentric((3.0, 1.5), t)
     return noisy_curves(curves, 0.24, trapezoid(129, 0.0, 1.0), lattice(192, 5.0))
 
 
 def rings():
     """Four circles of radii 3, 2.25, 1.5 and 0.75, noise 0.08."""
-    curves = lambda t: np.array([3.0, 2.25, 1.5, 0.75])[:, None, None] * on_circle(2 * math.pi * t)
+    curves = lambda t: concentric((3.0, 2.25, 1.5, 0.75), t)
     return noisy_curves(curves, 0.08, trapezoid(321, 0.0, 1.0), lattice(256, 3.75))
 
 
@@ -156,7 +170,7 @@ def two_spirals():
     sigma, end = 0.1, 3 * math.pi
 
     def arm(s, u):
-        return (s[:, None] * on_circle(s) * [-1.0, 1.0] + u) / 3
+        return (s[:, None] * np.stack([-np.cos(s), np.sin(s)], axis=1) + u) / 3
 
     v, log_w = gauss_legendre(320, 0.0, 1.0)
     s = np.sqrt(1 + v * (end**2 + 2 * end)) - 1  # equal steps of v are nearly equal steps along the curve
@@ -197,9 +211,9 @@ def pinwheel():
         return log_norm - 0.5 * (along * along + across * across)
 
     def sample(n, rng):
-        f = [1.0, 0.0] + [0.3, 0.1] * rng.standard_normal((n, 2))
-        angle = starts[rng.integers(5, size=n)] + 0.25 * np.exp(np.sqrt((f * f).sum(axis=1)))
-        z = 2 * (f[:, 0] + 1j * f[:, 1]) * np.exp(-1j * angle)
+        x, y = rng.standard_normal((n, 2)).T
+        f = (1.0 + 0.3 * x) + 0.1j * y
+        z = 2 * f * np.exp(-1j * (drawn(starts, rng.integers(5, size=n)) + 0.25 * np.exp(np.abs(f))))
         return np.stack([z.real, z.imag], axis=1)
 
     return Reals(2), log_joint, sample, 5, lattice(400, 8.0)
@@ -214,7 +228,7 @@ def checkerboard():
         offset = stop_gradient(x)[:, None] - corners  # (n, 8, 2)
         return np.where(((offset >= 0) & (offset < 2)).all(axis=2), -math.log(32), -math.inf)
 
-    sample = lambda n, rng: corners[rng.integers(8, size=n)] + 2 * rng.random((n, 2))
+    sample = lambda n, rng: drawn(corners, rng.integers(8, size=n)) + 2 * rng.random((n, 2))
     return space, log_joint, sample, 8, space.grid(128)
 
 
@@ -238,11 +252,12 @@ def double_well():
         return ops.where(np.concatenate([~right, right], axis=1), -energy(x) - log_z, -math.inf)
 
     def sample(n, rng):
-        x = np.empty(0)
-        while len(x) < n:
+        found, missing = [], n
+        while missing > 0:
             draws = rng.standard_normal(n) / math.sqrt(8 * b - 8)
-            x = np.concatenate([x, draws[rng.random(n) < np.exp(-2 * (draws**2 - b) ** 2)]])
-        return x[:n, None]
+            found.append(draws[rng.random(n) < np.exp(-2 * (draws**2 - b) ** 2)])
+            missing -= len(found[-1])
+        return np.concatenate(found)[:n, None] if found else rng.standard_normal((0, 1))
 
     return Reals(1), log_joint, sample, 2, grid
 

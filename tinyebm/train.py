@@ -7,13 +7,15 @@ So a run that was saved and resumed gives the numbers of the uninterrupted one.
 
 import dataclasses
 import math
+import operator
 import warnings
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.backend import Stream, to_numpy
+from tinyebm.backend import Stream, on_gpu, to_numpy
 from tinyebm.checkpoint import load_tree, save_tree
 from tinyebm.density import Density, exponents
 from tinyebm.errors import or_nan
@@ -60,6 +62,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     theta : tree, optional
         Where to start; by default `energy.init`.
     device, dtype : "cpu" or "gpu"; "float64" or "float32"
+        On a GPU (CuPy) nothing waits for it but the log points.
     callback : callable (step, density, record), optional
         Called at every log point.
     progress : bool or str
@@ -91,7 +94,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     Raises
     ------
     FloatingPointError
-        If a gradient is not finite: before θ is touched.
+        If a gradient or a metric is not finite: before θ is touched; on a GPU at the next log point.
     ValueError
         For what does not fit together.
 
@@ -114,26 +117,33 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     if alpha:
         objective = _regularised(objective, alpha)
     log_every = log_every or max(1, steps // 20)
+    stream = Stream(seed, device)
+    x, _ = law = stream.place(law)
     measure = _measurer(data, law, (space.discrete or space.dim <= 2) if exact is None else exact, hasattr(objective, "noise"))
     identity = {"data": _fingerprint(data, x), "energy": repr(energy), "space": repr(space), "objective": repr(objective),
                 "seed": seed, **options}
 
     with remembering(energy):
-        stream = Stream(seed, device)
         if resume and checkpoint and Path(checkpoint).exists():
             state, history = _resume(checkpoint, identity)
+            state = stream.place(state)
         else:
-            theta = tree_map(lambda leaf: leaf.astype(dtype), energy.init(stream.at(0)) if theta is None else theta)
+            theta = energy.init(stream.at(0)) if theta is None else stream.place(theta)
+            theta = tree_map(lambda leaf: leaf.astype(dtype), theta)
             state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
             history = {"step": [0], **measure(Density(energy, theta, space), theta)}
 
-        bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
+        bar, rows, unseen = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x, []  # unseen: what may still be on the way
         for step in range(int(state["step"]) + 1, steps + 1):
             rng = stream.at(step)
             x = _batch(data, rows, batch_size, rng).astype(dtype)
             if data_noise:
                 x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
-            state, metrics = _advance(Density(energy, state["theta"], space), x, rng, state, objective, optimizer, clip, ema)
+            state, metrics, watched = _advance(Density(energy, state["theta"], space), x, rng, state, objective, optimizer, clip, ema)
+            unseen.append((step, watched))
+            if not on_gpu(watched["gradient"]) or step % log_every == 0 or step == steps:
+                _require_finite(unseen)
+                unseen = []
             if step % log_every == 0 or step == steps:
                 density = Density(energy, state["ema"], space)
                 record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, state["theta"])}
@@ -148,23 +158,33 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused here, in words
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused, in words, by _require_finite
 def _advance(p, x, rng, state, objective, optimizer, clip, ema):
-    """One update: (next state, metrics)."""
+    """One update: (next state, metrics, the metrics beside a "gradient" that is nan if the gradient is not finite)."""
     gradient, metrics, memory = objective.gradient(p, x, rng, state["objective"] or None)
-    if not all(bool(np.isfinite(g).all()) for g in tree_flatten(gradient)[0]):
-        raise FloatingPointError(f"update {int(state['step']) + 1}: the gradient is not finite. The chains or the energy "
-                                 f"have diverged: try a smaller learning rate or step_size, clip=, or alpha=")
-    lost = [name for name, value in metrics.items() if not np.isfinite(value)]
-    if lost:
-        raise FloatingPointError(f"update {int(state['step']) + 1}: the {lost[0]} is {float(metrics[lost[0]])}, though the "
-                                 f"gradient is finite: the energy is nan or infinite somewhere")
+    finite = reduce(operator.and_, [np.isfinite(g).all() for g in tree_flatten(gradient)[0]])
+    watched = {"gradient": np.where(finite, 0.0, math.nan), **metrics}
     if clip:
         gradient = clip_norm(gradient, clip)
     theta, moments = optimizer.update(gradient, state["optimizer"], p.theta)
     average = tree_map(lambda a, t: ema * a + (1 - ema) * t, state["ema"], theta) if ema else theta
     memory = () if memory is None else memory
-    return {"step": state["step"] + 1, "theta": theta, "optimizer": moments, "objective": memory, "ema": average}, metrics
+    return {"step": state["step"] + 1, "theta": theta, "optimizer": moments, "objective": memory, "ema": average}, metrics, watched
+
+
+def _require_finite(updates):
+    """Refuse the first of some updates, (number, {name: value}), that has a value which is not finite."""
+    steps, values = zip(*updates, strict=True)
+    columns = {name: [row[name] for row in values] for name in values[0]}
+    columns = {name: to_numpy(np.stack(column)) if on_gpu(column[0]) else column for name, column in columns.items()}
+    for i, step in enumerate(steps):
+        lost = [name for name, column in columns.items() if not np.isfinite(column[i])]
+        if "gradient" in lost:
+            raise FloatingPointError(f"update {step}: the gradient is not finite. The chains or the energy have diverged: try a "
+                                     f"smaller learning rate or step_size, clip=, or alpha=")
+        if lost:
+            raise FloatingPointError(f"update {step}: the {lost[0]} is {columns[lost[0]][i]}, though the gradient is finite: the "
+                                     f"energy is nan or infinite somewhere")
 
 
 def _fingerprint(data, x):

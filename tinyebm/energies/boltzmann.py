@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.autodiff import stop_gradient
+from tinyebm.backend import beside
 from tinyebm.checks import require_count
 
 
@@ -35,6 +37,6 @@ class BoltzmannMachine:
         """Energies (n,) of the rows of x (n, d)."""
         d = self.dim
         i = np.arange(d)
-        upper = np.nonzero(i[:, None] < i)  # in row order
+        upper = beside(stop_gradient(theta["W"]), *np.nonzero(i[:, None] < i))  # in row order
         U = ops.scatter(theta["W"], upper, (d, d))
         return -ops.sum((x @ U + theta["b"]) * x, axis=1)

@@ -72,7 +72,7 @@ class MLP:
         activation, h = ACTIVATIONS[self.activation], x
         for layer in theta[:-1]:
             h = activation(h @ layer["W"] + layer["b"])  # (n, hidden)
-        E = (h @ theta[-1]["W"] + theta[-1]["b"])[:, 0]
+        E = ops.reshape(h @ theta[-1]["W"] + theta[-1]["b"], (-1,))
         return E + ops.sum(x * x, axis=1) * (0.5 * self.confinement) if self.confinement else E
 
     def min_recession(self, theta):

@@ -14,12 +14,12 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
-from tinyebm.density import require_rows
+from tinyebm.backend import beside
+from tinyebm.density import atoms_of, on_host, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import first_nan, merge, quadrature, require_finite, require_normalisable
 from tinyebm.exact.structure import closed_form, hidden_layer
-from tinyebm.grids import CHUNK
 from tinyebm.replay.tiles import add, fold
 from tinyebm.tree import tree_map
 
@@ -38,7 +38,7 @@ def model_phase(p, grid):
 
     An online softmax that carries the gradient: both sums are kept in units of e^m, with m the largest exponent so far.
     """
-    top, total, gradient = fold(_model_phase, merge, p, grid.blocks(CHUNK // p.space.dim), -np.inf)
+    top, total, gradient = fold(_model_phase, merge, p, atoms_of(p, grid), -np.inf)
     if math.isnan(top):
         raise QuadratureError(f"the energy is nan at x = {first_nan(p, grid)}")
     if total == 0.0:
@@ -61,9 +61,10 @@ def exact_phase(p, rtol=1e-8, finer=False):
     `finer` takes the grid one refinement beyond the one on which log Z holds to `rtol`.
     """
     require_normalisable(p)
-    if closed_form(p) is not None:
-        log_z, pullback = vjp(lambda theta: closed_form(replace(p, theta=theta)), p.theta)
-        return require_finite(p, log_z), pullback(-ones_like(log_z))[0]
+    host = on_host(p)
+    if closed_form(host) is not None:
+        log_z, pullback = vjp(lambda theta: closed_form(replace(p, theta=theta)), host.theta)
+        return require_finite(p, log_z), tree_map(lambda g: beside(p.theta, g)[0], pullback(-ones_like(log_z))[0])
     if hidden := hidden_layer(p):
         return model_phase(hidden, hidden.space.grid())
     if p.space.discrete:

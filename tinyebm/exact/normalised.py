@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tinyebm.density import atom_exponents, exponent, exponents, require_rows
+from tinyebm.density import atom_exponents, exponent, exponents, on_host, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature, rounding
@@ -59,6 +59,7 @@ def expectation(p, f, rtol=1e-8):
     >>> abs(expectation(uniform, lambda x: x[:, 0] ** 2) - 1 / 3) < 1e-12
     True
     """
+    p = on_host(p)
     q = quadrature(p, rtol)
     mean, error = settled_mean(p, f, q)
     for least in () if p.space.bounded or hasattr(p, "grid") else WIDER:
@@ -103,6 +104,7 @@ def mean_over(p, f, grid):
 
 def entropy(p, rtol=1e-8):
     """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
+    p = on_host(p)
     q = quadrature(p, rtol)
     mean, change = settled_mean(p, lambda x: q.log_z - exponent(p, x), q)
     return Estimate(mean, change + q.error * (1 + abs(mean)) + rounding(mean))

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.density import exponent, exponents
+from tinyebm.backend import to_host
+from tinyebm.density import atoms_of, exponent, exponents, on_host
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.window import DROPS, find_window
-from tinyebm.grids import CHUNK
 from tinyebm.replay.tiles import fold
 
 MAX_NODES = 2**23
@@ -106,7 +106,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
     if p.space.bounded:
         rules, tail = [p.space], 0.0
     else:
-        window = find_window(p, rtol, least)
+        window = find_window(on_host(p), rtol, least)
         rules, tail = [window, replace(window, graded=True)], window.tail
     smooth = min(max_nodes, SMOOTH_NODES[p.space.dim])
     for rule in rules if getattr(p.energy, "smooth", True) else ():  # an energy may say that it has kinks
@@ -114,7 +114,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
         if found:
             return found
     low, high = (np.zeros(p.space.dim) + end for end in (rules[0].low, rules[0].high))
-    patches, log_z, error = adapt(p, low, high, rtol, max_nodes)
+    patches, log_z, error = adapt(on_host(p), low, high, rtol, max_nodes)
     error += tail + rounding(log_z)
     if error > rtol:
         raise QuadratureError(f"log Z = {log_z:.6g} is known to {error:.1e}, rounding included: rtol={rtol:g} is too small")
@@ -150,7 +150,7 @@ def _refine(p, rule, rtol, max_nodes, tail):
 
 def heavy_blocks(p, q, rtol):
     """The blocks of a quadrature's grid, (states, log weights, which carry mass): the rest together less than rtol / 100."""
-    for x, log_w in q.grid.blocks(CHUNK // p.space.dim):
+    for x, log_w in atoms_of(p, q.grid):
         yield x, log_w, exponents(p, x) + log_w - q.log_z > math.log(0.01 * rtol / q.grid.size)
 
 
@@ -166,12 +166,12 @@ def require_normalisable(p):
         raise ValueError(f"the energy {p.energy!r} is for x of dimension {dim}, the space {p.space} has {p.space.dim}")
     check = getattr(p.energy, "require_normalisable", None)  # any callable is an energy: structure is optional
     if check is not None:
-        check(p.theta, p.space)
+        check(to_host(p.theta), p.space)
 
 
 def log_sum(p, grid):
     """Eq. (1) on one grid, streamed."""
-    top, total = fold(_log_sum, merge, p, grid.blocks(CHUNK // p.space.dim), -np.inf)
+    top, total = fold(_log_sum, merge, p, atoms_of(p, grid), -np.inf)
     if math.isnan(top) and (where := first_nan(p, grid)):
         raise QuadratureError(f"the energy is nan at x = {where}")
     if not top < np.inf or total == 0.0:
@@ -203,6 +203,7 @@ def merge(before, new):
 
 def first_nan(p, grid):
     """The first state of a grid whose energy is nan."""
+    p = on_host(p)
     for x, _ in grid.blocks():
         bad = np.isnan(exponents(p, x))
         if bad.any():
@@ -218,7 +219,7 @@ def require_finite(p, log_z):
 
 def structural_log_z(p):
     """log Z from the structure of the energy, without enumeration of x; None if there is none."""
-    log_z, hidden = closed_form(p), hidden_layer(p)
+    log_z, hidden = closed_form(on_host(p)), hidden_layer(p)
     if log_z is not None:
         return require_finite(p, log_z)
     return log_sum(hidden, hidden.space.grid()) if hidden else None

@@ -46,6 +46,17 @@ def one_blas_thread():
             set_(threads)
 
 
+@contextmanager
+def one_thread():
+    """Hold linear algebra to one thread: OpenBLAS, or by threadpoolctl, where it is installed, whatever NumPy uses."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        threadpool_limits = None
+    with one_blas_thread() if threadpool_limits is None else threadpool_limits(1):
+        yield
+
+
 @lru_cache
 def _pool(threads):
     from concurrent.futures import ThreadPoolExecutor  # takes 10 ms to load: only when used

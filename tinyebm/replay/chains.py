@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinyebm.backend import on_gpu
 from tinyebm.replay.normals import normals
 from tinyebm.replay.plans import TILE, plan
 from tinyebm.replay.tiles import as_arrays, tiles_of
@@ -16,7 +17,7 @@ def chains(drift, p, x, schedule, rng, record=None):
     """
     steps, settings = len(schedule), [as_arrays(numbers, x) for _, *numbers in schedule]
     leaves, end = tree_flatten(p.theta)[0], np.empty_like(x)
-    found = plan(drift, p, leaves, (x,), settings[0], steps)
+    found = None if on_gpu(x) else plan(drift, p, leaves, (x,), settings[0], steps)
     if found is None or found.traced[2][0].value.dtype != x.dtype or not isinstance(rng, np.random.Generator):
         return None
     n, d = x.shape

@@ -15,6 +15,7 @@ from functools import reduce
 
 import numpy as np
 
+from tinyebm.backend import on_gpu
 from tinyebm.ops import concatenate
 from tinyebm.replay import plans
 from tinyebm.replay.plans import plan
@@ -31,8 +32,8 @@ def by_rows(function, p, *rows, settings=()):
     found = plan(function, p, leaves, rows, settings)
     n = len(rows[0])
     if found is None:
-        parts = [function(p, *[a[i : i + UNTILED] for a in rows], *settings) for i in range(0, max(n, 1), UNTILED)]
-        return tree_map(lambda *pieces: concatenate(pieces), *parts)
+        parts = [function(p, *block, *settings) for block in blocks_of(rows)]
+        return parts[0] if len(parts) == 1 else tree_map(lambda *pieces: concatenate(pieces), *parts)
     tiles = tiles_of(n, found.size)
     outputs = [np.empty((n, *o.shape[1:]), o.value.dtype) for o in found.traced[2]]
 
@@ -62,8 +63,8 @@ def _fold(function, combine, p, chunks, padding, settings):
         if found is _UNDECIDED:  # the first chunk decides for all
             found = plan(function, p, leaves, rows, arrays, linear=True)
         if found is None:
-            for i in range(0, len(rows[0]), UNTILED):
-                flat, rebuild = ravel(function(p, *[a[i : i + UNTILED] for a in rows], *arrays))
+            for block in blocks_of(rows):
+                flat, rebuild = ravel(function(p, *block, *arrays))
                 lanes[0] = flat if lanes[0] is None else combine(lanes[0], flat)
             continue
 
@@ -88,6 +89,13 @@ def tiles_of(n, size):
     return [(start, min(start + size, n)) for start in range(0, n, size)]
 
 
+def blocks_of(rows):
+    """Rows a few thousand at a time; on a GPU, whose cost is that of launches, all of them."""
+    n = max(len(rows[0]), 1)
+    size = n if on_gpu(rows[0]) else UNTILED
+    return [[a[i : i + size] for a in rows] for i in range(0, n, size)]
+
+
 def as_arrays(settings, x):
-    """Numbers as arrays of no dimension, of the type of x."""
-    return [np.asarray(s, x.dtype) for s in settings]
+    """Numbers as arrays of no dimension, of the type of x; beside CuPy's arrays, as numbers."""
+    return list(settings) if on_gpu(x) else [np.asarray(s, x.dtype) for s in settings]

@@ -37,6 +37,7 @@ class Traced(NDArrayOperatorsMixin):
     size = property(lambda self: self.node.value.size, doc="Number of entries.")
     dtype = property(lambda self: self.node.value.dtype, doc="Type of the entries.")
     T = property(lambda self: self.transpose(), doc="The transposed array.")
+    base = property(lambda self: self, doc="Not None: it may be a view.")
 
     def __len__(self):
         return len(self.node.value)

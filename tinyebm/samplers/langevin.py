@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.backend import fused
 from tinyebm.checks import require_positive
-from tinyebm.density import drift, exponent_and_score
+from tinyebm.density import drift, exponent_and_score, score
 from tinyebm.replay.tiles import by_rows
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
 from tinyebm.samplers.metropolis import Move, accept
@@ -67,7 +68,7 @@ class ULA:
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
         _require_continuous(p, self)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
-        return Move(p.space.fold(self.drift(p, x) + self.noise_scale * noise))
+        return Move(p.space.fold(_diffuse(x, score(p, x), noise, self.step_size, self.noise_scale)))
 
     def push(self, probabilities, p):
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
@@ -132,7 +133,7 @@ class MALA:
     def step_from(self, x, here, evaluate, space, rng):
         """`step` where (exponent, score) are known at x, and come from evaluate(y) at the proposals y: the same Move."""
         (u, s), noise = here, rng.standard_normal(x.shape, dtype=x.dtype)
-        y = x + self.step_size * s + self.noise_scale * noise
+        y = _diffuse(x, s, noise, self.step_size, self.noise_scale)
         log_ratio = _log_ratio(x, y, u, s, *evaluate(y), self.step_size)
         return accept(x, y, np.where(space.contains(y), log_ratio, -math.inf), rng)
 
@@ -170,10 +171,16 @@ class MALA:
             yield flow, 1 - flow.sum(axis=1), rows
 
 
+@fused
+def _diffuse(x, s, noise, step_size, noise_scale):
+    """Eq. (1)."""
+    return x + step_size * s + noise_scale * noise
+
+
 def _propose(p, x, noise, step_size, noise_scale):
     """Where eq. (1) proposes to go from the rows of x, and the log of the ratio that decides."""
     u, s = exponent_and_score(p, x)
-    y = x + step_size * s + noise_scale * noise
+    y = _diffuse(x, s, noise, step_size, noise_scale)
     return y, _log_ratio(x, y, u, s, *exponent_and_score(p, y), step_size)
 
 
