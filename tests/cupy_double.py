@@ -149,6 +149,9 @@ class Generator:
         return lambda *args, **kwargs: call(draw, f"Generator.{name}", SURFACE["Generator"][name], args, kwargs)
 
 
+Generator.__module__ = "cupy"
+
+
 def asarray(a, dtype=None):
     """An array on the device."""
     COUNT["upload"] += 1

@@ -19,12 +19,6 @@ def trained(seed, method):
     return {"nll": found.history["nll"][-1], "sum": float(sum(layer["W"].sum() for layer in found.theta))}
 
 
-def busy(seed, k):
-    """A piece of work of some tenths of a second."""
-    p = te.Density(te.MLP((2, 32, 1)), te.MLP((2, 32, 1)).init(np.random.default_rng(seed)), te.Box(-2, 2, 2))
-    return float(te.run(te.ULA(0.01), p, np.zeros((256, 2)), 100 * k, np.random.default_rng(seed))[0].sum())
-
-
 def threads(seed):
     """How many threads linear algebra has."""
     from tinyebm.replay.blas import one_blas_thread

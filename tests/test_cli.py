@@ -229,6 +229,21 @@ def test_compare(here, capsys):
     assert np.array_equal(theta("race/short-2.npz")[0], found.fits["short-2"].theta[0]["W"])
 
 
+def test_compare_with_seeds(here, capsys):
+    """Catches seeds or options that do not arrive, rows of another data set, and workers that change the numbers."""
+    options = f"--data mine.csv --raw --methods cd-1,mle --seeds 2 {TINY}"
+    assert tinyebm(f"compare {options} --out alone") == 0
+    out = capsys.readouterr().out
+    assert tinyebm(f"compare {options} --workers 2 --out spread") == 0
+    found = te.replicate(2, seed=3, target="mine.csv", standardise=False, methods=["cd-1", "mle"], steps=20, batch_size=32,
+                         step_size=0.05, hidden=(8, 8), progress=False)
+
+    timeless = lambda rows: {method: [row | {"seconds": 0} for row in many] for method, many in rows.items()}
+    for folder in ("alone", "spread"):
+        assert timeless(strict(here / folder / "replicas.json")["rows"]) == timeless(found.rows)
+    assert out.startswith((here / "alone" / "replicas.txt").read_text()) and "mean over 2 seeds" in out
+
+
 def test_three_dimensions_have_no_picture_but_a_model(here, capsys):
     """Catches a run that ends in an error after all its work is done."""
     np.save("three.npy", np.random.default_rng(0).standard_normal((30, 3)))

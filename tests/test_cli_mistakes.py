@@ -20,6 +20,9 @@ COMPARE = "compare --data bimodal --hidden 2 --steps 4 --batch-size 8"
 MISTAKES = [  # a command line, and what its message must hold, / between phrases
     ("", "required: command"),
     ("trian", "invalid choice: 'trian'"),
+    ("compare --seeds 0", "--seeds / 0 is not at least 1"),
+    ("compare --workers 0.5", "--workers / '0.5' is not an integer"),
+    ("compare --data bimodal --seeds 2 --seconds 3", "--seconds is for one seed"),
     ("fit --frobnicate 3", "unrecognized arguments: --frobnicate 3"),
     ("fit --data two_mons", "unknown data set 'two_mons': did you mean 'two_moons'?"),
     ("fit --data nowhere.csv", "nowhere.csv / No such file"),

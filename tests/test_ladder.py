@@ -78,7 +78,8 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "cli.py": 17,
     "__main__.py": 18,
 }
-DOORS = {"cupy": "backend.py", "threadpoolctl": "replay/blas.py", "matplotlib": "plots.py", "argparse": "cli.py", "scipy": "optimize.py"}
+DOORS = {"cupy": "backend.py", "threadpoolctl": "replay/blas.py", "matplotlib": "plots.py", "argparse": "cli.py",
+         "scipy": "optimize.py"}
 WELCOME = {"numpy", *sys.stdlib_module_names} - set(DOORS)
 
 

@@ -49,6 +49,13 @@ def device(request, monkeypatch):
     return compare
 
 
+@pytest.fixture
+def double(monkeypatch):
+    """The stand-in, installed as cupy."""
+    monkeypatch.setitem(sys.modules, "cupy", cupy_double)
+    return cupy_double
+
+
 def flat(found):
     """The arrays and numbers in nested tuples, lists and dicts."""
     return [np.asarray(x) if isinstance(x, (int, float)) else x for x in tree_flatten(found)[0] if x is not None]
@@ -239,6 +246,24 @@ def test_fit_draws_from_populations(device):
     device(fitted, exact=False)
 
 
+@pytest.mark.parametrize("name, space", [("silu", te.Reals(2)), ("rbm", te.Bits(5)), ("mlp", te.Bits(5))])
+def test_exact_draws_come_back_to_the_device(double, name, space):
+    """From a generator of either kind; from a host's they are the draws of the host."""
+    energy = CONTINUOUS[name] if name in CONTINUOUS else DISCRETE[name][0]
+    here, there = (te.Density(energy, placed(Stream(0, where), energy), space) for where in ("cpu", "gpu"))
+    drawn, other = te.sample(there, 40, np.random.default_rng(0)), te.sample(there, 40, Stream(0, "gpu").at(1))
+
+    assert on_gpu(drawn) and on_gpu(other) and space.contains(to_numpy(other)).all()
+    np.testing.assert_array_equal(to_numpy(drawn), te.sample(here, 40, np.random.default_rng(0)))
+
+
+def test_perfect_samples_train_on_the_device(double):
+    data = np.random.default_rng(1).standard_normal((60, 2))
+    found = te.fit(NET, data, te.Reals(2), te.PerfectSamples(refresh=2), steps=5, batch_size=16, device="gpu", progress=False)
+
+    assert on_gpu(found.theta[0]["W"]) and np.isfinite(found.history["nll"]).all()
+
+
 def test_checkpoints_go_to_disk_and_back(device, tmp_path):
     """Interrupted and resumed on the device, a run gives the uninterrupted run's parameters."""
     data = np.random.default_rng(1).standard_normal((60, 2))
@@ -267,13 +292,6 @@ def test_a_run_that_diverges_on_the_device_stops_at_a_log_point(monkeypatch):
 
 
 # --------------------------------------------------------------------------------------- waits and launches
-
-
-@pytest.fixture
-def double(monkeypatch):
-    """The stand-in, installed as cupy."""
-    monkeypatch.setitem(sys.modules, "cupy", cupy_double)
-    return cupy_double
 
 
 def test_a_langevin_step_waits_for_nothing_and_launches_eighteen_kernels(double):

@@ -45,7 +45,8 @@ def test_seeds_are_numpys_children_of_seed_point_and_number():
 
 def test_a_run_does_not_depend_on_the_others():
     """More seeds, or more points behind it, change nothing; and single runs can be repeated by number."""
-    few, many = (te.sweep(sweep_runs.draw, {"scale": scales}, n, progress=False) for scales, n in (([1.0, 2.0], 2), ([1.0, 2.0, 3.0], 5)))
+    few = te.sweep(sweep_runs.draw, {"scale": [1.0, 2.0]}, 2, progress=False)
+    many = te.sweep(sweep_runs.draw, {"scale": [1.0, 2.0, 3.0]}, 5, progress=False)
     again = te.sweep(sweep_runs.draw, {"scale": [1.0, 2.0]}, [4], progress=False)
 
     np.testing.assert_array_equal(few.results, [row[:2] for row in many.results[:2]])

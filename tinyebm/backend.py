@@ -14,7 +14,7 @@ from tinyebm.tree import tree_flatten, tree_map
 
 
 def on_gpu(x):
-    """Whether x is an array of CuPy's.
+    """Whether x, an array or a generator, is CuPy's.
 
     >>> on_gpu(np.zeros(2))
     False
@@ -40,6 +40,11 @@ def beside(tree, *arrays):
     """The arrays, sent to where the leaves of a tree live: unchanged if they are there."""
     there = [leaf for leaf in tree_flatten(tree)[0] if on_gpu(leaf)]
     return tuple(x if on_gpu(x) or not there else np.asarray(x, like=there[0]) for x in arrays)
+
+
+def host_generator(rng):
+    """A generator of NumPy's: rng itself, or one seeded by a draw of a GPU's."""
+    return np.random.default_rng(int(rng.integers(0, 2**62))) if on_gpu(rng) else rng
 
 
 def fused(formula):

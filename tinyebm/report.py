@@ -64,15 +64,16 @@ def replicas_table(replicas):
     columns, text = _aligned(rows)
     trained, held_out = replicas.settings.get("rows") or ("", "")
     finite = "entropy" not in replicas.truth
-    words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out, "budget": "",
-             "what": "", "reference": replicas.reference, "modes": ""}
+    words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out,
+             "reference": replicas.reference}
     note = f"mean over {runs} seeds ± its standard error" if runs > 1 else "one seed"
     return "\n".join([_heading(replicas), note, "", *text, "", *_legend(columns, words)])
 
 
 def _aligned(rows):
     """(names of the columns that any row has, the lines of a table)."""
-    columns = [name for name in ("method", "consistent", "updates", "runs", *list(LEGEND)[1:]) if any(row.get(name) for row in rows)]
+    order = ("method", "consistent", "updates", "runs", *list(LEGEND)[1:])
+    columns = [name for name in order if any(row.get(name) for row in rows)]
     lines = [columns] + [[row.get(name, "") for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     align = [str.ljust] + [str.rjust] * (len(columns) - 1)

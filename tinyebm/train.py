@@ -133,13 +133,15 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
             state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
             history = {"step": [0], **measure(Density(energy, theta, space), theta)}
 
-        bar, rows, unseen = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x, []  # unseen: what may still be on the way
+        bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
+        unseen = []  # of updates that may still be on their way
         for step in range(int(state["step"]) + 1, steps + 1):
             rng = stream.at(step)
             x = _batch(data, rows, batch_size, rng).astype(dtype)
             if data_noise:
                 x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
-            state, metrics, watched = _advance(Density(energy, state["theta"], space), x, rng, state, objective, optimizer, clip, ema)
+            p = Density(energy, state["theta"], space)
+            state, metrics, watched = _advance(p, x, rng, state, objective, optimizer, clip, ema)
             unseen.append((step, watched))
             if not on_gpu(watched["gradient"]) or step % log_every == 0 or step == steps:
                 _require_finite(unseen)

@@ -79,14 +79,13 @@ def tinyebm(device, wait):
     truth = te.score(density(Stream(0), "float64"), points(4096))
     error = relative_error(to_numpy(te.score(p, stream.place(points(4096).astype("float32")))), truth)
     print(f"  score on {device}: {error:.1e} of float64 {'met' if error <= 1e-4 else 'MISSED'}: at most 1e-4", flush=True)
-    found = {}
+    kernel, objective, found = te.ULA(STEP), te.ContrastiveDivergence(te.ULA(STEP), 20), {}
     for n in CHAINS:
-        x, kernel = stream.place(points(n).astype("float32")), te.ULA(STEP)
+        x = stream.place(points(n).astype("float32"))
         one = seconds_of(lambda x=x: te.run(kernel, p, x, 1, stream.at(1)), wait)
         steps = steps_for(one)
         found["step", n] = seconds_of(lambda x=x, steps=steps: te.run(kernel, p, x, steps, stream.at(1)), wait, steps)
         if 20 * found["step", n] < PATIENCE:
-            objective = te.ContrastiveDivergence(kernel, 20)
             found["CD-20", n] = seconds_of(lambda x=x: objective.gradient(p, x, stream.at(1)), wait)
     return found
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
-from tinyebm.density import Density, exponent, exponents
+from tinyebm.backend import beside, host_generator
+from tinyebm.density import Density, exponent, exponents, on_host
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
 
@@ -27,6 +28,7 @@ def sample(p, n, rng):
     restricted Boltzmann machine with few hidden units these are drawn so, and
     then the visible ones given them.
 
+    Drawn on the host, and sent to where p's parameters live.
     Cost: about 2 energies per draw, and about 2 per cell once (2^d + 1 where the grid is no product);
     two passes over all states of a discrete space.
 
@@ -38,6 +40,10 @@ def sample(p, n, rng):
     """
     if int(n) != n or n < 0:
         raise ValueError(f"n must be a number of draws >= 0, got {n!r}")
+    return beside(p.theta, _sample(on_host(p), n, host_generator(rng)))[0]
+
+
+def _sample(p, n, rng):
     if hidden := hidden_layer(p):
         return p.energy.draw_visible(p.theta, sample(hidden, n, rng), rng)
     if p.space.discrete:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import vjp
+from tinyebm.backend import beside, host_generator, to_host
 from tinyebm.checks import require_count
-from tinyebm.density import exponents
+from tinyebm.density import exponents, on_host
 from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
@@ -134,10 +135,12 @@ class PerfectSamples:
         if p.space.discrete or hidden_layer(p):
             negatives = sample(p, n, rng)
         else:
-            if state is None or state["age"] >= self.refresh or _outgrown(p, state, self.rtol):
-                state = {**_heavy_cells(p, self.rtol), "age": np.array(0)}
+            host, state = on_host(p), None if state is None else to_host(state)
+            if state is None or state["age"] >= self.refresh or _outgrown(host, state, self.rtol):
+                state = {**_heavy_cells(host, self.rtol), "age": np.array(0)}
             cells = Cells(**{name: state[name] for name in ("low", "high", "states", "corners", "index")})
-            negatives, state = cells.sample(p, n, rng), {**state, "age": state["age"] + 1}
+            negatives, = beside(p.theta, cells.sample(host, n, host_generator(rng)))
+            state = {**state, "age": state["age"] + 1}
         return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
 
 
