@@ -191,8 +191,13 @@ for _name, _ufunc in {"add": np.add, "sub": np.subtract, "mul": np.multiply, "tr
 _Fusing.__neg__ = lambda x: _apply(np.negative, (x,))
 
 
-def fuse(function):
-    """cupy.fuse: elementwise operations as one kernel; arrays must be CuPy's."""
+def fuse(*functions, kernel_name=None):
+    """cupy.fuse: elementwise operations as one kernel; its name is a C identifier, its arrays are CuPy's."""
+    if not functions:
+        return lambda function: fuse(function, kernel_name=kernel_name)
+    function, = functions
+    if not (kernel_name or function.__name__).isidentifier():
+        raise SyntaxError(f"nvrtc: {function.__name__} is no name of a kernel")
 
     def fused(*args):
         if any(isinstance(x, np.ndarray) for x in args):

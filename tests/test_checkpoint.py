@@ -4,6 +4,8 @@ import io
 import json
 import os
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -131,6 +133,58 @@ def npy(x):
 HEADER = json.dumps({"format": checkpoint.FORMAT, "tree": {"list": [0, 1]}, "notes": {}})
 
 
+@pytest.mark.parametrize("change, message", [
+    (lambda whole: whole[: len(whole) // 2], "truncated or damaged"), (lambda whole: whole[:-1], "truncated or damaged"),
+    (lambda whole: whole.replace(b"\x00\x00\x00\x00\x00\x00\xf0?", b"\x00\x00\x00\x00\x00\x00\xf0@"), "damaged"),
+    (lambda whole: b"a,b\n1,2\n", "no .npz file at all"), (lambda whole: archive(a=np.zeros(2)), "another .npz file"),
+    (lambda whole: archive(header=np.array(HEADER.replace("2", "1", 1)), digest=np.array("")), "this version reads"),
+], ids=["half", "one byte short", "a number changed", "csv", "another archive", "version"])  # fmt: skip
+def test_the_message_says_what_is_wrong(path, change, message):
+    save_tree(path, {"one": np.ones(50)})
+    path.write_bytes(change(path.read_bytes()))
+
+    assert message in refused(path)
+
+
+def test_a_changed_array_with_a_valid_checksum_is_refused(path):
+    """By somebody who wrote the archive anew: the digest covers what the zip file's own checksums do not."""
+    save_tree(path, [np.zeros(3), np.ones(3)])
+    with np.load(path) as file:
+        arrays = dict(file)
+    for changed in ({"0": np.ones(3)}, {"0": arrays["1"], "1": arrays["0"]}, {"0": np.zeros(3, "float32")},
+                    {"0": np.zeros((1, 3))}, {"header": np.array(str(arrays["header"]).replace("list", "tuple"))}):
+        path.write_bytes(archive(**(arrays | changed)))
+        assert "damaged" in refused(path)
+
+
+@pytest.mark.parametrize("shape", ["(400000000000,)", "(4611686018427387904, 8)", "(-3,)", "(3, 99999999999)"])
+def test_an_array_that_claims_to_be_huge_is_refused_before_it_is_allocated(path, shape):
+    """The header of an array says how much to allocate: catches a terabyte, an overflow, and a negative size."""
+    head = repr({"descr": "<f8", "fortran_order": False, "shape": "SHAPE"}).replace("'SHAPE'", shape).encode()
+    head += b" " * (-(len(head) + 11) % 64) + b"\n"
+    entry = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(24)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in (("header", npy(np.array(HEADER))), ("digest", npy(np.array(""))), ("0", entry)):
+            file.writestr(f"{name}.npy", content)
+    path.write_bytes(buffer.getvalue())
+    tracemalloc.start()
+    message = refused(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert "0.npy is not the array it says it is" in message and peak < 2**20
+
+
+def test_a_compressed_archive_is_refused(path):
+    """Ten megabytes of zeros in ten kilobytes: what it claims to hold is not what is there."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, header=np.array(HEADER), digest=np.array(""), **{"0": np.zeros(2**20), "1": np.zeros(1)})
+    path.write_bytes(buffer.getvalue())
+
+    assert "is not the array it says it is" in refused(path)
+
+
 @pytest.mark.parametrize("content", [
     b"", b"hello", b"\x00" * 1000, npy(np.arange(3.0)), archive(a=np.arange(3.0)), archive(header=np.array("{}")),
     archive(header=np.array("not json")), archive(header=np.array(HEADER), **{"0": np.zeros(2)}),
@@ -144,9 +198,9 @@ def test_foreign_files_are_refused(path, content):
 
 def test_another_format_says_which(path):
     """A checkpoint of a later version, say."""
-    path.write_bytes(archive(header=np.array(HEADER.replace("checkpoint 1", "checkpoint 9"))))
+    path.write_bytes(archive(header=np.array(HEADER.replace("checkpoint 2", "checkpoint 9"))))
 
-    assert "'tinyebm checkpoint 9'; this version reads 'tinyebm checkpoint 1'" in refused(path)
+    assert "'tinyebm checkpoint 9'; this version reads 'tinyebm checkpoint 2'" in refused(path)
 
 
 class Bomb:
@@ -201,4 +255,4 @@ def test_the_new_file_is_on_disk_before_it_takes_the_old_ones_place(path, monkey
     monkeypatch.setattr(checkpoint.os, "replace", lambda a, b: (order.append("replace"), replace(a, b)))
     save_tree(path, TREE)
 
-    assert order == ["fsync", "replace"]
+    assert order == ["fsync", "replace", "fsync"]  # the last one is the folder's

@@ -11,10 +11,11 @@ import pytest
 from scipy import integrate, optimize, special, stats
 
 from tinyebm.autodiff import grad
+from tinyebm.boxed_normal import box_moment, log_boxed_normal
 from tinyebm.datasets import NAMES, Data, Target, load, origin
 from tinyebm.density import exponent, laplacian, score
 from tinyebm.discrete import Bits
-from tinyebm.toys import TOYS, box_moment, lattice, log_boxed_normal
+from tinyebm.toys import TOYS, lattice
 
 IN_ORACLE = {"two_moons": "moons", "eight_gaussians": "8gaussians", "circles": "circles", "rings": "rings",
              "checkerboard": "checkerboard", "pinwheel": "pinwheel_area", "swissroll": "swissroll",

@@ -100,7 +100,7 @@ def test_a_missing_file_is_missing(path):
 def test_foreign_files_are_refused(path, content):
     """Catches a zip or NumPy error that escapes, and a file left open."""
     path.write_bytes(content)
-    assert "not a tinyebm checkpoint" in refused(path)
+    assert any(words in refused(path) for words in ("not a tinyebm checkpoint", "truncated or damaged"))
 
 
 @pytest.mark.parametrize("save", [np.savez, np.save])
@@ -108,7 +108,7 @@ def test_foreign_arrays_are_refused(path, save):
     """Catches an archive or an array of somebody else's taken for parameters."""
     with open(path, "wb") as file:
         save(file, np.zeros((3, 3)))
-    assert "not a tinyebm checkpoint" in refused(path)
+    assert any(words in refused(path) for words in ("not a tinyebm checkpoint", "truncated or damaged"))
 
 
 @pytest.mark.parametrize("part", [0.01, 0.3, 0.6, 0.9, 0.999])
@@ -116,7 +116,7 @@ def test_truncated_files_are_refused(path, part):
     """Catches half a model."""
     save_model(path, te.Density(te.MLP((2, 30, 30, 1)), te.MLP((2, 30, 30, 1)).init(np.random.default_rng(0)), te.Reals(2)))
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
-    assert "not a tinyebm checkpoint" in refused(path)
+    assert any(words in refused(path) for words in ("not a tinyebm checkpoint", "truncated or damaged"))
 
 
 def test_a_folder_is_no_model(tmp_path):

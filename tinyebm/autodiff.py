@@ -180,9 +180,8 @@ def vjp(function, *args):
 
 def _shared(x, others):
     """Whether x is no array of its own: a scalar, a view, or one of the others."""
-    if isinstance(x, Var):
-        return False
-    return isinstance(x, np.generic) or getattr(x, "base", None) is not None or any(x is other for other in others)
+    plain = not isinstance(x, Var)
+    return plain and (isinstance(x, np.generic) or getattr(x, "base", None) is not None or any(x is other for other in others))
 
 
 def value_and_grad(function, argnum=0):

@@ -50,6 +50,8 @@ def host_generator(rng):
 def fused(formula):
     """A function of arrays and numbers by elementwise NumPy functions, on CuPy arrays as a single kernel (`cupy.fuse`).
 
+    Numbers meet arrays only: of two numbers cupy.fuse makes one of double precision.
+
     >>> fused(lambda x, y: np.exp(-x) * y)(0.0, np.arange(3.0))
     array([0., 1., 2.])
     """
@@ -60,7 +62,8 @@ def fused(formula):
         if not any(map(on_gpu, args)):
             return formula(*args)
         if not kernels:
-            kernels.append(_cupy().fuse(lambda *args: formula(*[_Fusible(x) for x in args]).value))
+            named = _cupy().fuse(kernel_name="tinyebm_" + formula.__name__.strip("<>"))
+            kernels.append(named(lambda *args: formula(*[_Fusible(x) for x in args]).value))
         return kernels[0](*args)
 
     return function
@@ -97,6 +100,7 @@ class Stream:
 
     seed: int
     device: str = "cpu"
+    attempt: int = 0  # other numbers for a run that went wrong
 
     def at(self, step):
         """The generator of one step, on this stream's device.
@@ -104,7 +108,7 @@ class Stream:
         The seed sequence is keyed by (seed, step) as `numpy.random.SeedSequence`
         prescribes for independent streams.
         """
-        entropy = np.random.SeedSequence(self.seed, spawn_key=(step,))
+        entropy = np.random.SeedSequence(self.seed, spawn_key=(step, self.attempt) if self.attempt else (step,))
         if self.device == "cpu":
             return np.random.Generator(np.random.PCG64(entropy))
         if self.device == "gpu":

@@ -7,26 +7,25 @@ So a run that was saved and resumed gives the numbers of the uninterrupted one.
 
 import dataclasses
 import math
-import operator
 import warnings
-from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.backend import Stream, on_gpu, to_numpy
-from tinyebm.checkpoint import load_tree, save_tree
-from tinyebm.density import Density, exponents
-from tinyebm.errors import or_nan
+from tinyebm.backend import Stream, on_gpu
+from tinyebm.checkpoint import save_tree
+from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.partition import log_partition
+from tinyebm.history import append, fingerprint, measurer, resumed
+from tinyebm.objectives.step import Step
 from tinyebm.optimize import adam, clip_norm
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
 from tinyebm.samplers.chains import kernel_at
 from tinyebm.spaces import Reals
-from tinyebm.tree import tree_flatten, tree_map
+from tinyebm.tree import tree_map
+from tinyebm.watch import flatness, look, require_sound
 
 
 class Fit(NamedTuple):
@@ -45,7 +44,7 @@ class Fit(NamedTuple):
 
 def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, batch_size=256, seed=0, theta=None,
         device="cpu", dtype="float64", callback=None, progress=True, checkpoint=None, resume=False,
-        alpha=0.0, data_noise=0.0, clip=None, ema=None, log_every=None, exact=None):
+        alpha=0.0, data_noise=0.0, clip=None, ema=None, log_every=None, exact=None, rollback=0):
     """Fit an energy to data by steps of an objective.
 
     Parameters
@@ -82,6 +81,9 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     exact : bool, optional
         Record the exact NLL (and KL, for a Target) at log points; by default where
         the space is discrete or has dim ≤ 2.
+    rollback : int
+        How often a run that diverges goes back to its last log point and on from there with other random numbers, instead of
+        raising; how often it did stands in the history, as "rollbacks".
 
     Returns
     -------
@@ -94,14 +96,16 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     Raises
     ------
     FloatingPointError
-        If a gradient or a metric is not finite: before θ is touched; on a GPU at the next log point.
+        If the gradient, a metric or the parameters are not finite, or chains have left the space: before the update; on a GPU
+        at the next log point.  The last good state goes to `checkpoint`.
     ValueError
         For what does not fit together.
 
     Warns
     -----
     UserWarning
-        If the objective's kernel is a `Recipe` that runs at another temperature than 1 or clips gradients.
+        If the objective's kernel is a `Recipe` that runs at another temperature than 1 or clips gradients; if with `alpha`
+        the energies have collapsed.
     """
     if hasattr(data, "energy") and not hasattr(data, "sample"):
         raise ValueError("a Density has no rows to draw batches from: use te.sample(density, n, rng), or te.mle")
@@ -119,13 +123,13 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     log_every = log_every or max(1, steps // 20)
     stream = Stream(seed, device)
     x, _ = law = stream.place(law)
-    measure = _measurer(data, law, (space.discrete or space.dim <= 2) if exact is None else exact, hasattr(objective, "noise"))
-    identity = {"data": _fingerprint(data, x), "energy": repr(energy), "space": repr(space), "objective": repr(objective),
+    measure = measurer(data, law, (space.discrete or space.dim <= 2) if exact is None else exact, hasattr(objective, "noise"))
+    identity = {"data": fingerprint(data, x), "energy": repr(energy), "space": repr(space), "objective": repr(objective),
                 "seed": seed, **options}
 
     with remembering(energy):
         if resume and checkpoint and Path(checkpoint).exists():
-            state, history = _resume(checkpoint, identity)
+            state, history = resumed(checkpoint, identity)
             state = stream.place(state)
         else:
             theta = energy.init(stream.at(0)) if theta is None else stream.place(theta)
@@ -133,67 +137,54 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
             state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
             history = {"step": [0], **measure(Density(energy, theta, space), theta)}
 
+        save = lambda state, history: checkpoint and save_tree(checkpoint, state, identity=identity, history=history)
         bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
-        unseen = []  # of updates that may still be on their way
-        for step in range(int(state["step"]) + 1, steps + 1):
-            rng = stream.at(step)
+        unseen, good, collapse = [], (state, history), None  # updates that may still be on their way; the last log point
+        attempt = int(history.get("rollbacks", [0])[-1])
+        while (step := int(state["step"]) + 1) <= steps:
+            rng, at_log = dataclasses.replace(stream, attempt=attempt).at(step), step % log_every == 0 or step == steps
             x = _batch(data, rows, batch_size, rng).astype(dtype)
             if data_noise:
                 x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
             p = Density(energy, state["theta"], space)
-            state, metrics, watched = _advance(p, x, rng, state, objective, optimizer, clip, ema)
-            unseen.append((step, watched))
-            if not on_gpu(watched["gradient"]) or step % log_every == 0 or step == steps:
-                _require_finite(unseen)
+            new, metrics, seen = _advance(p, x, rng, state, objective, optimizer, clip, ema)
+            unseen.append((step, seen))
+            if at_log or not on_gpu(seen["gradient"]):
+                try:
+                    require_sound(space, unseen)
+                except FloatingPointError:
+                    if attempt >= rollback:
+                        save(*good if len(unseen) > 1 else (state, history))
+                        raise
+                    (state, history), unseen, attempt = good, [], attempt + 1
+                    continue
                 unseen = []
-            if step % log_every == 0 or step == steps:
-                density = Density(energy, state["ema"], space)
+            state = new
+            if at_log:
+                density, collapse = Density(energy, state["ema"], space), collapse or flatness(metrics)
                 record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, state["theta"])}
-                history = _append(history, record)
-                if checkpoint:
-                    save_tree(checkpoint, state, identity=identity, history=history)
+                good = state, history = state, append(history, record | ({"rollbacks": [attempt]} if rollback else {}))
+                save(state, history)
                 if callback:
                     callback(step, density, {name: values[-1] for name, values in record.items()})
             bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
     if "clipped" in history and (caveat := kernel_at(objective.kernel, objective.k).caveat(history["clipped"][-1])):
         warnings.warn(f"at the last update {caveat}", stacklevel=2)
+    if collapse:
+        warnings.warn(collapse, stacklevel=2)
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused, in words, by _require_finite
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused, in words, by require_sound
 def _advance(p, x, rng, state, objective, optimizer, clip, ema):
-    """One update: (next state, metrics, the metrics beside a "gradient" that is nan if the gradient is not finite)."""
-    gradient, metrics, memory = objective.gradient(p, x, rng, state["objective"] or None)
-    finite = reduce(operator.and_, [np.isfinite(g).all() for g in tree_flatten(gradient)[0]])
-    watched = {"gradient": np.where(finite, 0.0, math.nan), **metrics}
-    if clip:
-        gradient = clip_norm(gradient, clip)
+    """One update: (next state, metrics, what to watch)."""
+    step = Step(*objective.gradient(p, x, rng, state["objective"] or None))
+    gradient = clip_norm(step.gradient, clip) if clip else step.gradient
     theta, moments = optimizer.update(gradient, state["optimizer"], p.theta)
     average = tree_map(lambda a, t: ema * a + (1 - ema) * t, state["ema"], theta) if ema else theta
-    memory = () if memory is None else memory
-    return {"step": state["step"] + 1, "theta": theta, "optimizer": moments, "objective": memory, "ema": average}, metrics, watched
-
-
-def _require_finite(updates):
-    """Refuse the first of some updates, (number, {name: value}), that has a value which is not finite."""
-    steps, values = zip(*updates, strict=True)
-    columns = {name: [row[name] for row in values] for name in values[0]}
-    columns = {name: to_numpy(np.stack(column)) if on_gpu(column[0]) else column for name, column in columns.items()}
-    for i, step in enumerate(steps):
-        lost = [name for name, column in columns.items() if not np.isfinite(column[i])]
-        if "gradient" in lost:
-            raise FloatingPointError(f"update {step}: the gradient is not finite. The chains or the energy have diverged: try a "
-                                     f"smaller learning rate or step_size, clip=, or alpha=")
-        if lost:
-            raise FloatingPointError(f"update {step}: the {lost[0]} is {columns[lost[0]][i]}, though the gradient is finite: the "
-                                     f"energy is nan or infinite somewhere")
-
-
-def _fingerprint(data, x):
-    """What tells two runs' data apart: the name of a population, or a digest of the rows."""
-    import hashlib  # takes 3 ms to load: only when used
-
-    return data.name if hasattr(data, "sample") else hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
+    new = {"step": state["step"] + 1, "theta": theta, "optimizer": moments, "ema": average,
+           "objective": () if step.state is None else step.state}
+    return new, step.metrics, look(p.space, step, theta)
 
 
 def _batch(data, rows, size, rng):
@@ -202,47 +193,10 @@ def _batch(data, rows, size, rng):
     return rows if size is None or size >= len(rows) else rows[rng.integers(0, len(rows), size=size)]
 
 
-def _measurer(data, law, exact, normaliser):
-    """A function of a density and the last θ: {"nll": [...], "kl": [...]}, as far as they can be had exactly.
-
-    If a normaliser is learned, for the last θ and not for an average, its log Z too.
-    """
-    entropy = getattr(data, "entropy", None)  # a population's
-
-    @np.errstate(over="ignore", invalid="ignore")  # an energy that overflows ends as inf or nan in the history
-    def measure(p, last):
-        if not exact:
-            return {}
-        log_z = float(or_nan(log_partition, p, 1e-5))
-        nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
-        record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
-        if normaliser:
-            last = dataclasses.replace(p, theta=last)
-            record["log_z"] = [log_z if last.theta is p.theta else float(or_nan(log_partition, last, 1e-5))]
-        return record
-
-    return measure
-
-
-def _append(history, record):
-    """History with one more entry; a metric that is missing in either is nan there."""
-    before = len(history["step"])
-    return {name: history.get(name, [math.nan] * before) + record.get(name, [math.nan]) for name in {**history, **record}}
-
-
 def _regularised(objective, alpha):
     if not any(field.name == "alpha" for field in dataclasses.fields(objective)):
         raise ValueError(f"alpha needs negative samples to act on: {type(objective).__name__} has none")
     return dataclasses.replace(objective, alpha=alpha)
-
-
-def _resume(path, identity):
-    """(state, history) of a checkpoint written by the same run."""
-    state, notes = load_tree(path)
-    for name, value in identity.items():
-        if notes["identity"].get(name) != value:
-            raise ValueError(f"{path} belongs to another run: its {name} is {notes['identity'].get(name)!r}, not {value!r}")
-    return state, notes["history"]
 
 
 def _check(objective, space, x, steps, options):

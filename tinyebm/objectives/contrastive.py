@@ -45,7 +45,7 @@ class ContrastiveDivergence:
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
         negatives, info = walk(self.kernel, p, x, self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info), None)
+        return Step(*contrast(p, x, negatives, self.alpha, info), None, negatives)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PersistentContrastiveDivergence:
         slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
         negatives, info = walk(self.kernel, p, start, self.k, rng)
         return Step(*contrast(p, x, negatives, self.alpha, info),
-                    {"chains": pool.give_back(chains, slots, negatives)})
+                    {"chains": pool.give_back(chains, slots, negatives)}, negatives)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ShortRun:
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
         negatives, info = walk(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info), None)
+        return Step(*contrast(p, x, negatives, self.alpha, info), None, negatives)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ class PerfectSamples:
             cells = Cells(**{name: state[name] for name in ("low", "high", "states", "corners", "index")})
             negatives, = beside(p.theta, cells.sample(host, n, host_generator(rng)))
             state = {**state, "age": state["age"] + 1}
-        return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
+        negatives = negatives.astype(x.dtype)
+        return Step(*contrast(p, x, negatives, self.alpha), state, negatives)
 
 
 def _heavy_cells(p, rtol):
@@ -162,24 +163,33 @@ def _outgrown(p, state, rtol):
 
 
 def contrast(p, data, negatives, alpha=0.0, info=None):
-    """(gradient, metrics) of eq. (1) and its regulariser.
+    """(gradient, metrics) of eq. (1) and its regulariser, with which metrics hold the energies' root mean square, "energy_rms".
 
     Both batches pass through the energy at once; each is divided by its own size.
     """
     n, m = len(data), len(negatives)
     x = np.concatenate([data, negatives])
     weights = np.where(np.arange(n + m, like=x) < n, 1 / n, -1 / m).astype(x.dtype)
-    gradient, data_energy, model_energy = fold(_contrast, add, p, [(x, weights)], 0.0, settings=(2 * alpha,) if alpha else ())
+    settings = (2 * alpha,) if alpha else ()
+    gradient, data_energy, model_energy, *squares = fold(_contrast, add, p, [(x, weights)], 0.0, settings)
     metrics = {"loss": data_energy - model_energy, "energy_data": data_energy, "energy_model": model_energy}
+    if squares:
+        metrics["energy_rms"] = np.sqrt(squares[0] / 2)
     metrics |= {name: info[name] for name in ("acceptance", "clipped") if info and info.get(name) is not None}
     return gradient, metrics
 
 
 def _contrast(p, x, weights, *twice_alpha):
-    """(Σ w ∇E, Σ w E over data, Σ -w E over negatives), the first with its regulariser; weights w are negative for negatives."""
+    """(Σ w ∇E, Σ w E over data, Σ -w E over negatives), weights w being negative for negatives.
+
+    With a regulariser, which adds to the first, also Σ |w| E².
+    """
     energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
-    pull = weights + twice_alpha[0] * np.abs(weights) * energies if twice_alpha else weights
-    return pullback(pull)[0], (np.maximum(weights, 0) * energies).sum(), (np.maximum(-weights, 0) * energies).sum()
+    means = (np.maximum(weights, 0) * energies).sum(), (np.maximum(-weights, 0) * energies).sum()
+    if not twice_alpha:
+        return pullback(weights)[0], *means
+    share = np.abs(weights) * energies
+    return pullback(weights + twice_alpha[0] * share)[0], *means, (share * energies).sum()
 
 
 def _check_alpha(alpha):

@@ -14,7 +14,7 @@ from collections import Counter
 
 import numpy as np
 
-from tinyebm.replay.values import VIEWS, Ref, Scaled, affine_layer, fixed_vector, is_factor, reachable, scan
+from tinyebm.replay.values import VIEWS, Ref, Scaled, affine_layer, column, fixed_vector, is_factor, reachable, scan
 
 LAYER = {np.multiply, np.add, np.subtract, np.divide}  # functions of two operands that know about factors
 
@@ -99,10 +99,6 @@ class Builder:
         """The Ref of a view of an array."""
         return Ref(shape, ref.dtype, ref.fixed, ref, function)
 
-    def column(self, vec):
-        """The factors of a row vector as a column."""
-        return self.view(vec, (*vec.shape, 1), lambda r: r[..., None])
-
     # ----------------------------------------------------------------- one node
 
     def emit(self, n):
@@ -167,8 +163,7 @@ class Builder:
     def scaled(self, n, x, y, store):
         """A product: by a number or a vector of parameters it only changes the factor."""
         a, b = n.args
-        if a.fixed:
-            a, b, x, y = b, a, y, x
+        a, b, x, y = (b, a, y, x) if a.fixed else (a, b, x, y)
         spread = lambda ref: ref if ref.shape == n.shape else self.view(ref, n.shape, lambda r: np.broadcast_to(r, n.shape))
         if is_factor(b):
             if (again := self.rescaled(a, b.constant, None)) is not None:
@@ -201,8 +196,7 @@ class Builder:
         if a.op == "transpose" and not a.fixed and not b.fixed and y.ref.dtype == n.value.dtype:
             x = self.values[a.args[0].number]  # Xᵀ G, the derivative by a layer's parameters
             found = self.view(self.gram(x.ref, y.ref), n.shape, lambda r: r[: n.shape[0]])
-            if x.vec is not None:
-                found = self.ufunc(np.multiply, (found, self.column(x.vec)), n)
+            found = found if x.vec is None else self.ufunc(np.multiply, (found, column(x.vec)), n)
             return Scaled(found, x.c * y.c, y.vec)
         return None
 
@@ -236,7 +230,7 @@ class Builder:
         scale = lambda ref, c: ref if c == 1.0 else self.fixed_product(ref, self.number(c, ref.dtype))
         weights = scale(W, x.c * c)
         if x.vec is not None:
-            weights = self.fixed_product(weights, self.column(x.vec))
+            weights = self.fixed_product(weights, column(x.vec))
         if scalar is not None:
             weights = self.fixed_product(weights, scalar)
         if bias is not None:

@@ -29,6 +29,11 @@ class Ref:
         return self.array
 
 
+def column(vec):
+    """A row vector as a column."""
+    return Ref((*vec.shape, 1), vec.dtype, vec.fixed, vec, lambda r: r[..., None])
+
+
 class Scaled:
     """The value c · ref · diag(vec); vec is a fixed Ref of shape () or (h,), or None."""
 

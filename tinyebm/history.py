@@ -1,0 +1,56 @@
+"""What a training run writes down: exact numbers at log points, and whose run it is."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tinyebm.backend import to_numpy
+from tinyebm.checkpoint import load_tree
+from tinyebm.density import exponents
+from tinyebm.errors import or_nan
+from tinyebm.exact.partition import log_partition
+
+
+def measurer(data, law, exact, normaliser):
+    """A function of a density and the last θ: {"nll": [...], "kl": [...]}, as far as they can be had exactly.
+
+    If a normaliser is learned, for the last θ and not for an average, its log Z too.
+    """
+    entropy = getattr(data, "entropy", None)  # a population's
+
+    @np.errstate(over="ignore", invalid="ignore")  # an energy that overflows ends as inf or nan in the history
+    def measure(p, last):
+        if not exact:
+            return {}
+        log_z = float(or_nan(log_partition, p, 1e-5))
+        nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
+        record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
+        if normaliser:
+            last = dataclasses.replace(p, theta=last)
+            record["log_z"] = [log_z if last.theta is p.theta else float(or_nan(log_partition, last, 1e-5))]
+        return record
+
+    return measure
+
+
+def append(history, record):
+    """History with one more entry; a metric that is missing in either is nan there."""
+    before = len(history["step"])
+    return {name: history.get(name, [math.nan] * before) + record.get(name, [math.nan]) for name in {**history, **record}}
+
+
+def resumed(path, identity):
+    """(state, history) of a checkpoint written by the same run."""
+    state, notes = load_tree(path)
+    for name, value in identity.items():
+        if notes["identity"].get(name) != value:
+            raise ValueError(f"{path} belongs to another run: its {name} is {notes['identity'].get(name)!r}, not {value!r}")
+    return state, notes["history"]
+
+
+def fingerprint(data, x):
+    """What tells two runs' data apart: the name of a population, or a digest of the rows."""
+    import hashlib  # takes 3 ms to load: only when used
+
+    return data.name if hasattr(data, "sample") else hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
