@@ -7,7 +7,6 @@ import pytest
 
 import tinyebm as te
 from tinyebm.checkpoint import load_tree
-from tinyebm.objectives.step import Step
 from tinyebm.tree import tree_flatten, tree_map
 from tinyebm.watch import flatness
 
@@ -33,7 +32,7 @@ class Faulty:
         if self.kind == "loss":
             return step._replace(metrics=step.metrics | {"loss": np.inf})
         if self.kind == "chains":
-            return step._replace(negatives=step.negatives + 1e9)
+            return step._replace(state={"chains": x + 1e9})
         return step._replace(gradient=tree_map(lambda g: np.full_like(g, 1e300), step.gradient))
 
 
@@ -53,7 +52,7 @@ def flat(tree):
 @pytest.mark.parametrize("kind, message", [
     ("gradient", "update 7: the gradient is not finite. .* try a smaller learning rate or step_size"),
     ("loss", "update 7: the loss is inf, though the gradient is finite"),
-    ("chains", "update 7: some negatives are nan or outside Box.low=-3.*: try a smaller step_size"),
+    ("chains", "update 7: some persistent chains are nan or outside Box.low=-3.*: try a smaller step_size"),
     ("parameters", "update 7: the parameters would not be finite, though the gradient is: try a smaller learning rate"),
 ])  # fmt: skip
 def test_what_went_wrong_is_named_and_the_last_good_state_is_on_disk(tmp_path, kind, message):
@@ -135,7 +134,7 @@ def test_persistent_chains_that_leave_the_space_are_named():
         def __call__(self, step):
             return self
 
-    with pytest.raises(FloatingPointError, match="update [1-6]: some negatives are nan or outside Box"):
+    with pytest.raises(FloatingPointError, match="update [1-6]: some persistent chains are nan or outside Box"):
         fit(te.PersistentContrastiveDivergence(Leaving(), 1, chains=64))
 
 
@@ -152,18 +151,18 @@ def test_collapse_under_the_regulariser_is_named():
 def test_the_energies_root_mean_square():
     """Half from data, half from negatives, by hand."""
     p = te.Density(NET, THETA, te.Reals(1))
-    step = te.ContrastiveDivergence(te.ULA(0.05), 1, alpha=0.3).gradient(p, DATA, np.random.default_rng(0))
+    objective = te.PersistentContrastiveDivergence(te.ULA(0.05), 1, 100, restart=0.0, alpha=0.3)
+    step = objective.gradient(p, DATA, np.random.default_rng(0))
     E = lambda x: NET(THETA, x)
-    expected = np.sqrt((np.mean(E(DATA) ** 2) + np.mean(E(step.negatives) ** 2)) / 2)
+    expected = np.sqrt((np.mean(E(DATA) ** 2) + np.mean(E(step.state["chains"]) ** 2)) / 2)
 
     assert step.metrics["energy_rms"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_an_objective_of_three_parts_is_watched_too():
-    """Step without negatives, or a plain triple."""
+    """A plain triple instead of a Step."""
     class Plain:
         def gradient(self, p, x, rng, state=None):
-            return tuple(te.ScoreMatching().gradient(p, x, rng))[:3]
+            return tuple(te.ScoreMatching().gradient(p, x, rng))
 
     assert np.isfinite(flat(fit(Plain(), space=te.Reals(1), steps=3).theta)).all()
-    assert Step({}, {}, None).negatives is None

@@ -14,7 +14,7 @@ from tinyebm.tree import tree_flatten
 
 FLAT = 1e-2  # nats: an energy that stays within them on data and negatives says nothing
 CURES = {  # what was lost, in the order of causes -> what may help
-    "chains": "some negatives are nan or outside {space}: try a smaller step_size, or confinement= in the energy",
+    "chains": "some persistent chains are nan or outside {space}: try a smaller step_size, or confinement= in the energy",
     "gradient": "the gradient is not finite. The chains or the energy have diverged: try a smaller learning rate or step_size, "
                 "clip=, or alpha=",
     "parameters": "the parameters would not be finite, though the gradient is: try a smaller learning rate",
@@ -24,7 +24,8 @@ OTHER = "the {name} is {value}, though the gradient is finite: the energy is nan
 
 def look(space, step, theta):
     """What to watch of an update, {name: 0-d array or number, nan if lost}: its `Step`, and the parameters it leads to."""
-    seen = {} if step.negatives is None else {"chains": _nan_unless(space.contains(step.negatives).all())}
+    chains = (step.state or {}).get("chains")
+    seen = {} if chains is None else {"chains": _nan_unless(space.contains(chains).all())}
     return {**seen, "gradient": _all_finite(step.gradient), **step.metrics, "parameters": _all_finite(theta)}
 
 

@@ -45,7 +45,7 @@ class ContrastiveDivergence:
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
         negatives, info = walk(self.kernel, p, x, self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info), None, negatives)
+        return Step(*contrast(p, x, negatives, self.alpha, info), None)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PersistentContrastiveDivergence:
         slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
         negatives, info = walk(self.kernel, p, start, self.k, rng)
         return Step(*contrast(p, x, negatives, self.alpha, info),
-                    {"chains": pool.give_back(chains, slots, negatives)}, negatives)
+                    {"chains": pool.give_back(chains, slots, negatives)})
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ShortRun:
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
         negatives, info = walk(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info), None, negatives)
+        return Step(*contrast(p, x, negatives, self.alpha, info), None)
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,7 @@ class PerfectSamples:
             cells = Cells(**{name: state[name] for name in ("low", "high", "states", "corners", "index")})
             negatives, = beside(p.theta, cells.sample(host, n, host_generator(rng)))
             state = {**state, "age": state["age"] + 1}
-        negatives = negatives.astype(x.dtype)
-        return Step(*contrast(p, x, negatives, self.alpha), state, negatives)
+        return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
 
 
 def _heavy_cells(p, rtol):
