@@ -304,6 +304,18 @@ def test_a_langevin_step_waits_for_nothing_and_launches_eighteen_kernels(double)
     assert count["launch"] <= 18 * 10
 
 
+def test_launches_do_not_grow_with_the_number_of_chains(double):
+    """Catches blocks of rows, which are for a cache: on a GPU each would launch everything anew."""
+    p, launches = te.Density(NET, placed(Stream(0, "gpu"), NET, "float32"), te.Reals(2)), []
+    for n in (10, 10_000):
+        x = rows(Stream(0, "gpu"), n, dtype="float32")
+        with double.counting() as count:
+            te.ContrastiveDivergence(te.MALA(0.1), 2).gradient(p, x, Stream(0, "gpu").at(1))
+        launches.append(count["launch"])
+
+    assert launches[0] == launches[1] > 0
+
+
 @pytest.mark.parametrize("name", ["cd", "cd, regularised", "pcd", "short", "dsm", "ssm", "sm"])
 def test_fit_waits_at_log_points_alone(double, name):
     """Ten times as many updates between log points: no more waits."""
