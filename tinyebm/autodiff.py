@@ -70,7 +70,7 @@ class Var:
     """An array with a place on a tape.  It takes the operators and functions of `tinyebm.ops`."""
 
     __array_ufunc__ = None  # tells NumPy and CuPy to leave `array * var` to the var
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value, tape, entry):
         self.value, self.tape, self.entry = value, tape, entry

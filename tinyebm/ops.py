@@ -224,14 +224,17 @@ def concatenate(arrays, axis=0):
 
 # ========================================================= operators on Vars
 
-Var.T = property(lambda x: transpose(x, range(x.ndim)[::-1]))
-Var.sum, Var.mean, Var.reshape = sum, mean, lambda x, *shape: reshape(x, shape[0] if len(shape) == 1 else shape)
-Var.__neg__, Var.__abs__ = lambda x: mul(x, -1), abs
-Var.__add__, Var.__radd__ = add, lambda x, other: add(other, x)
-Var.__sub__, Var.__rsub__ = sub, lambda x, other: sub(other, x)
-Var.__mul__, Var.__rmul__ = mul, lambda x, other: mul(other, x)
-Var.__truediv__, Var.__rtruediv__ = div, lambda x, other: div(other, x)
-Var.__matmul__, Var.__rmatmul__ = matmul, lambda x, other: matmul(other, x)
-Var.__pow__, Var.__getitem__ = power, getitem
+OPERATORS = {
+    "T": property(lambda x: transpose(x, range(x.ndim)[::-1])),
+    "sum": sum, "mean": mean, "reshape": lambda x, *shape: reshape(x, shape[0] if len(shape) == 1 else shape),
+    "__neg__": lambda x: mul(x, -1), "__abs__": abs, "__pow__": power, "__getitem__": getitem,
+    "__add__": add, "__radd__": lambda x, other: add(other, x),
+    "__sub__": sub, "__rsub__": lambda x, other: sub(other, x),
+    "__mul__": mul, "__rmul__": lambda x, other: mul(other, x),
+    "__truediv__": div, "__rtruediv__": lambda x, other: div(other, x),
+    "__matmul__": matmul, "__rmatmul__": lambda x, other: matmul(other, x),
+}
+for _name, _function in OPERATORS.items():
+    setattr(Var, _name, _function)
 for _name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):  # plain answers
     setattr(Var, _name, lambda x, y, op=_name: getattr(stop_gradient(x), op)(stop_gradient(y)))

@@ -29,8 +29,8 @@ _UNPLANNED = object()
 SMALL = 4096  # points times steps, from which on a program that cannot be remembered is worth its making
 
 LOCK = RLock()  # a program's buffers serve one call at a time; a process forked from a busy one starts with a free lock
-_PLANS = OrderedDict()
-_TRUSTED = []
+_PLANS: OrderedDict = OrderedDict()
+_TRUSTED: list = []
 
 
 def _renew_lock():

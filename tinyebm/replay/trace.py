@@ -27,7 +27,7 @@ class Traced(NDArrayOperatorsMixin):
     """An array whose NumPy calls are written down in a graph."""
 
     __slots__ = ("node", "graph", "fresh")
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, node, graph, fresh=False):
         self.node, self.graph, self.fresh = node, graph, fresh  # fresh: nobody else sees it, so it may be written to
