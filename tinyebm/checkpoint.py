@@ -18,8 +18,7 @@ import numpy as np
 from tinyebm.backend import to_numpy
 from tinyebm.tree import tree_flatten
 
-FAMILY = "tinyebm checkpoint "
-FORMAT = FAMILY + "2"
+FORMAT = "tinyebm checkpoint 2"
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -65,11 +64,11 @@ def _load(path, file):
     text = str(_read(path, archive, entries["header"]))
     try:
         header = json.loads(text)
-        family, description, notes = header["format"], header["tree"], header["notes"]
+        version, description, notes = header["format"], header["tree"], header["notes"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a tinyebm checkpoint or model, but another .npz file") from error
-    if family != FORMAT:
-        raise ValueError(f"{path}: a checkpoint of format {family!r}; this version reads {FORMAT!r}")
+    if version != FORMAT:
+        raise ValueError(f"{path}: a checkpoint of format {version!r}; this version reads {FORMAT!r}")
     try:
         digest = str(_read(path, archive, entries.pop("digest")))
         leaves = [_read(path, archive, entries[str(i)]) for i in range(len(entries) - 1)]

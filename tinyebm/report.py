@@ -3,6 +3,8 @@
 import json
 import math
 
+from tinyebm.estimate import mean_of
+
 LEGEND = {
     "consistent": "whether infinite data lead to the truth, if the model holds it; at rest: truth is where the mean gradient is 0, "
                   "but no minimum",
@@ -90,13 +92,10 @@ def _legend(columns, words):
 
 def _mean_with_error(values, digits):
     """The mean of some numbers and its standard error."""
-    mean = sum(values) / len(values)
+    mean = mean_of(values)
     if not math.isfinite(mean):
         return "infinite" if mean == math.inf else "unknown"
-    if len(values) == 1:
-        return f"{mean:.{digits}f}"
-    error = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+    return f"{mean:.{digits}f}" + ("" if len(values) == 1 else f" ± {mean.error:.{digits}f}")
 
 
 def json_text(found):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.estimate import Estimate
+from tinyebm.estimate import mean_of
 from tinyebm.progress import Progress
 from tinyebm.replay.blas import one_thread
 
@@ -21,7 +21,7 @@ class Sweep(NamedTuple):
 
     def means(self):
         """Per point the mean over seeds with its standard error: an Estimate, or a dict of them where results are dicts."""
-        return [{name: _mean([found[name] for found in row]) for name in row[0]} if isinstance(row[0], Mapping) else _mean(row)
+        return [{name: mean_of([found[name] for found in row]) for name in row[0]} if isinstance(row[0], Mapping) else mean_of(row)
                 for row in self.results]
 
 
@@ -112,10 +112,3 @@ def _require_portable(job):
         raise ValueError(f"another process cannot be sent {getattr(job.run, '__qualname__', job.run)} and its settings ({error}): "
                          f"run must be a function at the top level of a module, not a lambda or a function within a function, "
                          f"and its settings must be picklable") from error
-
-
-def _mean(values):
-    """The mean of some numbers, with its standard error; nan for the error of one."""
-    values = np.asarray(values, dtype=float)
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return Estimate(values.mean(), error)

@@ -140,9 +140,9 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
         save = lambda state, history: checkpoint and save_tree(checkpoint, state, identity=identity, history=history)
         bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
         unseen, good, collapse = [], (state, history), None  # updates that may still be on their way; the last log point
-        attempt = int(history.get("rollbacks", [0])[-1])
+        stream = dataclasses.replace(stream, attempt=int(history.get("rollbacks", [0])[-1]))
         while (step := int(state["step"]) + 1) <= steps:
-            rng, at_log = dataclasses.replace(stream, attempt=attempt).at(step), step % log_every == 0 or step == steps
+            rng, at_log = stream.at(step), step % log_every == 0 or step == steps
             x = _batch(data, rows, batch_size, rng).astype(dtype)
             if data_noise:
                 x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
@@ -153,17 +153,17 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
                 try:
                     require_sound(space, unseen)
                 except FloatingPointError:
-                    if attempt >= rollback:
+                    if stream.attempt >= rollback:
                         save(*good if len(unseen) > 1 else (state, history))
                         raise
-                    (state, history), unseen, attempt = good, [], attempt + 1
+                    (state, history), unseen, stream = good, [], dataclasses.replace(stream, attempt=stream.attempt + 1)
                     continue
                 unseen = []
             state = new
             if at_log:
                 density, collapse = Density(energy, state["ema"], space), collapse or flatness(metrics)
                 record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, state["theta"])}
-                good = state, history = state, append(history, record | ({"rollbacks": [attempt]} if rollback else {}))
+                good = state, history = state, append(history, record | ({"rollbacks": [stream.attempt]} if rollback else {}))
                 save(state, history)
                 if callback:
                     callback(step, density, {name: values[-1] for name, values in record.items()})

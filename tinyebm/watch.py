@@ -13,7 +13,7 @@ from tinyebm.backend import on_gpu, to_numpy
 from tinyebm.tree import tree_flatten
 
 FLAT = 1e-2  # nats: an energy that stays within them on data and negatives says nothing
-CURES = {  # what was lost, in the order of causes -> what may help
+CURES = {  # what was lost -> what may help
     "chains": "some persistent chains are nan or outside {space}: try a smaller step_size, or confinement= in the energy",
     "gradient": "the gradient is not finite. The chains or the energy have diverged: try a smaller learning rate or step_size, "
                 "clip=, or alpha=",
@@ -23,7 +23,7 @@ OTHER = "the {name} is {value}, though the gradient is finite: the energy is nan
 
 
 def look(space, step, theta):
-    """What to watch of an update, {name: 0-d array or number, nan if lost}: its `Step`, and the parameters it leads to."""
+    """What to watch of an update, {name: 0-d array or number, nan if lost}, causes first: its `Step`, and the new parameters."""
     chains = (step.state or {}).get("chains")
     seen = {} if chains is None else {"chains": _nan_unless(space.contains(chains).all())}
     return {**seen, "gradient": _all_finite(step.gradient), **step.metrics, "parameters": _all_finite(theta)}
@@ -36,8 +36,8 @@ def require_sound(space, updates):
     columns = {name: to_numpy(np.stack(column)) if on_gpu(column[0]) else column for name, column in columns.items()}
     for i, number in enumerate(numbers):
         lost = [name for name, column in columns.items() if not np.isfinite(column[i])]
-        for name in (*[name for name in CURES if name in lost and name != "parameters"], *lost):
-            message = CURES.get(name, OTHER).format(space=space, name=name, value=columns[name][i])
+        if lost:  # the first is the cause of the others
+            message = CURES.get(lost[0], OTHER).format(space=space, name=lost[0], value=columns[lost[0]][i])
             raise FloatingPointError(f"update {number}: {message}")
 
 
