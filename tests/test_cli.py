@@ -106,11 +106,11 @@ def test_fit_goes_on_where_it_was_interrupted(here, monkeypatch, capsys):
     monkeypatch.setattr(train, "save_tree", interrupted)
     command = f"fit --data bimodal --method pcd-2 {TINY} --out again"
     assert tinyebm(command) == 130
-    assert capsys.readouterr().err == "\ntinyebm fit: interrupted\n"
+    assert capsys.readouterr().err == "\ntinyebm fit: interrupted: go on with --resume from again/checkpoint.npz\n"
     assert not (here / "again" / "model.npz").exists()
     assert tinyebm(command + " --resume") == 0
 
-    assert len(saved) == 20 and same(theta("again/model.npz"), theta("line/model.npz"))
+    assert len(saved) == 21 and same(theta("again/model.npz"), theta("line/model.npz"))
     assert (here / "again" / "history.json").read_text() == (here / "line" / "history.json").read_text()
 
 

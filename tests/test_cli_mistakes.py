@@ -1,6 +1,11 @@
 """What users get wrong: one clear line on stderr, exit status 2, never a traceback."""
 
+import os
 import shlex
+import signal
+import subprocess
+import sys
+import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +13,7 @@ import pytest
 
 import tinyebm as te
 from tinyebm import cli, commands
-from tinyebm.checkpoint import save_tree
+from tinyebm.checkpoint import load_tree, save_tree
 from tinyebm.models import save_model
 
 FILES = {"words.csv": "a,b\n1,2\n3,x\n", "ragged.csv": "a,b\n1,2\n3\n", "empty.csv": "", "header.csv": "a,b\n",
@@ -20,6 +25,12 @@ COMPARE = "compare --data bimodal --hidden 2 --steps 4 --batch-size 8"
 MISTAKES = [  # a command line, and what its message must hold, / between phrases
     ("", "required: command"),
     ("trian", "invalid choice: 'trian'"),
+    ("plott", "invalid choice: 'plott' / did you mean 'plot'?"),
+    ("fit --stepz 3", "unrecognized arguments: --stepz 3: did you mean '--steps'?"),
+    ("fit --activation tanhh", "--activation: / did you mean 'tanh'?"),
+    ("fit --energy rmb", "--energy: / did you mean 'rbm'?"),
+    ("compare --data bimodal --methods mle,cd10", "unknown method 'cd10': did you mean 'cd-10'?"),
+    ("compare --data bimodal --methods mle,mle", "methods is a list of names / none twice"),
     ("compare --seeds 0", "--seeds / 0 is not at least 1"),
     ("compare --workers 0.5", "--workers / '0.5' is not an integer"),
     ("compare --data bimodal --seeds 2 --seconds 3", "--seconds is for one seed"),
@@ -156,6 +167,50 @@ def test_ctrl_c(workshop, monkeypatch, capsys, command):
     monkeypatch.setattr(commands, command, interrupted)
     assert tinyebm(f"{command} --data bimodal --out interrupted") == 130
     assert capsys.readouterr().err == f"\ntinyebm {command}: interrupted\n"
+
+
+def test_ctrl_c_in_a_terminal(tmp_path):
+    """A signal in the middle of training: status 130, one line, and a checkpoint that `--resume` goes on from.
+
+    Catches an hour that is lost, and a traceback.
+    """
+    line = [sys.executable, "-m", "tinyebm", "fit", "--data", "bimodal", "--hidden", "2", "--method", "cd-1", "--out", "run"]
+    run = subprocess.Popen([*line, "--steps", "2000000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run").exists():  # made before the first update
+        assert run.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGINT)
+    assert run.communicate()[1] == "\ntinyebm fit: interrupted: go on with --resume from run/checkpoint.npz\n"
+    assert run.returncode == 130
+
+    done = int(load_tree(tmp_path / "run" / "checkpoint.npz")[0]["step"])
+    assert 0 < done < 100000  # no log point yet
+    subprocess.run([*line, "--steps", str(done + 5), "--resume"], cwd=tmp_path, check=True, capture_output=True)
+    assert load_tree(tmp_path / "run" / "checkpoint.npz")[0]["step"] == done + 5
+
+
+LIMITED = """
+import resource, signal, sys
+from tinyebm import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # bytes of a file: the disk is full
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
+@pytest.mark.parametrize("line", [f"{FIT} --method cd-1 --out run", f"{COMPARE} --methods cd-1 --out compared",
+                                  "sample model.npz --out draws.csv", "sample model.npz --out draws.npy",
+                                  "plot model.npz --out model.png"])  # fmt: skip
+def test_a_full_disk(workshop, line):
+    """Every file ends after 100 bytes.  Catches a traceback, a file cut short, and an old result that is lost."""
+    for name in ("draws.csv", "draws.npy", "model.png"):
+        (workshop / name).write_bytes(b"old")
+    before = {path: path.read_bytes() for path in workshop.rglob("*") if path.is_file()}
+    run = subprocess.run([sys.executable, "-c", LIMITED, *shlex.split(line)], cwd=workshop, capture_output=True, text=True)
+
+    assert run.returncode == 2 and run.stderr.count("\n") == 1 and "File too large" in run.stderr, run.stderr
+    assert {path: path.read_bytes() for path in workshop.rglob("*") if path.is_file()} == before
 
 
 def test_the_last_word_is_not_a_warning(workshop, monkeypatch, capsys, recwarn):

@@ -28,7 +28,7 @@ def test_energies(name, space, hidden, energy):
 
 
 @pytest.mark.parametrize(("name", "space", "hidden", "message"), [
-    ("rmb", BITS, None, "unknown energy 'rmb': the names are mlp, rbm, boltzmann"),
+    ("rmb", BITS, None, "unknown energy 'rmb': did you mean 'rbm'. the names are mlp, rbm, boltzmann"),
     ("rbm", PLANE, None, "the energy 'rbm' is for bits, and the data live on Reals"),
     ("boltzmann", PLANE, None, "is for bits"), ("rbm", BITS, (8, 8), "an RBM has one hidden layer, got widths")])
 def test_energies_that_do_not_fit(name, space, hidden, message):
@@ -225,8 +225,15 @@ def test_consistency_of_score_matching_between_walls(name):
     assert setups.consistency(objective, p.space) == "no"
 
 
+class Stranger:
+    """A kernel that says nothing of itself."""
+
+    def step(self, p, x, rng):
+        return x
+
+
 @pytest.mark.parametrize(("kernel", "label", "bound"), [(te.ULA(0.05), "no", 1e-3), (te.MALA(0.1), "at rest", 1e-4),
-                                                        (te.Recipe(0.1, 0.1), "no", None), (object(), "no", None)])  # fmt: skip
+                                                        (te.Recipe(0.1, 0.1), "no", None), (Stranger(), "no", None)])  # fmt: skip
 def test_consistency_of_chains_on_the_line(kernel, label, bound):
     """CD-1 from the population itself, by pushes: MALA stays, ULA drifts to its own law.  Catches "at rest" for ULA.
 

@@ -180,6 +180,62 @@ def test_a_resumed_run_is_the_uninterrupted_one(objective, optimizer, dtype, tmp
     assert {leaf.dtype.name for leaf in tree_flatten([whole.theta, whole.state["theta"], memory])[0]} == {dtype}
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """Persistent chains, and Ctrl-C in the update of some numbers: once each."""
+
+    inner: te.PersistentContrastiveDivergence
+    at: list = field(repr=False)
+
+    def gradient(self, p, x, rng, state=None):
+        step = self.inner.gradient(p, x, rng, state)
+        number = 1 if state is None else int(state["number"]) + 1
+        if number in self.at:
+            self.at.remove(number)
+            raise KeyboardInterrupt
+        return step._replace(state={**step.state, "number": np.array(number)})
+
+
+def test_ctrl_c_saves_the_last_state(tmp_path):
+    """Between log points, and twice in a row: nothing is done again, and all is as without.  Catches a save of log points alone."""
+    options = dict(energy=NET, optimizer=OPTIMIZERS["adam"], steps=11, log_every=5, batch_size=3, ema=0.8, seed=5)
+    at, path = [3, 4, 7, 11], tmp_path / "run.npz"
+    objective = Interrupted(te.PersistentContrastiveDivergence(te.ULA(0.1), 2, chains=16), at)
+    for done in (2, 3, 6, 10):
+        with pytest.raises(KeyboardInterrupt):
+            fit(**options, objective=objective, checkpoint=path, resume=True)
+        assert load_tree(path)[0]["step"] == done
+    resumed, whole = fit(**options, objective=objective, checkpoint=path, resume=True), fit(**options, objective=objective)
+
+    assert identical(whole.state, resumed.state) and str(whole.history) == str(resumed.history)
+
+
+def test_ctrl_c_while_a_log_point_is_measured(tmp_path, monkeypatch):
+    """Catches a state saved with the history of the log point before it: that entry would be missing for ever."""
+    options = dict(energy=NET, objective=OBJECTIVES["cd"], steps=6, log_every=3, batch_size=3, checkpoint=tmp_path / "run.npz")
+    whole = fit(**options)
+    for number in (1, 2):  # of log points after the start
+        with monkeypatch.context() as patch:
+            patch.setattr("tinyebm.history.log_partition", interrupt_at_call(number + 1, te.log_partition))
+            with pytest.raises(KeyboardInterrupt):
+                fit(**options)
+        resumed = fit(**options, resume=True)
+        assert identical(whole.state, resumed.state) and str(whole.history) == str(resumed.history)
+
+
+def interrupt_at_call(number, function):
+    """The function, with Ctrl-C at its n-th call."""
+    calls = []
+
+    def called(*args):
+        calls.append(1)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return function(*args)
+
+    return called
+
+
 @pytest.mark.parametrize("name, value", [
     ("seed", 1), ("objective", te.ExactLikelihood(rtol=1e-3)), ("energy", NET), ("space", te.Box(-3, 3, 1)),
     ("batch_size", 3), ("dtype", "float32"), ("ema", 0.5), ("clip", 1.0), ("data_noise", 0.1)])  # fmt: skip

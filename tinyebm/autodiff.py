@@ -28,10 +28,12 @@ from functools import wraps
 
 import numpy as np
 
+from tinyebm.checks import require_count
 from tinyebm.tree import tree_flatten
 
 ADVICE = ("an array under grad met a function that would lose its derivative: use the tinyebm.ops "
           "function of that name, or tinyebm.stop_gradient(x) if a constant is meant")
+LOST = ("__array_ufunc__", "setting an array element with a sequence")  # NumPy on np.exp(var), and on y[0] = var for an array y
 
 
 class Tape:
@@ -52,7 +54,13 @@ class Tape:
         """Run a primitive on unwrapped arguments and write it down; `parents` are (place, entry) of those that were Vars."""
         if any(i >= len(vjps) or vjps[i] is None for i, _ in parents):
             raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
-        y = function(*args, **kwargs)  # still a Var if an older tape watches
+        try:
+            y = function(*args, **kwargs)  # still a Var if an older tape watches
+        except (ValueError, IndexError) as error:  # arrays that do not fit together, in NumPy's words: add whose they are
+            if " of shapes " in str(error):
+                raise
+            shapes = ", ".join(str(stop_gradient(a).shape) for a in args if hasattr(a, "shape"))
+            raise type(error)(f"{function.__name__.strip('_')} of shapes {shapes}: {error}") from None
         return self.new(y, lambda g: [(e, vjps[i](g, y, *args, **kwargs)) for i, e in parents])
 
     def sweep(self, output, cotangent):
@@ -147,17 +155,14 @@ def vjp(function, *args):
     leaves, rebuild = tree_flatten(args)
     leaves = [np.asarray(x) if isinstance(x, (float, int, list)) else x for x in leaves]
     for x in leaves:
-        if x.dtype.kind != "f":
-            raise TypeError(f"can only differentiate by floating-point arrays, got {x.dtype}: convert with x * 1.0")
+        if getattr(x, "dtype", np.dtype(object)).kind != "f":
+            raise TypeError(f"can only differentiate by floating-point arrays, got {getattr(x, 'dtype', repr(x))}: convert with "
+                            f"x * 1.0")
     inputs = [tape.new(x) for x in leaves]
     try:
         output = function(*rebuild(inputs))
-    except TypeError as error:
-        if "__array_ufunc__" in str(error):  # NumPy's own refusal of np.exp(var), which does not say what to do
-            raise TypeError(ADVICE) from error
-        raise
-    except ValueError as error:
-        if "setting an array element with a sequence" in str(error):  # y[0] = var, with y an array
+    except (TypeError, ValueError) as error:
+        if any(words in str(error) for words in LOST):
             raise TypeError(ADVICE) from error
         raise
     if output is None:
@@ -192,16 +197,21 @@ def value_and_grad(function, argnum=0):
     (8.0, 12.0)
     """
 
-    if argnum < 0:
-        raise ValueError(f"argnum counts from 0, got {argnum}")
+    require_count(argnum, "argnum counts from 0", least=0)
+    if not callable(function):
+        raise TypeError(f"a function to differentiate is wanted, got {function!r}")
 
     @wraps(function)
     def evaluate(*args, **kwargs):
+        if argnum >= len(args):
+            raise ValueError(f"argnum={argnum} counts arguments from 0, and the function was called with {len(args)}")
         value, pullback = vjp(
             lambda x: function(*args[:argnum], x, *args[argnum + 1 :], **kwargs), args[argnum])
         if np.shape(stop_gradient(value)) != ():
             raise TypeError(f"grad needs a scalar function, this one returned an array of shape "
                             f"{value.shape}: take its sum or mean first")
+        if getattr(value, "dtype", np.dtype(float)).kind != "f":
+            raise TypeError(f"grad needs a function with a slope, this one returned {value.dtype}: is a comparison left over?")
         return value, pullback(ones_like(value))[0]
 
     return evaluate
@@ -213,7 +223,8 @@ def grad(function, argnum=0):
     >>> float(grad(grad(lambda x: x ** 3))(2.0))
     12.0
     """
-    return lambda *args, **kwargs: value_and_grad(function, argnum)(*args, **kwargs)[1]
+    both = value_and_grad(function, argnum)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
 
 def hvp(function, x, v):
@@ -226,18 +237,6 @@ def hvp(function, x, v):
         return sum((g * w).sum() for g, w in pairs)
 
     return grad(slope)(x)
-
-
-def checkpoint(function):
-    """The function of one array, with a derivative that runs it again instead of remembering what it did.
-
-    For a long computation whose tape would not fit in memory: it costs one more run
-    (Griewank & Walther 2008, ch. 12).
-
-    >>> float(grad(grad(checkpoint(lambda x: x * x * x)))(2.0))
-    12.0
-    """
-    return primitive(lambda g, y, x: vjp(function, x)[1](g)[0])(function)
 
 
 def zeros_like(x):

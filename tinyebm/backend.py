@@ -10,6 +10,7 @@ from functools import wraps
 
 import numpy as np
 
+from tinyebm.checks import require_count
 from tinyebm.tree import tree_flatten, tree_map
 
 
@@ -101,6 +102,9 @@ class Stream:
     seed: int
     device: str = "cpu"
     attempt: int = 0  # other numbers for a run that went wrong
+
+    def __post_init__(self):
+        require_count(self.seed, "seed must be an integer >= 0", least=0)
 
     def at(self, step):
         """The generator of one step, on this stream's device.

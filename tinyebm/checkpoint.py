@@ -1,8 +1,7 @@
 """Trees on disk: one `.npz` file, no pickle.
 
 The arrays are stored under their numbers; a JSON text describes the tree around them, beside whatever the caller wants
-to remember; a digest (SHA-256) covers all of it.  A file appears whole or not at all: it is written beside the old one,
-made safe on disk, and only then takes its place.
+to remember; a digest (SHA-256) covers all of it.  A file appears whole or not at all (`tinyebm.files`).
 """
 
 import hashlib
@@ -11,11 +10,11 @@ import json
 import math
 import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
 from tinyebm.backend import to_numpy
+from tinyebm.files import whole_file
 from tinyebm.tree import tree_flatten
 
 FORMAT = "tinyebm checkpoint 2"
@@ -31,7 +30,8 @@ def save_tree(path, tree, **notes):
     buffer = io.BytesIO()
     arrays = {str(i): leaf for i, leaf in enumerate(leaves)}
     np.savez(buffer, header=np.array(text), digest=np.array(_digest(text, leaves)), **arrays)
-    _write(Path(path), buffer.getbuffer())
+    with whole_file(path) as file:
+        file.write(buffer.getbuffer())
 
 
 def load_tree(path):
@@ -104,23 +104,6 @@ def _digest(text, leaves):
         sha.update(f"{leaf.dtype.str}{leaf.shape}".encode())
         sha.update(np.ascontiguousarray(leaf).data if leaf.size else b"")
     return sha.hexdigest()
-
-
-def _write(path, content):
-    """The file appears whole or not at all, even if power fails: the old one stays until the new one is safe."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    if os.name == "posix":  # the name, too
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _describe(tree):

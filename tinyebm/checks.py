@@ -1,14 +1,46 @@
-"""Refusals that many files share."""
+"""Refusals that many files share: each says what is wanted and what was given.
+
+What no comparison could be made with (a text, None, a list) is refused like a number that is too small or too large.
+"""
 
 import math
+import operator
+
+import numpy as np
 
 
-def require_count(value, wanted):
-    """Raise ValueError, saying what is `wanted`, unless the value is a positive integer.
+def number(value):
+    """A single real number as a float; nan, of which no comparison is true, for what is none.
+
+    >>> number(np.float32(0.5)), number("0.5"), number([0.5]), number(True)
+    (0.5, nan, nan, nan)
+    """
+    if isinstance(value, (str, bytes, bool)) or np.ndim(value) > 0:
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def whole(value, least):
+    """Whether the value is an integer, not below the least.
+
+    >>> whole(3, 1), whole(3.0, 1), whole("3", 1), whole(True, 1), whole(0, 1)
+    (True, False, False, False, False)
+    """
+    try:
+        return not isinstance(value, bool) and operator.index(value) >= least
+    except TypeError:
+        return False
+
+
+def require_count(value, wanted, least=1):
+    """Raise ValueError, saying what is `wanted`, unless the value is an integer, not below the least.
 
     >>> require_count(3, "k must be a positive number of steps")
     """
-    if isinstance(value, bool) or int(value) != value or value < 1:
+    if not whole(value, least):
         raise ValueError(f"{wanted}, got {value!r}")
 
 
@@ -17,5 +49,89 @@ def require_positive(name, value):
 
     >>> require_positive("step_size", 0.1)
     """
-    if not 0 < value < math.inf:
+    if not 0 < number(value) < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def require_nonnegative(name, value):
+    """Raise ValueError unless the value is a finite number, not below 0.
+
+    >>> require_nonnegative("temperature", 0.0)
+    """
+    if not 0 <= number(value) < math.inf:
+        raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
+
+
+def require_fraction(name, value):
+    """Raise ValueError unless the value lies between 0 and 1, both excluded.
+
+    >>> require_fraction("rtol", 1e-8)
+    """
+    if not 0 < number(value) < 1:
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
+
+
+def require_decay(name, value):
+    """Raise ValueError unless the value is a number in [0, 1).
+
+    >>> require_decay("ema", 0.99)
+    """
+    if not 0 <= number(value) < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def did_you_mean(name, names):
+    """A question that ends in a space, for a name that is not among the names; nothing if it is like none of them.
+
+    >>> did_you_mean("two_mons", ["rings", "two_moons"]), did_you_mean("x", ["rings"])
+    ("did you mean 'two_moons'? ", '')
+    """
+    import difflib  # takes 5 ms to load: only when used
+
+    close = difflib.get_close_matches(str(name).lower(), names, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
+def require_choice(what, value, names):
+    """Raise ValueError, with a hint, unless the value is one of the names.
+
+    >>> require_choice("scan", "random", ["systematic", "random"])
+    """
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{what} must be one of {', '.join(names)}, got {value!r}: {did_you_mean(value, names)}".rstrip(": "))
+
+
+def require_generator(rng):
+    """Raise ValueError unless rng draws random numbers as NumPy's (or CuPy's) Generator does.
+
+    >>> require_generator(np.random.default_rng(0))
+    """
+    global_or_old = hasattr(rng, "seed")  # np.random itself, or a RandomState
+    if global_or_old or not (hasattr(rng, "random") or hasattr(rng, "standard_normal")):
+        raise ValueError(f"rng must be a generator, like np.random.default_rng(0), got {rng!r}")
+
+
+def require_space(space):
+    """Raise ValueError unless the space is one: an instance of Reals, Box, Bits, Spins, Cells or of their like.
+
+    >>> from tinyebm import Reals
+    >>> require_space(Reals(1))
+    """
+    if isinstance(space, type) or not (hasattr(space, "contains") and hasattr(space, "discrete")):
+        raise ValueError(f"space must be a space, like te.Reals(2), te.Box(-1, 1, 2) or te.Bits(4), got {space!r}")
+
+
+def require_parameters(energy, theta, /, **shapes):
+    """Raise ValueError unless theta is a dict that holds arrays of these shapes.
+
+    >>> require_parameters("a line", {"slope": np.zeros(2)}, slope=(2,))
+    """
+    for name, shape in shapes.items():
+        try:
+            leaf = theta[name]
+            found = leaf.shape if hasattr(leaf, "shape") else np.shape(leaf)
+        except (TypeError, KeyError, IndexError):
+            found = None
+        if found != shape:
+            what = f"has no {name!r}" if found is None else f"holds {name!r} of shape {found}"
+            raise ValueError(f"theta does not belong to {energy!r}: it {what}, and {name!r} of shape {shape} is wanted")

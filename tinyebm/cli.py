@@ -6,9 +6,12 @@ Whatever the user gets wrong ends in one line on stderr and exit status 2.
 import argparse
 import math
 import os
+import re
 import sys
+from typing import ClassVar
 
 from tinyebm import commands, datasets
+from tinyebm.checks import did_you_mean
 from tinyebm.energies.mlp import ACTIVATIONS
 from tinyebm.setups import ENERGIES, METHOD_NAMES
 from tinyebm.version import __version__
@@ -26,8 +29,8 @@ def main(argv=None):
         message = " ".join(str(error).split()) or "out of memory"
         print(f"tinyebm {arguments.command}: error: {message}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\ntinyebm {arguments.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\ntinyebm {arguments.command}: interrupted{interrupt}", file=sys.stderr)
         return 130
     return 0
 
@@ -58,9 +61,21 @@ def _number(kind, low, open_end=False):
 
 
 class _Parser(argparse.ArgumentParser):
+    options: ClassVar[set] = set()  # the names of all commands' options
+
+    def add_argument(self, *names, **settings):
+        self.options.update(name for name in names if name.startswith("--"))
+        return super().add_argument(*names, **settings)
+
     def error(self, message):
         """One line, without the usage: `--help` has that."""
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            hint = did_you_mean(found[1], found[2].replace("'", "").split(", "))
+        elif found := re.match(r"unrecognized arguments: (--\S+)", message):
+            hint = did_you_mean(found[1], sorted(self.options))
+        else:
+            hint = ""
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}{': ' if hint else ''}{hint.rstrip()}\n")
 
 
 def _parser():

@@ -18,6 +18,7 @@ from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.exact.normalised import entropy
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import sample
+from tinyebm.files import whole_file, write_text
 from tinyebm.laws import moments_of
 from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model
@@ -59,10 +60,13 @@ def run_fit(a):
     else:
         noise = lambda: moments_of(*data_law(data), space)
         objective = named_objective(a.method, default_kernel(energy, space, a.step_size), noise)
-        found = fit(energy, data, space, objective, adam(schedule(a.learning_rate, data, steps)), steps, a.batch_size,
-                    a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)
+        try:
+            found = fit(energy, data, space, objective, adam(schedule(a.learning_rate, data, steps)), steps, a.batch_size,
+                        a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f": go on with --resume from {checkpoint}" if checkpoint.exists() else "") from None
     save_model(folder / "model.npz", found.density, **datasets.origin(data))
-    (folder / "history.json").write_text(json_text(found.history), encoding="utf-8")
+    write_text(folder / "history.json", json_text(found.history))
     paths = [folder / "model.npz", folder / "history.json"]
     if space.discrete or space.dim < 3:
         with contextlib.suppress(QuadratureError):  # states too many to be drawn exactly: no figure
@@ -82,11 +86,12 @@ def run_sample(a):
     x = sample(p, a.n, Stream(a.seed).at(0))
     if "scale" in notes:
         x = x * np.array(notes["scale"]) + np.array(notes["centre"])
-    if out.suffix == ".npy":
-        np.save(out, x)
-    else:
-        header = ",".join(notes.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])])
-        np.savetxt(out, x, delimiter=",", header=header, comments="", fmt="%.9g")
+    with whole_file(out) as file:
+        if out.suffix == ".npy":
+            np.save(file, x)
+        else:
+            header = ",".join(notes.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])])
+            np.savetxt(file, x, delimiter=",", header=header, comments="", fmt="%.9g", encoding="utf-8")
     print(f"{len(x)} exact draws of {a.model}")
     _tell([out])
 
@@ -112,15 +117,16 @@ def run_evaluate(a):
         print(f"{names[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}")
     if out:
         written = {name: {"value": float(e), "error": e.error} for name, e in found.items()}
-        out.write_text(json_text(written), encoding="utf-8")
+        write_text(out, json_text(written))
         _tell([out])
 
 
 def run_plot(a):
     """A picture of a model: its energy and its exact density, beside its data."""
+    out = _writable(a.out)
     p, notes = load_model(a.model)
     data = _chosen(a, notes)
-    _tell([_draw(p, data, a.out)])
+    _tell([_draw(p, data, out)])
 
 
 # ------------------------------------------------------------------------------ helpers
@@ -158,7 +164,7 @@ def _folder(name):
 def _writable(name, *suffixes):
     """The path of a file to write, refused before the work and not after it."""
     path = Path(name)
-    if path.suffix not in suffixes:
+    if suffixes and path.suffix not in suffixes:
         raise ValueError(f"--out {name}: the name of the file must end in {' or '.join(suffixes)}")
     if not path.parent.is_dir():
         raise ValueError(f"--out {name}: there is no folder {path.parent}")

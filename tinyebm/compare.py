@@ -17,8 +17,10 @@ import numpy as np
 
 from tinyebm import datasets
 from tinyebm.backend import Stream
+from tinyebm.checks import require_count, require_positive
 from tinyebm.errors import QuadratureError, or_nan
 from tinyebm.exact.likelihood import data_law, nll
+from tinyebm.files import write_text
 from tinyebm.judging import FAILURES, bias, in_time, judge, truth_of
 from tinyebm.laws import moments_of
 from tinyebm.models import save_model
@@ -78,11 +80,10 @@ class Comparison:
     def save(self, folder):
         """Write compare.txt, compare.json, compare.png (in 1-D and 2-D) and a model file per method; return the paths."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / "compare.txt", folder / "compare.json"]
-        paths[0].write_text(self.table() + "\n", encoding="utf-8")
+        write_text(paths[0], self.table() + "\n")
         found = {name: getattr(self, name) for name in ("name", "reference", "truth", "rows", "curves", "settings", "in_time")}
-        paths[1].write_text(json_text(found), encoding="utf-8")
+        write_text(paths[1], json_text(found))
         if getattr(self.data, "space", None) or self.settings["dim"] < 3:
             from tinyebm import plots
 
@@ -144,12 +145,19 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     """
     if isinstance(methods, str) and methods != "all":
         raise ValueError(f"methods is a list of names, like ['mle', 'cd-10'], not the text {methods!r}")
+    if methods != "all" and (not methods or len(set(methods)) < len(methods)):
+        raise ValueError(f"methods is a list of names, like ['mle', 'cd-10'], none twice, got {methods!r}")
+    for label, value in {"learning_rate": learning_rate, "seconds": seconds}.items():
+        if value is not None:
+            require_positive(label, value)
+    if steps is not None:
+        require_count(steps, "steps must be a positive number of updates")
     name, data, train, test = _prepare(target, seed)
     finite = test is not None
     space = space_of(data, train.shape[1] if finite else None)
     if not space.discrete and space.dim > 3:
         raise ValueError(f"{name} has {space.dim} columns: exact answers need quadrature, which is for dim <= 3")
-    steps = steps or default_steps(data, space)
+    steps = default_steps(data, space) if steps is None else steps
     rate = schedule(learning_rate, data, steps)
     if energy is None or isinstance(energy, str):
         energy = named_energy(energy, space, hidden, activation, confinement)

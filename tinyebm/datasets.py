@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinyebm import patterns
+from tinyebm.checks import did_you_mean
 from tinyebm.discrete import Bits
 from tinyebm.readers import READERS, read_csv
 from tinyebm.targets import PatternTarget, Target
@@ -133,6 +134,8 @@ def load(name, standardise=True):
     >>> load("faithful").x.shape
     (272, 2)
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(f"a data set has a name, like 'two_moons', or a path, got {name!r}")
     name = os.fspath(name)
     if name in TOYS or name in PATTERNS:
         return _target(name)
@@ -144,12 +147,8 @@ def load(name, standardise=True):
     if suffix in READERS:
         x, columns = READERS[suffix](Path(name))
         return _data(Path(name).stem, x, columns, name, "not stated", standardise)
-    import difflib  # takes 5 ms to load: only when used
-
-    close = difflib.get_close_matches(name, NAMES, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ValueError(f"unknown data set {name!r}: {hint}The names are {', '.join(NAMES)}, "
-                     "or give a path ending in .csv or .npy")
+    raise ValueError(f"unknown data set {name!r}: {did_you_mean(name, NAMES)}The names are {', '.join(NAMES)}, or give a path "
+                     f"ending in .csv or .npy")
 
 
 def _faithful(standardise):

@@ -12,6 +12,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.backend import beside, fused, to_host
+from tinyebm.checks import require_space
 from tinyebm.forward import slopes_and_laplacian
 from tinyebm.grids import CHUNK
 from tinyebm.replay.tiles import by_rows
@@ -36,6 +37,14 @@ class Density:
     theta: Any
     space: Any
 
+    def __post_init__(self):
+        if not callable(self.energy) or isinstance(self.energy, type):
+            raise ValueError(f"energy must be a function (theta, x) -> (n,), like te.MLP((2, 64, 1)), got {self.energy!r}")
+        require_space(self.space)
+        dim = getattr(self.energy, "dim", self.space.dim)
+        if dim != self.space.dim:
+            raise ValueError(f"the energy {self.energy!r} is for x of dimension {dim}, the space {self.space} has {self.space.dim}")
+
 
 def require_rows(p, x):
     """Raise ValueError unless x is (n, d), d the dimension of p's space."""
@@ -56,13 +65,15 @@ def exponent(p, x):
     """
     require_rows(p, x)
     energies = p.energy(p.theta, x)
-    if energies.shape != x.shape[:1]:
-        raise ValueError(f"an energy must return one number per row: shape {x.shape[:1]}, got {energies.shape}")
+    if getattr(energies, "shape", None) != x.shape[:1]:
+        raise ValueError(f"an energy must return one number per row: shape {x.shape[:1]}, got "
+                         f"{getattr(energies, 'shape', type(energies).__name__)}")
     return p.space.log_base(x) - energies
 
 
 def exponents(p, x):
     """The exponent of any number of rows, (n,), in blocks of bounded memory."""
+    require_rows(p, x)
     return by_rows(exponent, p, x)
 
 
@@ -84,6 +95,7 @@ def on_host(p):
 
 def exponent_and_score(p, x):
     """The exponent (n,) and its gradient by x, the score (n, d), in one pass."""
+    require_rows(p, x)
     return by_rows(_exponent_and_score, p, x)
 
 

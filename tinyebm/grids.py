@@ -23,7 +23,7 @@ from tinyebm.errors import QuadratureError
 BLOCK = 512  # atoms handed out at a time: the activations of a 64-wide layer fit the L2 cache
 CHUNK = 2**16  # coordinates handed out at a time to those that cut them into tiles: half a megabyte
 STATES = 1024  # states handed out at a time: a block of 24-bit states is 192 KiB
-MAX_STATES = 2**26  # states that are enumerated: about a minute for the cheapest energies
+MAX_STATES = 2**26  # states that are enumerated, about a minute for the cheapest energies; atoms listed at once
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,13 @@ class Grid:
             yield self.block(start, min(start + size, self.size))
 
     def all(self):
-        """All atoms at once: states (N, d) and log weights (N,)."""
+        """All atoms at once: states (N, d) and log weights (N,).
+
+        Raises QuadratureError if there are more than 2^26: some gigabytes.
+        """
+        if self.size > MAX_STATES:
+            raise QuadratureError(f"{' x '.join(map(str, self.shape))} nodes are {self.size:.1e} atoms, "
+                                  f"{8 * (len(self.axes) + 1) * self.size / 2**30:.2g} GiB: take fewer per axis, or `blocks`")
         return self.block(0, self.size)
 
     def corners(self):

@@ -54,3 +54,8 @@ def fingerprint(data, x):
     import hashlib  # takes 3 ms to load: only when used
 
     return data.name if hasattr(data, "sample") else hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
+
+
+def rollbacks(history):
+    """How often the run has gone back and begun anew from a log point."""
+    return int(history.get("rollbacks", [0])[-1])

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
+from tinyebm.checks import require_space
 from tinyebm.spaces import Reals
 
 SPREAD = 0.05  # weight of the uniform law in `moments_of` on discrete spaces: noise must reach every state
@@ -79,6 +80,7 @@ class Uniform:
     space: Any
 
     def __post_init__(self):
+        require_space(self.space)
         if not (self.space.discrete or self.space.bounded):
             raise ValueError(f"there is no uniform law on {self.space}: take a Normal")
 
@@ -112,9 +114,12 @@ class Independent:
     probabilities: Any
 
     def __post_init__(self):
+        require_space(self.space)
+        if not self.space.discrete:
+            raise ValueError(f"independent sites are for Bits, Spins or Cells, and {self.space} is not discrete")
         wanted = (self.space.dim, len(self.space.values))
         law = self.probabilities
-        if law.shape != wanted or not (bool((law > 0).all()) and bool((np.abs(law.sum(axis=1) - 1) < 1e-9).all())):
+        if getattr(law, "shape", None) != wanted or not ((law > 0).all() and (np.abs(law.sum(axis=1) - 1) < 1e-9).all()):
             raise ValueError(f"probabilities have shape {wanted}, are positive and sum to 1 in every row: these do not")
 
     @property

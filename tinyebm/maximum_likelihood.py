@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinyebm.backend import Stream
+from tinyebm.checks import require_count, require_positive, require_space
 from tinyebm.density import Density, exponents
 from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
@@ -12,6 +13,7 @@ from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
 from tinyebm.spaces import Reals
+from tinyebm.start import start_of
 from tinyebm.train import Fit
 from tinyebm.tree import tree_map
 
@@ -47,10 +49,12 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
     """
     x, mass = data_law(data)
     space = space or getattr(data, "space", None) or Reals(x.shape[1])
+    require_space(space)
     if x.shape[1] != space.dim or not np.all(space.contains(x)):
         raise ValueError(f"some rows of the data lie outside {space}")
-    theta = energy.init(Stream(seed).at(0)) if theta is None else theta
-    theta = tree_map(lambda leaf: np.asarray(leaf).astype("float64"), theta)
+    require_positive("gtol", gtol)
+    require_count(max_steps, "max_steps must be a positive number of iterations")
+    theta = tree_map(lambda leaf: leaf.astype("float64"), start_of(energy, theta, Stream(seed)))
 
     seen = {"worst": 0.0}
 

@@ -23,7 +23,11 @@ def broadcasting(function):
     @wraps(function)
     def broadcast(*args):
         shapes = {np.shape(stop_gradient(a)) for a in args} - {()}
-        shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+        try:
+            shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+        except ValueError:
+            given = ", ".join(str(np.shape(stop_gradient(a))) for a in args)
+            raise ValueError(f"{function.__name__} of shapes {given}: they do not broadcast to one shape") from None
         return function(*[broadcast_to(a, shape) if isinstance(a, Var) and a.shape != shape
                           else a for a in args])
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyebm.backend import fused
-from tinyebm.checks import require_positive
+from tinyebm.checks import require_decay, require_nonnegative, require_positive
 from tinyebm.tree import ravel, tree_flatten, tree_map
 
 
@@ -30,7 +30,7 @@ def sgd(learning_rate):
 def momentum(learning_rate, decay=0.9):
     """v ← β v + g,  θ ← θ - η v (Polyak 1964, heavy ball)."""
     rate = _schedule(learning_rate)
-    _check_decay("decay", decay)
+    require_decay("decay", decay)
 
     def init(theta):
         return {"step": np.array(0), "velocity": tree_map(np.zeros_like, theta)}
@@ -53,8 +53,9 @@ def adam(learning_rate, decay1=0.9, decay2=0.999, epsilon=1e-8):
     array([0.9])
     """
     rate = _schedule(learning_rate)
-    _check_decay("decay1", decay1)
-    _check_decay("decay2", decay2)
+    require_decay("decay1", decay1)
+    require_decay("decay2", decay2)
+    require_nonnegative("epsilon", epsilon)
 
     def init(theta):
         return {"step": np.array(0), "m": tree_map(np.zeros_like, theta), "v": tree_map(np.zeros_like, theta)}
@@ -119,8 +120,3 @@ def _schedule(learning_rate):
         return learning_rate
     require_positive("learning_rate", learning_rate)
     return lambda step: learning_rate
-
-
-def _check_decay(name, decay):
-    if not 0 <= decay < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {decay!r}")

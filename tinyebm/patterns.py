@@ -6,6 +6,7 @@ cell where a state stands for one of the plane), the fields of a `tinyebm.datase
 
 import numpy as np
 
+from tinyebm.checks import whole
 from tinyebm.discrete import Bits
 from tinyebm.ops import logsumexp
 from tinyebm.toys import TOYS
@@ -22,7 +23,7 @@ def bars_and_stripes(side, weighted=False):
     the usual generator (a coin for rows or columns, fair bits for each), which makes the all-on and the
     all-off image twice as probable (Hinton & Sejnowski 1986; MacKay 2003, section 43.3).  One mode: the patterns.
     """
-    if isinstance(side, bool) or int(side) != side or not 1 <= side <= 5:
+    if not (whole(side, 1) and side <= 5):
         raise ValueError(f"side must be an integer from 1 to 5, got {side!r}: 2^(side²) states are listed")
     bits, _ = Bits(side).atoms()
     rows = np.repeat(bits, side, axis=1)  # (2^side, side²)

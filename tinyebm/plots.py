@@ -5,6 +5,7 @@ densities are drawn in `cividis`, which prints well in grey.
 """
 
 import math
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +15,7 @@ from tinyebm.density import exponents
 from tinyebm.exact.normalised import probabilities
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sampling import sample
+from tinyebm.files import whole_file
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -115,7 +117,12 @@ def sheet(width, height):
 
 def save(figure, path):
     """Write a figure to an image file, close it, and return the path."""
-    figure.savefig(path, dpi=120)
+    kind = Path(path).suffix.lstrip(".") or "png"
+    kinds = figure.canvas.get_supported_filetypes()
+    if kind not in kinds:
+        raise ValueError(f"{path}: images of type {kind!r} are not supported; the types are {', '.join(sorted(kinds))}")
+    with whole_file(path) as file:
+        figure.savefig(file, format=kind, dpi=120)
     plt.close(figure)
     return path
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tinyebm import datasets
 from tinyebm.compare import compare
+from tinyebm.files import write_text
 from tinyebm.report import json_text, replicas_table
 from tinyebm.sweeps import sweep
 
@@ -29,10 +30,9 @@ class Replicas:
     def save(self, folder):
         """Write replicas.txt and replicas.json; return the paths."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / "replicas.txt", folder / "replicas.json"]
-        paths[0].write_text(self.table() + "\n", encoding="utf-8")
-        paths[1].write_text(json_text(vars(self)), encoding="utf-8")
+        write_text(paths[0], self.table() + "\n")
+        write_text(paths[1], json_text(vars(self)))
         return paths
 
 

@@ -2,6 +2,9 @@
 
 import re
 
+import numpy as np
+
+from tinyebm.checks import did_you_mean
 from tinyebm.energies.boltzmann import BoltzmannMachine
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.rbm import RBM
@@ -17,6 +20,7 @@ from tinyebm.spaces import Reals
 
 METHOD_NAMES = ("mle, perfect, cd-K, pcd-K, short-K (K chain steps), nce-R (R draws of noise per datum); on R^d also sm, ssm-M "
                 "(M projections), dsm-S (noise S); on bits pl, rm")
+EXAMPLES = ("mle", "perfect", "cd-1", "cd-10", "pcd-1", "pcd-10", "short-50", "nce-1", "sm", "ssm-1", "dsm-0.1", "pl", "rm")
 ENERGIES = ("mlp", "rbm", "boltzmann")
 
 
@@ -36,10 +40,12 @@ def named_energy(name, space, hidden=None, activation="silu", confinement=1.0):
     `hidden` holds the widths of the hidden layers, by default 64, 64 for an MLP and 8 for an RBM.
     """
     name = name or ("rbm" if space.discrete else "mlp")
+    if hidden is not None and np.ndim(hidden) != 1:
+        raise ValueError(f"hidden is a tuple of widths, like (64, 64), got {hidden!r}")
     if name == "mlp":
         return MLP((space.dim, *(hidden or (64, 64)), 1), activation, 0.0 if space.discrete else confinement)
     if name not in ENERGIES:
-        raise ValueError(f"unknown energy {name!r}: the names are {', '.join(ENERGIES)}")
+        raise ValueError(f"unknown energy {name!r}: {did_you_mean(name, ENERGIES)}the names are {', '.join(ENERGIES)}")
     if not space.discrete:
         raise ValueError(f"the energy {name!r} is for bits, and the data live on {space}: use mlp")
     if name == "boltzmann":
@@ -84,9 +90,9 @@ def named_objective(method, kernel, noise=None):
         "rm": RatioMatching,
     }
     for pattern, make in makers.items():
-        if found := re.fullmatch(pattern, method):
+        if found := re.fullmatch(pattern, str(method)):
             return make(*found.groups())
-    raise ValueError(f"unknown method {method!r}: the methods are {METHOD_NAMES}; for example cd-10")
+    raise ValueError(f"unknown method {method!r}: {did_you_mean(method, EXAMPLES)}the methods are {METHOD_NAMES}; as cd-10")
 
 
 def consistency(objective, space):

@@ -21,7 +21,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
-from tinyebm.checks import require_count, require_positive
+from tinyebm.checks import number, require_count, require_positive, whole
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 
 DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
@@ -105,10 +105,9 @@ class Box:
 
     def __post_init__(self):
         require_count(self.dim, "dim must be a positive integer")
-        if not (np.ndim(self.low) == np.ndim(self.high) == 0 and -math.inf < self.low < self.high < math.inf):
+        if not -math.inf < number(self.low) < number(self.high) < math.inf:
             raise ValueError(f"a box needs two numbers low < high, got {self.low!r} and {self.high!r}")
-        if int(self.panels) != self.panels or self.panels < 1:
-            raise ValueError(f"panels must be a positive integer, got {self.panels!r}")
+        require_count(self.panels, "panels must be a positive integer")
 
     def grid(self, nodes=None):
         """The Gauss-Legendre grid."""
@@ -161,6 +160,6 @@ def _per_axis(nodes, dim):
                              f"{DEFAULT_NODES[3]}^{dim} nodes: they are for dim <= 3")
         nodes = DEFAULT_NODES[dim]
     counts = (nodes,) * dim if np.ndim(nodes) == 0 else tuple(nodes)
-    if len(counts) != dim or any(int(n) != n or n < 2 for n in counts):
+    if len(counts) != dim or not all(whole(n, 2) for n in counts):
         raise ValueError(f"nodes must be an integer >= 2, or {dim} of them, got {nodes!r}")
     return tuple(int(n) for n in counts)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.checks import whole
 from tinyebm.estimate import mean_of
 from tinyebm.progress import Progress
 from tinyebm.replay.blas import one_thread
@@ -70,6 +71,8 @@ def sweep(run, grid, seeds, executor=None, seed=0, progress=True):
     >>> [bool(abs(mean) < 4 * mean.error) for mean in found.means()], round(found.means()[1].error)
     ([True, True], 1)
     """
+    if not callable(run):
+        raise ValueError(f"run must be a function of a seed and the settings of a point, got {run!r}")
     points, numbers = _points(grid), _numbers(seeds)
     if executor is not None and not callable(getattr(executor, "map", None)):
         raise ValueError(f"an executor has a method map, like concurrent.futures.ProcessPoolExecutor: {executor!r} has none")
@@ -99,8 +102,8 @@ def _points(grid):
 
 def _numbers(seeds):
     """The numbers of the runs at a point."""
-    numbers = list(range(seeds)) if isinstance(seeds, (int, np.integer)) else [int(i) for i in seeds]
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+    numbers = list(range(seeds) if whole(seeds, 1) else seeds if np.ndim(seeds) else [])
+    if not numbers or not all(whole(i, 0) for i in numbers) or len(set(numbers)) < len(numbers):
         raise ValueError(f"seeds is a positive number of runs, or their numbers, all different and >= 0, got {seeds!r}")
     return numbers
 

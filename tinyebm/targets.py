@@ -3,16 +3,32 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 
 import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import beside
+from tinyebm.checks import require_count, require_generator
 from tinyebm.density import require_rows
 from tinyebm.discrete import Bits
 from tinyebm.grids import Grid
 from tinyebm.spaces import Box, Reals
+
+
+def require_draws(n, rng):
+    """Raise ValueError unless n draws can be made with rng."""
+    require_count(n, "n must be a number of draws >= 0", least=0)
+    require_generator(rng)
+
+
+def _checked(sample):
+    @wraps(sample)
+    def draws(n, rng):
+        require_draws(n, rng)
+        return sample(n, rng)
+
+    return draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +63,9 @@ class Target:
     modes: int
     grid: Grid = field(repr=False)
     theta: dict = field(default_factory=dict, repr=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "sample", _checked(self.sample))
 
     def log_prob(self, x):
         """log p(x) in nats, (n,); differentiable by x.
@@ -152,6 +171,7 @@ class PatternTarget:
 
     def sample(self, n, rng):
         """n independent draws (n, d)."""
+        require_draws(n, rng)
         u = rng.random(n)
         states, cumulative = beside(u, self.states, np.cumsum(self.probabilities))
         draws = np.searchsorted(cumulative, u * cumulative[-1], side="right")

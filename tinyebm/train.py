@@ -6,7 +6,7 @@ So a run that was saved and resumed gives the numbers of the uninterrupted one.
 """
 
 import dataclasses
-import math
+import os
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +15,17 @@ import numpy as np
 
 from tinyebm.backend import Stream, on_gpu
 from tinyebm.checkpoint import save_tree
+from tinyebm.checks import require_nonnegative
 from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law
-from tinyebm.history import append, fingerprint, measurer, resumed
+from tinyebm.history import append, fingerprint, measurer, resumed, rollbacks
 from tinyebm.objectives.step import Step
 from tinyebm.optimize import adam, clip_norm
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
 from tinyebm.samplers.chains import kernel_at
 from tinyebm.spaces import Reals
+from tinyebm.start import require_runnable, start_of
 from tinyebm.tree import tree_map
 from tinyebm.watch import flatness, look, require_sound
 
@@ -67,7 +69,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     progress : bool or str
         Draw a progress bar (in a terminal or notebook), under that title.
     checkpoint : path, optional
-        Save the state there at every log point; `resume=True` goes on from it.
+        Save the state there at every log point, and at Ctrl-C; `resume=True` goes on from it.
     alpha : float
         Weight of the regulariser alpha (mean E(data)² + mean E(negatives)²).
     data_noise : float
@@ -109,15 +111,19 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
     """
     if hasattr(data, "energy") and not hasattr(data, "sample"):
         raise ValueError("a Density has no rows to draw batches from: use te.sample(density, n, rng), or te.mle")
+    if checkpoint is not None and not isinstance(checkpoint, (str, os.PathLike)):
+        raise ValueError(f"checkpoint must be a path, got {checkpoint!r}")
     if resume and not checkpoint:
         raise ValueError("resume=True needs the checkpoint= to resume from")
     x, _ = law = data_law(data)
     space = space or getattr(data, "space", None) or Reals(x.shape[1])
     options = {"batch_size": batch_size, "data_noise": data_noise, "clip": clip, "ema": ema, "dtype": dtype}
-    _check(objective, space, x, steps, options)
+    counts = {"steps": steps, "log_every": log_every, "rollback": rollback}
+    require_runnable(objective, space, x, optimizer, callback, options | counts)
     if data_noise and space.discrete:
         raise ValueError(f"data_noise moves data off the states of {space}: it is for continuous spaces")
     optimizer = optimizer or adam(1e-3)
+    require_nonnegative("alpha", alpha)
     if alpha:
         objective = _regularised(objective, alpha)
     log_every = log_every or max(1, steps // 20)
@@ -132,42 +138,49 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
             state, history = resumed(checkpoint, identity)
             state = stream.place(state)
         else:
-            theta = energy.init(stream.at(0)) if theta is None else stream.place(theta)
-            theta = tree_map(lambda leaf: leaf.astype(dtype), theta)
+            theta = tree_map(lambda leaf: leaf.astype(dtype), start_of(energy, theta, stream))
             state = {"step": np.array(0), "theta": theta, "optimizer": optimizer.init(theta), "objective": (), "ema": theta}
             history = {"step": [0], **measure(Density(energy, theta, space), theta)}
 
         save = lambda state, history: checkpoint and save_tree(checkpoint, state, identity=identity, history=history)
         bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
-        unseen, good, collapse = [], (state, history), None  # updates that may still be on their way; the last log point
-        stream = dataclasses.replace(stream, attempt=int(history.get("rollbacks", [0])[-1]))
-        while (step := int(state["step"]) + 1) <= steps:
-            rng, at_log = stream.at(step), step % log_every == 0 or step == steps
-            x = _batch(data, rows, batch_size, rng).astype(dtype)
-            if data_noise:
-                x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
-            p = Density(energy, state["theta"], space)
-            new, metrics, seen = _advance(p, x, rng, state, objective, optimizer, clip, ema)
-            unseen.append((step, seen))
-            if at_log or not on_gpu(seen["gradient"]):
-                try:
-                    require_sound(space, unseen)
-                except FloatingPointError:
-                    if stream.attempt >= rollback:
-                        save(*good if len(unseen) > 1 else (state, history))
-                        raise
-                    (state, history), unseen, stream = good, [], dataclasses.replace(stream, attempt=stream.attempt + 1)
-                    continue
-                unseen = []
-            state = new
-            if at_log:
-                density, collapse = Density(energy, state["ema"], space), collapse or flatness(metrics)
-                record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, state["theta"])}
-                good = state, history = state, append(history, record | ({"rollbacks": [stream.attempt]} if rollback else {}))
-                save(state, history)
-                if callback:
-                    callback(step, density, {name: values[-1] for name, values in record.items()})
-            bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
+        here = good = state, history  # where the run is, and its last log point
+        unseen, collapse = [], None  # updates that may still be on their way
+        stream = dataclasses.replace(stream, attempt=rollbacks(history))
+        try:
+            while (step := int(here[0]["step"]) + 1) <= steps:
+                state, history = here
+                rng, at_log = stream.at(step), step % log_every == 0 or step == steps
+                x = _batch(data, rows, batch_size, rng).astype(dtype)
+                if data_noise:
+                    x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
+                p = Density(energy, state["theta"], space)
+                new, metrics, seen = _advance(p, x, rng, state, objective, optimizer, clip, ema)
+                unseen.append((step, seen))
+                if at_log or not on_gpu(seen["gradient"]):
+                    try:
+                        require_sound(space, unseen)
+                    except FloatingPointError:
+                        if stream.attempt >= rollback:
+                            save(*good if len(unseen) > 1 else here)
+                            raise
+                        here, unseen, stream = good, [], dataclasses.replace(stream, attempt=stream.attempt + 1)
+                        continue
+                    unseen = []
+                if at_log:
+                    density, collapse = Density(energy, new["ema"], space), collapse or flatness(metrics)
+                    record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, new["theta"])}
+                    history = append(history, record | ({"rollbacks": [stream.attempt]} if rollback else {}))
+                    here = good = new, history
+                    save(*good)
+                    if callback:
+                        callback(step, density, {name: values[-1] for name, values in record.items()})
+                here = new, history
+                bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
+        except KeyboardInterrupt:  # go on later from here, unless that is not sure to be sound, or could not be told apart
+            save(*(good if unseen or stream.attempt != rollbacks(here[1]) else here))
+            raise
+        state, history = here
     if "clipped" in history and (caveat := kernel_at(objective.kernel, objective.k).caveat(history["clipped"][-1])):
         warnings.warn(f"at the last update {caveat}", stacklevel=2)
     if collapse:
@@ -197,26 +210,3 @@ def _regularised(objective, alpha):
     if not any(field.name == "alpha" for field in dataclasses.fields(objective)):
         raise ValueError(f"alpha needs negative samples to act on: {type(objective).__name__} has none")
     return dataclasses.replace(objective, alpha=alpha)
-
-
-def _check(objective, space, x, steps, options):
-    if isinstance(objective, type) or not hasattr(objective, "gradient"):
-        raise ValueError(f"fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10), "
-                         f"got {objective!r}")
-    if x.shape[1] != space.dim:
-        raise ValueError(f"the data have {x.shape[1]} columns, the space {space} has dimension {space.dim}")
-    if not np.all(space.contains(x)):
-        raise ValueError(f"some data lie outside {space}, for example {x[~space.contains(x)][0].tolist()}")
-    if int(steps) != steps or steps < 0:
-        raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
-    size = options["batch_size"]
-    if size is not None and (int(size) != size or size < 1):
-        raise ValueError(f"batch_size must be a positive integer, or None for all rows, got {size!r}")
-    if options["dtype"] not in ("float32", "float64"):
-        raise ValueError(f'dtype must be "float32" or "float64", got {options["dtype"]!r}')
-    if not 0 <= options["data_noise"] < math.inf:
-        raise ValueError(f"data_noise must be finite and >= 0, got {options['data_noise']!r}")
-    if options["clip"] is not None and not options["clip"] > 0:
-        raise ValueError(f"clip must be positive, got {options['clip']!r}")
-    if options["ema"] is not None and not 0 <= options["ema"] < 1:
-        raise ValueError(f"ema must be in [0, 1), got {options['ema']!r}")

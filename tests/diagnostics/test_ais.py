@@ -227,7 +227,7 @@ def test_the_path_between():
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"n": 1}, "at least 2 chains"), ({"temperatures": 0}, "a positive number of steps, or β increasing from 0 to 1"),
-    ({"temperatures": 2.5}, "temperatures is a number of steps"),
+    ({"temperatures": 2.5}, "temperatures is a positive number of steps"),
     ({"temperatures": [0, 0.5]}, "β increasing"), ({"temperatures": [0.1, 1]}, "β increasing"),
     ({"temperatures": [0, 0.7, 0.7, 1]}, "β increasing"), ({"base": te.Normal(np.zeros(2), np.eye(2))}, "the base lives on"),
     ({"base": te.Uniform(te.Box(-1, 1, 1))}, "the base lives on Box.*, the density on Reals"),

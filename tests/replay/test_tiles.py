@@ -52,7 +52,7 @@ def test_tiles_are_even(n, d, width):
 
     Catches a number of tiles that is rounded down, and a last tile without points.
     """
-    p = te.Density(None, {"W": np.zeros((d, width)), "b": np.zeros(5000)}, te.Reals(d))
+    p = te.Density(te.score, {"W": np.zeros((d, width)), "b": np.zeros(5000)}, te.Reals(d))
     size = tile_size(tree_flatten(p.theta)[0], n, d)
 
     tiles = -(-n // size)

@@ -27,6 +27,11 @@ class Count:
         return Move(x + 1, np.arange(len(x)) < self.accepts[int(x[0, 0])], np.zeros(len(x)))
 
 
+def flat(dim):
+    """A Density for kernels that do not look at it."""
+    return te.Density(lambda theta, x: 0.0 * x[:, 0], {}, te.Reals(dim))
+
+
 def network(space):
     net = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
     return te.Density(net, net.init(rng(5)), space)
@@ -93,13 +98,13 @@ def test_three_steps_have_the_law_of_three_pushes(kernel, p, nodes, step_size):
 def test_run_applies_the_kernel_that_often():
     x = np.zeros((3, 2))
 
-    assert (te.run(Count(), None, x, 4, rng(0))[0] == 4).all()
+    assert (te.run(Count(), flat(x.shape[1]), x, 4, rng(0))[0] == 4).all()
     assert (x == 0).all()
 
 
 def test_no_steps_are_possible():
     """Catches a mean over no steps."""
-    x, info = te.run(Count(), None, np.ones((3, 2)), 0, rng(0), record=1)
+    x, info = te.run(Count(), flat(2), np.ones((3, 2)), 0, rng(0), record=1)
 
     assert (x == 1).all() and info["acceptance"] is None
     assert info["trajectory"].shape == (1, 3, 2)
@@ -108,23 +113,23 @@ def test_no_steps_are_possible():
 @pytest.mark.parametrize("record, times", [(1, [0, 1, 2, 3, 4, 5, 6, 7]), (3, [0, 3, 6]), (7, [0, 7]), (8, [0])])
 def test_trajectory_holds_the_start_and_every_record_th_point(record, times):
     """Catches a start left out, and off by one."""
-    _, info = te.run(Count(), None, np.zeros((2, 3)), 7, rng(0), record)
+    _, info = te.run(Count(), flat(3), np.zeros((2, 3)), 7, rng(0), record)
 
     np.testing.assert_array_equal(info["trajectory"], np.array(times)[:, None, None] * np.ones((1, 2, 3)))
 
 
 def test_acceptance_is_the_fraction_of_all_proposals():
     """Of 4 rows 4, 1 and 0 accept: 5 / 12.  Catches the acceptance of the last step only."""
-    _, info = te.run(Count(accepts=(4, 1, 0)), None, np.zeros((4, 1)), 3, rng(0))
+    _, info = te.run(Count(accepts=(4, 1, 0)), flat(1), np.zeros((4, 1)), 3, rng(0))
 
     assert abs(info["acceptance"] - 5 / 12) < 1e-15
-    assert te.run(Count(), None, np.zeros((4, 1)), 3, rng(0))[1] == {"acceptance": None, "trajectory": None}
+    assert te.run(Count(), flat(1), np.zeros((4, 1)), 3, rng(0))[1] == {"acceptance": None, "trajectory": None}
 
 
 @pytest.mark.parametrize("steps, record", [(-1, None), (1.5, None), (2, 0), (2, -1), (2, 0.5)])
 def test_impossible_runs(steps, record):
     with pytest.raises(ValueError, match="steps must be an integer" if record is None else "record must be a positive"):
-        te.run(Count(), None, np.zeros((2, 1)), steps, rng(0), record)
+        te.run(Count(), flat(1), np.zeros((2, 1)), steps, rng(0), record)
 
 
 # ------------------------------------------------------------------------------------- Chains
@@ -230,11 +235,11 @@ class Append:
 
 def test_a_function_of_the_step_gets_one_to_n():
     """Kernels 1, 2, 3 in turn leave 123, and so do the points between.  Catches steps from 0, and one kernel for all."""
-    x, info = te.run(Append, None, np.zeros((4, 2)), 3, rng(0), record=1)
+    x, info = te.run(lambda i: Append(i), flat(2), np.zeros((4, 2)), 3, rng(0), record=1)
 
     assert (x == 123).all() and info["trajectory"][:, 0, 0].tolist() == [0, 1, 12, 123]
     assert info["acceptance"] == pytest.approx((1 + 2 + 3) / 12, rel=1e-15)
-    assert (te.run(lambda i: Append(i % 2), None, np.zeros((4, 2)), 3, rng(0))[0] == 101).all()
+    assert (te.run(lambda i: Append(i % 2), flat(2), np.zeros((4, 2)), 3, rng(0))[0] == 101).all()
 
 
 def test_the_law_at_the_end_of_annealing():

@@ -21,6 +21,7 @@ import math
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.checks import require_count, require_generator
 from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
@@ -104,12 +105,12 @@ def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
 
 def _plan(p, n, rng, temperatures, base, kernel):
     """(path, kernel of every β but the ends, β from 0 to 1)."""
-    if n < 2:
-        raise ValueError(f"at least 2 chains are needed to see a spread of weights, got {n}")
-    number = np.ndim(temperatures) == 0
-    if number and int(temperatures) != temperatures:
-        raise ValueError(f"temperatures is a number of steps, or an array of β, got {temperatures!r}")
-    betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if number else np.asarray(temperatures)
+    require_count(n, "at least 2 chains are needed to see a spread of weights", least=2)
+    require_generator(rng)
+    counted = np.ndim(temperatures) == 0
+    if counted:
+        require_count(temperatures, "temperatures is a positive number of steps, or β increasing from 0 to 1")
+    betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if counted else np.asarray(temperatures)
     if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not (np.diff(betas) > 0).all():
         raise ValueError(f"temperatures is a positive number of steps, or β increasing from 0 to 1, got {temperatures!r}")
     base = initial_law(p.space) if base is None else law_of(base)

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 
+from tinyebm.checks import require_fraction
 from tinyebm.density import Density, exponent_and_score
 from tinyebm.errors import EmptyError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
 from tinyebm.exact.normalised import expectation, log_prob, settled_mean
-from tinyebm.exact.partition import MAX_NODES, log_partition, quadrature
+from tinyebm.exact.partition import MAX_NODES, log_partition, quadrature, require_density
 from tinyebm.exact.window import find_window
 from tinyebm.spaces import Reals
 
@@ -26,6 +27,7 @@ def kl(p, q, rtol=1e-8):
     >>> round(kl(normal(0.0), normal(2.0)), 9)
     2.0
     """
+    _require_comparable(p, q)
     zp, zq = quadrature(p, rtol), log_partition(q, rtol)
     mean, change = settled_mean(p, lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq), zp)
     if mean == np.inf:
@@ -45,6 +47,8 @@ def total_variation(p, q, rtol=1e-4):
     >>> round(total_variation(normal(0.0), normal(2.0)), 4)
     0.6827
     """
+    _require_comparable(p, q)
+    require_fraction("rtol", rtol)
     zp, zq = log_partition(p, rtol / 10), log_partition(q, rtol / 10)
     log_overlap = lambda x: np.minimum(log_prob(p, x, zp), log_prob(q, x, zq))
     if p.space.discrete:
@@ -78,6 +82,7 @@ def fisher_divergence(p, q, rtol=1e-8):
     >>> round(fisher_divergence(normal(0.0), normal(2.0)), 9)
     4.0
     """
+    _require_comparable(p, q)
     if p.space.discrete or q.space.discrete:
         raise ValueError(f"the Fisher divergence compares slopes, and {p.space if p.space.discrete else q.space} has none")
 
@@ -89,6 +94,14 @@ def fisher_divergence(p, q, rtol=1e-8):
 
     found = expectation(p, gap, rtol)
     return found if found < np.inf else Estimate(np.inf, 0.0)
+
+
+def _require_comparable(p, q):
+    """Refuse what are no two densities of states of one dimension."""
+    for density in (p, q):
+        require_density(density)
+    if p.space.dim != q.space.dim:
+        raise ValueError(f"p lives on {p.space} and q on {q.space}: states of different dimension are not compared")
 
 
 def _extent(p, rtol):

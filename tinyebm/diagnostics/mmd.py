@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tinyebm.checks import number
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.likelihood import data_law
@@ -42,8 +43,9 @@ def mmd(x, y, bandwidth=None):
     if any(sampled and len(rows) < 2 for rows, _, sampled in sides):
         raise ValueError("a sample needs two rows at least: with one there are no pairs")
     h = _median_distance(sides[0][0], sides[1][0]) if bandwidth is None else bandwidth
-    if not 0 < h < math.inf:
-        raise ValueError(f"bandwidth must be positive and finite, got {bandwidth!r} (the median distance is {h!r})")
+    if not 0 < number(h) < math.inf:
+        median = f" (the median distance is {h!r})" if bandwidth is None else ""
+        raise ValueError(f"bandwidth must be positive and finite, got {bandwidth!r}{median}")
     for side, (rows, _, _) in zip((x, y), sides, strict=True):
         _require_resolved(side, rows, h)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.checks import require_count, require_parameters
 
 # Scalars of theta are arrays of shape (), made next to the generator's (NumPy's or CuPy's).
 
@@ -23,6 +24,9 @@ class GaussianEnergy:
 
     dim: int
 
+    def __post_init__(self):
+        require_count(self.dim, "dim must be a positive integer")
+
     def init(self, rng):
         """The standard normal."""
         mean = rng.standard_normal((self.dim,)) * 0.0
@@ -31,6 +35,7 @@ class GaussianEnergy:
 
     def __call__(self, theta, x):
         """Energies (n,) of the rows of x (n, d)."""
+        require_parameters(self, theta, mean=(self.dim,), precision=(self.dim, self.dim))
         z = x - theta["mean"]
         return 0.5 * ops.sum((z @ theta["precision"]) * z, axis=1)
 
@@ -45,6 +50,10 @@ class GaussianMixtureEnergy:
     n: int
     dim: int
 
+    def __post_init__(self):
+        require_count(self.n, "n must be a positive number of components")
+        require_count(self.dim, "dim must be a positive integer")
+
     def init(self, rng):
         """Equal weights, unit scales, standard normal means."""
         mean = rng.standard_normal((self.n, self.dim))
@@ -52,6 +61,7 @@ class GaussianMixtureEnergy:
 
     def __call__(self, theta, x):
         """Energies (n,) of the rows of x (n, d)."""
+        require_parameters(self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,))
         z = (x[:, None, :] - theta["mean"]) * ops.exp(-theta["log_scale"])[:, None]  # (rows, n, d)
         log_norm = self.dim * (theta["log_scale"] + 0.5 * math.log(2 * math.pi))  # (n,)
         log_w = theta["logits"] - ops.logsumexp(theta["logits"])
@@ -73,6 +83,7 @@ class DoubleWell:
 
     def __call__(self, theta, x):
         """Energies (n,) of x (n, 1)."""
+        require_parameters(self, theta, barrier=())
         return theta["barrier"] * ops.square(x[:, 0] * x[:, 0] - 1.0)
 
 
@@ -91,6 +102,7 @@ class Quartic:
 
     def __call__(self, theta, x):
         """Energies (n,) of x (n, 1)."""
+        require_parameters(self, theta, a=(), b=())
         square = x[:, 0] * x[:, 0]
         return theta["a"] * square + theta["b"] * square * square
 
@@ -111,6 +123,7 @@ class Ring:
 
     def __call__(self, theta, x):
         """Energies (n,) of x (n, 2).  At the centre, where |x| has a kink, the gradient is 0."""
+        require_parameters(self, theta, radius=(), scale=())
         square = ops.sum(x * x, axis=1)
         off = square > 0
         r = ops.where(off, ops.sqrt(ops.where(off, square, 1.0)), 0.0)
@@ -132,6 +145,7 @@ class Banana:
 
     def __call__(self, theta, x):
         """Energies (n,) of x (n, 2)."""
+        require_parameters(self, theta, b=(), s1=(), s2=())
         first, second = x[:, 0], x[:, 1]
         bent = second - theta["b"] * (first * first - theta["s1"])
         return 0.5 * (first * first / theta["s1"] + bent * bent / theta["s2"])
@@ -147,12 +161,16 @@ class Funnel:
 
     dim: int
 
+    def __post_init__(self):
+        require_count(self.dim, "dim must be a positive integer")
+
     def init(self, rng):
         """s = 3."""
         return {"scale": _scalar(rng, 3.0)}
 
     def __call__(self, theta, x):
         """Energies (n,) of the rows of x (n, dim)."""
+        require_parameters(self, theta, scale=())
         v, rest = x[:, 0], x[:, 1:]
         z = ops.sum(rest * rest, axis=1) * ops.exp(-v) + (self.dim - 1) * v
         return 0.5 * (ops.square(v / theta["scale"]) + z)

@@ -7,7 +7,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import beside
-from tinyebm.checks import require_count
+from tinyebm.checks import require_count, require_parameters
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class BoltzmannMachine:
     def __call__(self, theta, x):
         """Energies (n,) of the rows of x (n, d)."""
         d = self.dim
+        require_parameters(self, theta, W=(d * (d - 1) // 2,), b=(d,))
         i = np.arange(d)
         upper = beside(stop_gradient(theta["W"]), *np.nonzero(i[:, None] < i))  # in row order
         U = ops.scatter(theta["W"], upper, (d, d))

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
+from tinyebm.checks import require_parameters, whole
 from tinyebm.grids import Enumeration
 from tinyebm.transfer import log_z_of_columns, log_z_of_torus
 
@@ -48,6 +49,7 @@ class Ising:
 
     def __call__(self, theta, x):
         """Energies (n,) of the rows of x (n, rows · cols)."""
+        require_parameters(self, theta, coupling=(), field=())
         bonds = _bond_sum(self, x, lambda s, t: s * t)
         return -(theta["coupling"] * bonds + theta["field"] * ops.sum(x, axis=1))
 
@@ -86,7 +88,7 @@ class Potts:
 
     def __post_init__(self):
         object.__setattr__(self, "shape", _sides(self.shape))
-        if isinstance(self.q, bool) or int(self.q) != self.q or self.q < 2:
+        if not whole(self.q, 2):
             raise ValueError(f"q must be a number of values >= 2, got {self.q!r}")
 
     @property
@@ -100,6 +102,7 @@ class Potts:
 
     def __call__(self, theta, x):
         """Energies (n,) of the rows of x (n, rows · cols)."""
+        require_parameters(self, theta, coupling=())
         return -theta["coupling"] * _bond_sum(self, stop_gradient(x), lambda s, t: (s == t) * 1.0)
 
     def log_partition(self, theta, space):
@@ -139,6 +142,6 @@ def _scalar(rng, value):
 
 def _sides(shape):
     sides = tuple(shape) if np.ndim(shape) == 1 else ()
-    if len(sides) != 2 or any(isinstance(n, bool) or int(n) != n or n < 1 for n in sides):
+    if len(sides) != 2 or not all(whole(n, 1) for n in sides):
         raise ValueError(f"shape must be two positive integers (rows, cols), got {shape!r}")
     return tuple(int(n) for n in sides)

@@ -1,11 +1,13 @@
 """A multilayer perceptron as an energy."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.checks import require_choice, require_nonnegative, require_parameters, whole
 from tinyebm.errors import DivergentPartitionError
 from tinyebm.recession import min_recession
 
@@ -41,13 +43,12 @@ class MLP:
     confinement: float = 0.0
 
     def __post_init__(self):
-        object.__setattr__(self, "sizes", tuple(self.sizes))
-        if len(self.sizes) < 2 or self.sizes[-1] != 1 or any(int(n) != n or n < 1 for n in self.sizes):
-            raise ValueError(f"sizes must be positive integers (d, ..., 1), got {self.sizes}")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
-        if not 0 <= self.confinement < math.inf:
-            raise ValueError(f"confinement must be finite and >= 0, got {self.confinement!r}")
+        sizes = tuple(self.sizes) if np.ndim(self.sizes) == 1 else ()
+        if len(sizes) < 2 or sizes[-1] != 1 or not all(whole(n, 1) for n in sizes):
+            raise ValueError(f"sizes must be positive integers (d, ..., 1), got {self.sizes!r}")
+        object.__setattr__(self, "sizes", tuple(map(int, sizes)))
+        require_choice("activation", self.activation, ACTIVATIONS)
+        require_nonnegative("confinement", self.confinement)
 
     @property
     def dim(self):
@@ -62,18 +63,27 @@ class MLP:
     def init(self, rng):
         """Weights N(0, 1/in), biases zero (LeCun et al. 1998, Efficient BackProp, section 4.6)."""
         theta = []
-        for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False):
+        for n_in, n_out in itertools.pairwise(self.sizes):
             W = rng.standard_normal((n_in, n_out)) * (1 / math.sqrt(n_in))
             theta.append({"W": W, "b": np.zeros_like(W, shape=(n_out,))})
         return theta
 
     def __call__(self, theta, x):
         """Energies (n,) of the rows of x (n, d)."""
+        self._require_layers(theta)
         activation, h = ACTIVATIONS[self.activation], x
         for layer in theta[:-1]:
             h = activation(h @ layer["W"] + layer["b"])  # (n, hidden)
         E = ops.reshape(h @ theta[-1]["W"] + theta[-1]["b"], (-1,))
         return E + ops.sum(x * x, axis=1) * (0.5 * self.confinement) if self.confinement else E
+
+    def _require_layers(self, theta):
+        widths = list(itertools.pairwise(self.sizes))
+        if not isinstance(theta, (list, tuple)) or len(theta) != len(widths):
+            raise ValueError(f"theta does not belong to {self!r}: it is a list of {len(widths)} layers, got {type(theta).__name__}"
+                             f"{f' of {len(theta)}' if isinstance(theta, (list, tuple)) else ''}")
+        for layer, (n_in, n_out) in zip(theta, widths, strict=True):
+            require_parameters(self, layer, W=(n_in, n_out), b=(n_out,))
 
     def min_recession(self, theta):
         """(least growth of E per unit length, its direction): Z on R^d is finite iff it is positive.

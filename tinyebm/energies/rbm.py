@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.checks import require_count
+from tinyebm.checks import require_count, require_parameters
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class RBM:
 
     def __call__(self, theta, x):
         """Free energies (n,) of the visible states x (n, visible)."""
+        require_parameters(self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,))
         return -(x @ theta["b"]) - ops.softplus_sum(self.hidden_logits(theta, x))
 
     def hidden_logits(self, theta, v):
@@ -102,6 +103,7 @@ class GaussianBernoulliRBM:
 
     def __call__(self, theta, x):
         """Free energies (n,) of the visible states x (n, visible)."""
+        require_parameters(self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,), log_scale=())
         z = (x - theta["b"]) * ops.exp(-theta["log_scale"])
         return 0.5 * ops.sum(z * z, axis=1) - ops.softplus_sum(self.hidden_logits(theta, x))
 

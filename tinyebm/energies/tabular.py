@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm.autodiff import stop_gradient
+from tinyebm.checks import require_count, require_parameters
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,19 @@ class TabularEnergy:
     n: int
     dim = 1
 
+    def __post_init__(self):
+        require_count(self.n, "n must be a positive number of states")
+
     def init(self, rng):
         """All energies zero: the uniform law."""
         return {"energy": rng.standard_normal((self.n,)) * 0.0}
 
+    def require_normalisable(self, theta, space):
+        """Raise ValueError where states have other numbers than the table's entries."""
+        if getattr(space, "values", None) != tuple(map(float, range(self.n))):
+            raise ValueError(f"a table of {self.n} energies is for Cells({self.n}), not for {space}")
+
     def __call__(self, theta, x):
         """Energies (n,) of the states x (n, 1)."""
+        require_parameters(self, theta, energy=(self.n,))
         return theta["energy"][stop_gradient(x)[:, 0].astype(np.intp)]

@@ -26,6 +26,7 @@ from tinyebm.tree import tree_map
 
 def weighted_energy_gradient(p, x, weights):
     """Σ_i weights_i ∇_θ E_θ(x_i), a tree like theta."""
+    require_rows(p, x)
     return fold(_weighted_gradient, add, p, [(x, weights)], 0.0)
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tinyebm.checks import number
 from tinyebm.density import atom_exponents, exponent, exponents, on_host, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
@@ -17,8 +18,10 @@ def log_prob(p, x, log_z=None):
 
     Every call computes log Z; pass `log_z` to reuse one.
     """
-    log_z = float(log_partition(p) if log_z is None else log_z)
     require_rows(p, x)
+    log_z = number(log_partition(p) if log_z is None else log_z)
+    if math.isnan(log_z):
+        raise ValueError("log_z must be a number, the logarithm of Z")
     inside = p.space.contains(x)
     log_p = np.zeros_like(x, shape=len(x)) - np.inf
     log_p[inside] = exponents(p, x[inside]) - log_z
@@ -59,6 +62,8 @@ def expectation(p, f, rtol=1e-8):
     >>> abs(expectation(uniform, lambda x: x[:, 0] ** 2) - 1 / 3) < 1e-12
     True
     """
+    if not callable(f):
+        raise ValueError(f"f must be a function of states x (n, d), got {f!r}")
     p = on_host(p)
     q = quadrature(p, rtol)
     mean, error = settled_mean(p, f, q)
@@ -97,7 +102,10 @@ def mean_over(p, f, grid):
             continue
         shrink = math.exp(top - new_top)
         x, mass = x[mass > 0], mass[mass > 0]
-        top, total, weighted = new_top, shrink * total + mass.sum(), shrink * weighted + np.tensordot(mass, f(x), axes=1)
+        values = f(x)
+        if np.ndim(values) < 1 or len(values) != len(x):
+            raise ValueError(f"f must return one value per row, an array of shape ({len(x)}, ...), got shape {np.shape(values)}")
+        top, total, weighted = new_top, shrink * total + mass.sum(), shrink * weighted + np.tensordot(mass, values, axes=1)
     mean = weighted / total
     return mean if np.ndim(mean) else float(mean)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import to_host
+from tinyebm.checks import require_fraction
 from tinyebm.density import atoms_of, exponent, exponents, on_host
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
@@ -92,8 +93,7 @@ def log_partition(p, rtol=1e-8, max_nodes=MAX_NODES):
 def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
     """The Quadrature behind `log_partition`: the grid on which it holds; on R^d its faces lie at least `least` nats down."""
     require_normalisable(p)
-    if not 0 < rtol < 1:
-        raise ValueError(f"rtol must be between 0 and 1, got {rtol!r}")
+    require_fraction("rtol", rtol)
     if p.space.discrete:
         grid, log_z = p.space.grid(), structural_log_z(p)
         log_z = log_sum(p, grid) if log_z is None else log_z
@@ -159,11 +159,15 @@ def rounding(log_z):
     return 8 * np.finfo(float).eps * (1 + abs(log_z))
 
 
+def require_density(p):
+    """Raise ValueError unless p is a Density, or a Target."""
+    if not (hasattr(p, "energy") and hasattr(p, "space")):
+        raise ValueError(f"a Density, or a Target, is wanted: te.Density(energy, theta, space), got {type(p).__name__}")
+
+
 def require_normalisable(p):
-    """Refuse an energy of another dimension, and let one that can tell (an MLP) refuse a space on which its Z is infinite."""
-    dim = getattr(p.energy, "dim", p.space.dim)
-    if dim != p.space.dim:
-        raise ValueError(f"the energy {p.energy!r} is for x of dimension {dim}, the space {p.space} has {p.space.dim}")
+    """Refuse what is no density, and let an energy that can tell (an MLP) refuse a space on which its Z is infinite."""
+    require_density(p)
     check = getattr(p.energy, "require_normalisable", None)  # any callable is an energy: structure is optional
     if check is not None:
         check(to_host(p.theta), p.space)

@@ -10,6 +10,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import beside, host_generator
+from tinyebm.checks import require_count, require_generator
 from tinyebm.density import Density, exponent, exponents, on_host
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
@@ -38,8 +39,8 @@ def sample(p, n, rng):
     >>> sample(p, 3, np.random.default_rng(1)).shape
     (3, 1)
     """
-    if int(n) != n or n < 0:
-        raise ValueError(f"n must be a number of draws >= 0, got {n!r}")
+    require_count(n, "n must be a number of draws >= 0", least=0)
+    require_generator(rng)
     return beside(p.theta, _sample(on_host(p), n, host_generator(rng)))[0]
 
 

@@ -12,7 +12,6 @@ With `alpha` the loss gains alpha (mean_i E(x_i)² + mean_j E(y_j)²), the
 regulariser of Du & Mordatch (2019, arXiv:1903.08689), over data and negatives.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +19,14 @@ import numpy as np
 
 from tinyebm.autodiff import vjp
 from tinyebm.backend import beside, host_generator, to_host
-from tinyebm.checks import require_count
+from tinyebm.checks import require_count, require_fraction, require_nonnegative
 from tinyebm.density import exponents, on_host
 from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
-from tinyebm.objectives.step import Step
+from tinyebm.objectives.step import Step, require_batch
 from tinyebm.replay.tiles import add, fold
-from tinyebm.samplers.chains import Chains, require_steps, walk
+from tinyebm.samplers.chains import Chains, require_kernel, require_steps, walk
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,9 @@ class ContrastiveDivergence:
     alpha: float = 0.0
 
     def __post_init__(self):
+        require_kernel(self.kernel)
         require_steps(self.k)
-        _check_alpha(self.alpha)
+        require_nonnegative("alpha", self.alpha)
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
@@ -63,8 +63,9 @@ class PersistentContrastiveDivergence:
     alpha: float = 0.0
 
     def __post_init__(self):
+        require_kernel(self.kernel)
         require_steps(self.k)
-        _check_alpha(self.alpha)
+        require_nonnegative("alpha", self.alpha)
         Chains(self.chains, self.restart)
 
     def gradient(self, p, x, rng, state=None):
@@ -86,8 +87,9 @@ class ShortRun:
     alpha: float = 0.0
 
     def __post_init__(self):
+        require_kernel(self.kernel)
         require_steps(self.k)
-        _check_alpha(self.alpha)
+        require_nonnegative("alpha", self.alpha)
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); no state."""
@@ -125,9 +127,8 @@ class PerfectSamples:
         if self.draws is not None:
             require_count(self.draws, "draws must be a positive number of negatives")
         require_count(self.refresh, "refresh must be a positive number of steps")
-        _check_alpha(self.alpha)
-        if not 0 < self.rtol < 1:
-            raise ValueError(f"rtol must be between 0 and 1, got {self.rtol!r}")
+        require_nonnegative("alpha", self.alpha)
+        require_fraction("rtol", self.rtol)
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d)."""
@@ -166,6 +167,7 @@ def contrast(p, data, negatives, alpha=0.0, info=None):
 
     Both batches pass through the energy at once; each is divided by its own size.
     """
+    require_batch(p, data)
     n, m = len(data), len(negatives)
     x = np.concatenate([data, negatives])
     weights = np.where(np.arange(n + m, like=x) < n, 1 / n, -1 / m).astype(x.dtype)
@@ -189,8 +191,3 @@ def _contrast(p, x, weights, *twice_alpha):
         return pullback(weights)[0], *means
     share = np.abs(weights) * energies
     return pullback(weights + twice_alpha[0] * share)[0], *means, (share * energies).sum()
-
-
-def _check_alpha(alpha):
-    if not 0 <= alpha < math.inf:
-        raise ValueError(f"alpha must be finite and >= 0, got {alpha!r}")

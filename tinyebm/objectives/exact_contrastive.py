@@ -79,6 +79,8 @@ def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
     A law given as probabilities or as a Density lives on the atoms of the grid from the first: y is then `grid.all()[0]`.
     """
     require_steps(k)
+    if p.space.dim > 3:
+        raise ValueError(f"exact laws need a grid, which is for dim <= 3, and {p.space} has {p.space.dim}")
     if not hasattr(kernel, "noise_scale"):
         raise ValueError(f"{kernel!r} has no exact law on {p.space}: use ULA, MALA or HMC")
     x, mass = _rows(data)

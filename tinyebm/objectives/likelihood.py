@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyebm.checks import require_count, require_fraction
 from tinyebm.density import exponents
 from tinyebm.exact.gradient import exact_phase, model_phase, weighted_energy_gradient
 from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.grids import Atoms
-from tinyebm.objectives.step import Step
+from tinyebm.objectives.step import Step, require_batch
 from tinyebm.tree import tree_map
 
 
@@ -32,13 +33,12 @@ class ExactLikelihood:
     refresh: int = 10
 
     def __post_init__(self):
-        if not 0 < self.rtol < 1:
-            raise ValueError(f"rtol must be between 0 and 1, got {self.rtol!r}")
-        if int(self.refresh) != self.refresh or self.refresh < 1:
-            raise ValueError(f"refresh must be a positive number of steps, got {self.refresh!r}")
+        require_fraction("rtol", self.rtol)
+        require_count(self.refresh, "refresh must be a positive number of steps")
 
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d); rng is not used."""
+        require_batch(p, x)
         if p.space.discrete:
             log_z, model = exact_phase(p)
         else:

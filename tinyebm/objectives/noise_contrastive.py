@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.checks import require_count
+from tinyebm.checks import number, require_count
 from tinyebm.density import exponents
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.sampling import law_of
 from tinyebm.laws import support
-from tinyebm.objectives.step import Step
+from tinyebm.objectives.step import Step, require_batch
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class NoiseContrastive:
         if not all(hasattr(self.noise, name) for name in ("sample", "log_prob")) and not hasattr(self.noise, "energy"):
             raise ValueError(f"noise is a law to draw from, like te.Normal(mean, covariance), or a Density, not {self.noise!r}")
         require_count(self.ratio, "ratio must be a positive number of draws per datum")
-        if not 0 < self.rate <= 1:
+        if not 0 < number(self.rate) <= 1:
             raise ValueError(f"rate must be in (0, 1], got {self.rate!r}")
 
     @cached_property
@@ -66,6 +66,7 @@ class NoiseContrastive:
     def gradient(self, p, x, rng, state=None):
         """A Step for the rows of x (n, d) whose state is the learned log normaliser."""
         self._require_reach(p.space)
+        require_batch(p, x)
         n = len(x)
         y = self.law.sample(self.ratio * n, rng).astype(x.dtype)
         points = np.concatenate([x, y[p.space.contains(y)]])  # noise outside the space is told from data without a mistake

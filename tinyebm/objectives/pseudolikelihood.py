@@ -7,7 +7,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient, value_and_grad
 from tinyebm.density import Density, exponent
-from tinyebm.objectives.step import Step
+from tinyebm.objectives.step import Step, require_batch
 from tinyebm.tree import tree_map
 
 NUMBERS = 2**20  # in the neighbouring states held at a time: 8 MiB
@@ -58,6 +58,7 @@ class RatioMatching:
 
 def _descend(loss, p, x):
     """The Step of a mean over rows of `loss`, a function of their gains, in parts of bounded memory."""
+    require_batch(p, x)
     rows = max(1, NUMBERS // (p.space.dim**2 * len(p.space.values)))
     total, gradient = 0.0, tree_map(np.zeros_like, p.theta)
     for i in range(0, len(x), rows):

@@ -24,7 +24,7 @@ from tinyebm import ops
 from tinyebm.autodiff import vjp
 from tinyebm.checks import require_count, require_positive
 from tinyebm.density import Density, score, score_and_laplacian
-from tinyebm.objectives.step import Step
+from tinyebm.objectives.step import Step, require_batch
 from tinyebm.replay.tiles import add, fold
 
 
@@ -120,6 +120,7 @@ def _descend(objective, loss, p, rows):
     if p.space.discrete:
         raise ValueError(f"{type(objective).__name__} matches slopes, and {p.space} has none: use Pseudolikelihood or "
                          f"RatioMatching")
+    require_batch(p, rows[0])
     weights = np.zeros_like(rows[0], shape=len(rows[0])) + 1 / len(rows[0])
     gradient, value = fold(GRADIENTS[loss], add, p, [(*rows, weights)], 0.0)
     return Step(gradient, {"loss": value}, None)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm.checks import require_count
+from tinyebm.backend import on_gpu
+from tinyebm.checks import number, require_count
 from tinyebm.density import drift
 from tinyebm.replay.chains import chains
+from tinyebm.samplers.metropolis import require_start
 
 
 def run(kernel, p, x, steps, rng, record=None):
@@ -37,11 +39,19 @@ def run(kernel, p, x, steps, rng, record=None):
     calls of `step`, the same on any number of threads; in single precision within 5.65 standard deviations
     (`tinyebm.replay.normals`).
 
+    Raises
+    ------
+    ValueError
+        If x is not (n, d), floating-point and inside the space, or the kernel is for other spaces.
+
     Warns
     -----
     UserWarning
         If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients: with both numbers.
     """
+    require_start(p, x, rng)
+    if not on_gpu(x) and not np.all(p.space.contains(x)):  # on a GPU nothing waits to be looked at
+        raise ValueError(f"some rows of x are nan or lie outside {p.space}, for example {x[~p.space.contains(x)][0].tolist()}")
     x, info = walk(kernel, p, x, steps, rng, record)
     if "clipped" in info and (caveat := kernel_at(kernel, steps).caveat(float(info["clipped"]))):
         warnings.warn(caveat, stacklevel=2)
@@ -50,12 +60,13 @@ def run(kernel, p, x, steps, rng, record=None):
 
 def walk(kernel, p, x, steps, rng, record=None):
     """`run` without its warnings: what the objectives call at every update."""
-    if int(steps) != steps or steps < 0:
-        raise ValueError(f"steps must be an integer >= 0, got {steps!r}")
-    if record is not None and (int(record) != record or record < 1):
-        raise ValueError(f"record must be a positive number of steps, got {record!r}")
+    require_kernel(kernel)
+    require_count(steps, "steps must be an integer >= 0", least=0)
+    if record is not None:
+        require_count(record, "record must be a positive number of steps")
     kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)] if callable(kernel) else [kernel] * steps
     if steps and all(hasattr(k, "diffusion") for k in set(kernels)) and not p.space.discrete:
+        require_start(p, x, rng)
         found = chains(drift, p, x, [k.diffusion for k in kernels], rng, record)
         if found is not None:
             return found[0], {"acceptance": None, "trajectory": found[1]}
@@ -74,7 +85,18 @@ def walk(kernel, p, x, steps, rng, record=None):
 
 def kernel_at(kernel, step):
     """The kernel of a step, of one kernel for all or of a function of the step."""
-    return kernel(step) if callable(kernel) else kernel
+    if not callable(kernel):
+        return kernel
+    found = kernel(step)
+    if not hasattr(found, "step"):
+        raise ValueError(f"the kernel of step {step} must be one, like te.ULA(0.01), got {found!r}")
+    return found
+
+
+def require_kernel(kernel):
+    """Refuse what is neither a kernel nor a function of the step."""
+    if isinstance(kernel, type) or not (callable(kernel) or hasattr(kernel, "step")):
+        raise ValueError(f"a kernel is an instance, like te.ULA(0.01), or a function of the step that returns one, got {kernel!r}")
 
 
 def require_steps(k):
@@ -95,9 +117,8 @@ class Chains:
     restart: float = 0.05
 
     def __post_init__(self):
-        if int(self.size) != self.size or self.size < 1:
-            raise ValueError(f"size must be a positive number of chains, got {self.size!r}")
-        if not 0 <= self.restart <= 1:
+        require_count(self.size, "size must be a positive number of chains")
+        if not 0 <= number(self.restart) <= 1:
             raise ValueError(f"restart must be a probability, got {self.restart!r}")
 
     def start(self, space, rng):

@@ -1,4 +1,4 @@
-"""What kernels on a continuous space share when they move laws: their grid, and how mass flows on it.
+"""What kernels share when they move laws: the grid of a law, and how mass flows on it.
 
 A kernel that may reject is a matrix of *flows*: flow[i, j] is the probability of going from point i to atom j of a
 grid, and stay[i] that of a rejection.
@@ -41,9 +41,11 @@ def row_blocks(n, width):
 
 def grid_of(p, probabilities):
     """The grid of the space whose atoms a vector of probabilities belongs to."""
+    if p.space.discrete:
+        p.space.grid().require_listable()
     if np.ndim(probabilities) != 1:
         raise ValueError(f"probabilities must have shape (N,), got {np.shape(probabilities)}")
-    grid = p.space.grid(max(2, round(len(probabilities) ** (1 / p.space.dim))))
+    grid = p.space.grid(None if p.space.discrete else max(2, round(len(probabilities) ** (1 / p.space.dim))))
     if grid.size != len(probabilities):
         raise ValueError(f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: "
                          f"use te.probabilities(p) or space.atoms(nodes)")

@@ -14,8 +14,10 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
+from tinyebm.checks import require_choice
 from tinyebm.density import atom_exponents, exponent
-from tinyebm.samplers.metropolis import Move
+from tinyebm.samplers.flows import grid_of
+from tinyebm.samplers.metropolis import Move, require_start
 
 SCANS = ("systematic", "random")
 
@@ -33,12 +35,12 @@ class Gibbs:
     invariant = True
 
     def __post_init__(self):
-        if self.scan not in SCANS:
-            raise ValueError(f"scan must be one of {', '.join(SCANS)}, got {self.scan!r}")
+        require_choice("scan", self.scan, SCANS)
 
     def step(self, p, x, rng):
         """One sweep (systematic), or one site (random), from the rows of x (n, d): a Move that is never rejected."""
         _require_discrete(p, self)
+        require_start(p, x, rng)
         sites = np.arange(p.space.dim, like=x)
         if self.scan == "random":
             return Move(_redraw(p, x, sites == rng.integers(0, p.space.dim, size=(len(x), 1)), rng))
@@ -48,7 +50,7 @@ class Gibbs:
 
     def push(self, probabilities, p):
         """The law after one step from `probabilities` over all states, (N,)."""
-        return self.operator(p, p.space.grid())(probabilities)
+        return self.operator(p, grid_of(p, probabilities))(probabilities)
 
     def operator(self, p, grid):
         """`push`, set up once to be applied often."""
@@ -86,13 +88,14 @@ class BlockGibbs:
     def step(self, p, x, rng):
         """One step down and up from the visible states x (n, visible): a Move that is never rejected."""
         _require_layers(p, "hidden_logits")
+        require_start(p, x, rng)
         z = p.energy.hidden_logits(p.theta, x)
         h = (rng.random(z.shape, dtype=z.dtype) < ops.sigmoid(z)).astype(z.dtype)
         return Move(p.energy.draw_visible(p.theta, h, rng))
 
     def push(self, probabilities, p):
         """The law after one step from `probabilities` over all visible states, (N,)."""
-        return self.operator(p, p.space.grid())(probabilities)
+        return self.operator(p, grid_of(p, probabilities))(probabilities)
 
     def operator(self, p, grid):
         """`push`, set up once to be applied often."""

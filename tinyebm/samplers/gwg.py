@@ -6,7 +6,8 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.density import atom_exponents, exponent_and_score
-from tinyebm.samplers.metropolis import accept
+from tinyebm.samplers.flows import grid_of
+from tinyebm.samplers.metropolis import accept, require_start
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class GibbsWithGradients:
     def step(self, p, x, rng):
         """One proposal per row of x (n, d), accepted or not: a Move."""
         low, high = _two_values(p)
+        require_start(p, x, rng)
         sites = np.arange(p.space.dim, like=x)
         u, log_q = _proposal(p, x)
         below = np.cumsum(np.exp(log_q), axis=1)[:, :-1] <= rng.random((len(x), 1), dtype=log_q.dtype)
@@ -37,7 +39,7 @@ class GibbsWithGradients:
 
     def push(self, probabilities, p):
         """The law after one step from `probabilities` over all states, (N,)."""
-        return self.operator(p, p.space.grid())(probabilities)
+        return self.operator(p, grid_of(p, probabilities))(probabilities)
 
     def operator(self, p, grid):
         """`push`, set up once to be applied often: site by site, mass moves between the two values."""

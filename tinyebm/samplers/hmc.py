@@ -12,7 +12,7 @@ from tinyebm.density import exponent_and_score
 from tinyebm.errors import QuadratureError
 from tinyebm.grids import Grid, trapezoid
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, row_blocks
-from tinyebm.samplers.metropolis import accept
+from tinyebm.samplers.metropolis import accept, require_start
 
 FASTEST = 8.5  # where a push cuts off the normal law of a velocity: 2e-17 is beyond
 MOST_TRAJECTORIES = 2**23
@@ -63,6 +63,7 @@ class HMC:
         """One trajectory from every row of x (n, d), accepted or not: a Move."""
         if p.space.discrete:
             raise ValueError(f"HMC moves along slopes, and {p.space} is discrete: use Gibbs or its relatives")
+        require_start(p, x, rng)
         r = rng.standard_normal(x.shape, dtype=x.dtype)
         y, log_ratio = self.trajectory(p, x, r)
         return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)

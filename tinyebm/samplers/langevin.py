@@ -19,11 +19,11 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import fused
-from tinyebm.checks import require_positive
+from tinyebm.checks import require_nonnegative, require_positive
 from tinyebm.density import drift, exponent_and_score, score
 from tinyebm.replay.tiles import by_rows
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
-from tinyebm.samplers.metropolis import Move, accept
+from tinyebm.samplers.metropolis import Move, accept, require_start
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class ULA:
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
-        if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature must be finite and >= 0, got {self.temperature!r}")
+        require_nonnegative("temperature", self.temperature)
 
     @property
     def noise_scale(self):
@@ -67,6 +66,7 @@ class ULA:
     def step(self, p, x, rng):
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
         _require_continuous(p, self)
+        require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         return Move(p.space.fold(_diffuse(x, score(p, x), noise, self.step_size, self.noise_scale)))
 
@@ -126,6 +126,7 @@ class MALA:
     def step(self, p, x, rng):
         """One proposal per row of x (n, d), accepted or not: a Move."""
         _require_continuous(p, self)
+        require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
         return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)

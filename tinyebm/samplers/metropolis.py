@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.checks import require_generator
+from tinyebm.density import require_rows
+
 
 class Move(NamedTuple):
     """What a step did: the new points (n, d), which proposals were accepted (n,), and the log ratios that decided.
@@ -14,6 +17,14 @@ class Move(NamedTuple):
     x: Any
     accepted: Any = None
     log_ratio: Any = None
+
+
+def require_start(p, x, rng):
+    """Raise ValueError unless a kernel of p can move x: floating-point rows (n, d), with a generator."""
+    require_rows(p, x)
+    if x.dtype.kind != "f":
+        raise ValueError(f"x must be of floating-point numbers, got {x.dtype}: convert it by x * 1.0")
+    require_generator(rng)
 
 
 def accept(x, proposal, log_ratio, rng):

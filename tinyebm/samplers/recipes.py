@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.checks import require_positive
+from tinyebm.checks import number, require_nonnegative, require_positive
 from tinyebm.density import exponent_and_score
+from tinyebm.samplers.metropolis import require_start
 
 
 class ClippedMove(NamedTuple):
@@ -59,11 +60,10 @@ class Recipe:
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
-        if not 0 <= self.noise < math.inf:
-            raise ValueError(f"noise must be finite and >= 0, got {self.noise!r}")
-        if self.clip is not None and not self.clip > 0:
-            raise ValueError(f"clip must be positive, got {self.clip!r}")
-        if self.clamp is not None and not (len(self.clamp) == 2 and self.clamp[0] < self.clamp[1]):
+        require_nonnegative("noise", self.noise)
+        if self.clip is not None:
+            require_positive("clip", self.clip)
+        if self.clamp is not None and not (np.shape(self.clamp) == (2,) and number(self.clamp[0]) < number(self.clamp[1])):
             raise ValueError(f"clamp is a pair (low, high) with low < high, got {self.clamp!r}")
 
     @classmethod
@@ -85,6 +85,7 @@ class Recipe:
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, and says what was clipped."""
         if p.space.discrete:
             raise ValueError(f"a Recipe moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
+        require_start(p, x, rng)
         x = x + self.noise * rng.standard_normal(x.shape, dtype=x.dtype)
         if self.clamp_noise:
             x = self._inside(p, x)

@@ -29,6 +29,8 @@ def transition_matrix(p, kernel, nodes=None):
     array([[0.75, 0.25],
            [0.75, 0.25]])
     """
+    if not hasattr(kernel, "operator"):
+        raise ValueError(f"a kernel that can push laws is wanted, like te.Gibbs() or te.MALA(0.1), got {kernel!r}")
     grid = p.space.grid(nodes)
     if grid.size > LARGEST:
         raise QuadratureError(f"a transition matrix of {p.space} would be {grid.size} x {grid.size}; it is for at most "

@@ -1,0 +1,51 @@
+"""What a run begins with: its settings, refused where they do not fit together, and the parameters of its start."""
+
+import numpy as np
+
+from tinyebm.checks import require_choice, require_count, require_decay, require_nonnegative, require_positive, require_space
+from tinyebm.tree import tree_flatten
+
+
+def require_runnable(objective, space, x, optimizer, callback, options):
+    """Raise ValueError unless a run of `fit` can be made of these: its arguments of the same names, data x (n, d), and options."""
+    require_space(space)
+    if isinstance(objective, type) or not hasattr(objective, "gradient"):
+        raise ValueError(f"fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10), "
+                         f"got {objective!r}")
+    if x.shape[1] != space.dim:
+        raise ValueError(f"the data have {x.shape[1]} columns, the space {space} has dimension {space.dim}")
+    if not np.all(space.contains(x)):
+        raise ValueError(f"some data lie outside {space}, for example {x[~space.contains(x)][0].tolist()}")
+    if optimizer is not None and not hasattr(optimizer, "update"):
+        raise ValueError(f"optimizer must be one, like te.adam(1e-3), got {optimizer!r}")
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback must be a function of (step, density, record), got {callback!r}")
+    for name in ("steps", "rollback"):
+        require_count(options[name], f"{name} must be an integer >= 0", least=0)
+    if options["log_every"] is not None:
+        require_count(options["log_every"], "log_every must be a positive number of steps")
+    if options["batch_size"] is not None:
+        require_count(options["batch_size"], "batch_size must be a positive integer, or None for all rows")
+    require_choice("dtype", options["dtype"], ("float32", "float64"))
+    require_nonnegative("data_noise", options["data_noise"])
+    if options["clip"] is not None:
+        require_positive("clip", options["clip"])
+    if options["ema"] is not None:
+        require_decay("ema", options["ema"])
+
+
+def start_of(energy, theta, stream):
+    """Where a fit begins: the tree theta, or if it is None what the energy's own `init` draws."""
+    if theta is None:
+        if isinstance(energy, type) or not hasattr(energy, "init"):
+            raise ValueError(f"the energy {energy!r} cannot start by itself: it has no init(rng). Give theta=, or an energy like "
+                             f"te.MLP((2, 64, 1))")
+        return energy.init(stream.at(0))
+    leaves, rebuild = tree_flatten(theta)
+    leaves = [np.asarray(leaf) if isinstance(leaf, (float, int)) else leaf for leaf in leaves]
+    for leaf in leaves:
+        if getattr(leaf, "dtype", np.dtype(object)).kind not in "fiu":
+            raise ValueError(f"theta must be a tree of arrays of real numbers, got a leaf {leaf!r}")
+        if not np.isfinite(leaf).all():
+            raise ValueError("theta holds nan or inf: nothing can start there")
+    return stream.place(rebuild(leaves))
