@@ -46,7 +46,7 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "exact/structure.py": 6,
     "exact/peaks.py": 6,
     "exact/window.py": 7,
-    "exact/adapt.py": 6,
+    "exact/adapt.py": 7,
     "exact/partition.py": 8,
     "exact/normalised.py": 9,
     "exact/likelihood.py": 9,

@@ -3,7 +3,8 @@
 A ReLU, |x| or the tip of a cone stops the fast convergence of a product grid.
 Here the domain is cut into boxes; a box whose integral differs between 9
 Gauss-Lobatto nodes per axis, which see its boundary, and 12 Gauss-Legendre nodes
-is halved along the axis that is worst resolved.  On the line, where one box holds a
+is halved along the axis that is worst resolved.  So is, from the start, a box that holds a
+summit of log p and is much wider than it: at the nodes of both rules it could be unseen.  On the line, where one box holds a
 whole kink, two rules may agree by chance: a third has to agree as well.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from tinyebm.density import exponent
 from tinyebm.errors import EmptyError, QuadratureError
+from tinyebm.exact.peaks import NEAR_SCAN, summits
 from tinyebm.grids import BLOCK, Grid, legendre, lobatto
 from tinyebm.ops import logsumexp
 
@@ -22,6 +24,7 @@ FINE = 12
 CAUTION = {1: 10, 2: 3, 3: 3}  # times the change between rules is the error: on the line one box holds a kink whole
 COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto),)}  # 9 is odd and 12 even: a jump in the
 # middle of a box looks different to them
+WIDE = 8.0  # widths of a summit across a box that need not be halved for it
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
 
 
@@ -85,6 +88,7 @@ def adapt(p, low, high, rtol, max_nodes):
     slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)  # a box may know where its density jumps
     edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
     low, high = (Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0] for end in (slice(None, -1), slice(1, None)))
+    low, high = _closer(low, high, *summits(p, low.min(axis=0), high.max(axis=0), min(NEAR_SCAN[d], int(max_nodes ** (1 / d)))))
     by_coarse_rules = lambda low, high: np.stack([_log_integrals(p, low, high, *rule) for rule in COARSE[d]])
     coarse, fine = by_coarse_rules(low, high), _log_integrals(p, low, high, FINE)
     while True:
@@ -119,6 +123,18 @@ def _log_integrals(p, low, high, nodes, rule=legendre):
     if np.isnan(u).any() or u.max() == np.inf:
         raise ValueError("the energy is nan or -inf somewhere")
     return logsumexp(u.reshape(len(low), -1), axis=1)
+
+
+def _closer(low, high, peaks, width):
+    """The boxes, those that hold a peak halved until they are no wider than some of its widths."""
+    while True:
+        holds = ((low[:, None] <= peaks) & (peaks <= high[:, None])).all(axis=2)  # (m, peaks)
+        excess = np.where(holds[:, :, None], (high - low)[:, None] / width, 0.0).max(axis=1, initial=0.0)  # (m, d)
+        split = (excess > WIDE).any(axis=1) & ~np.any(_too_thin(low, high), axis=1)
+        if not split.any():
+            return low, high
+        lows, highs = _halves(low[split], high[split], excess[split].argmax(axis=1))
+        low, high = np.concatenate([low[~split], lows]), np.concatenate([high[~split], highs])
 
 
 def _halves(low, high, axis):

@@ -47,7 +47,8 @@ def probabilities(p, nodes=None, rtol=1e-6):
         if not off <= rtol:
             raise QuadratureError(f"the {len(u)} atoms of {p.space} give log Z wrong by {off:.1e}: the density lies outside "
                                   f"them or is finer than they are; use Reals(dim, extent=...), a smaller Box or nodes=")
-    return np.exp(u - log_z)
+    mass = np.exp(u - u.max())
+    return mass / mass.sum()
 
 
 def expectation(p, f, rtol=1e-8):

@@ -22,6 +22,7 @@ from tinyebm.density import atoms_of, exponent, exponents, on_host
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
+from tinyebm.exact.peaks import summits
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.window import DROPS, find_window
 from tinyebm.replay.tiles import fold
@@ -29,6 +30,7 @@ from tinyebm.replay.tiles import fold
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
 STRANGERS = {1: 3, 2: 1, 3: 1}  # grids of other nodes that must agree: on the line one kink is all there is to see
+BOX_SCAN = {1: 1001, 2: 81, 3: 21}  # nodes per axis of the first look at a box
 GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
 
 
@@ -104,13 +106,14 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
         raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
                          f"{40**p.space.dim:.1e} of them; te.ais estimates log Z in any dimension")
     if p.space.bounded:
-        rules, tail = [p.space], 0.0
+        rules, tail, first = [p.space], 0.0, _first_refinement(p, max_nodes)
     else:
         window = find_window(on_host(p), rtol, least)
-        rules, tail = [window, replace(window, graded=True)], window.tail
+        rules, tail = [window] + [replace(window, graded=True)] * window.alone, window.tail
+        first = 0.0
     smooth = min(max_nodes, SMOOTH_NODES[p.space.dim])
     for rule in rules if getattr(p.energy, "smooth", True) else ():  # an energy may say that it has kinks
-        found = _refine(p, rule, rtol, smooth, tail)
+        found = _refine(p, rule, rtol, smooth, tail, first)
         if found:
             return found
     low, high = (np.zeros(p.space.dim) + end for end in (rules[0].low, rules[0].high))
@@ -122,8 +125,16 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
     return Quadrature(patches, log_z, error, lambda: replace(patches, nodes=16), variants)
 
 
-def _refine(p, rule, rtol, max_nodes, tail):
-    """Grow the grid by GROWTH per axis until log Z has settled; None if that takes more than max_nodes.
+def _first_refinement(p, max_nodes):
+    """How far a box's grid must be refined so that no summit can hide between its nodes: three widths apart, they see it."""
+    low, high = (np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
+    _, width = summits(on_host(p), low, high, min(BOX_SCAN[p.space.dim], int(max_nodes ** (1 / p.space.dim))))
+    gaps = (high - low) * math.pi / 2 / p.space.counts(1.0)  # of Gauss-Legendre nodes, in the middle
+    return float((gaps / width).max(initial=0.0)) / 3
+
+
+def _refine(p, rule, rtol, max_nodes, tail, first):
+    """Grow the grid by GROWTH per axis, from `first` on, until log Z has settled; None if that takes more than max_nodes.
 
     With c the last change and b the one before, the error is taken as max(c, b/4),
     so that a chance agreement of two grids does not pass, and only c ≤ b/100 passes:
@@ -131,6 +142,8 @@ def _refine(p, rule, rtol, max_nodes, tail):
     other nodes is added: to a kink all grids are strangers.
     """
     refinement, before, change = GROWTH[p.space.dim] ** -2, None, np.inf
+    while refinement < first:
+        refinement *= GROWTH[p.space.dim]
     while math.prod(counts := rule.counts(refinement)) <= max_nodes:
         grid = rule.grid(counts)
         log_z = log_sum(p, grid)

@@ -4,6 +4,8 @@
    climb from its highest points, and from a fan of others.
 2. Later, scan a box and what is around it for peaks that were missed.
 
+In a box the *summits* of log p, kinks and points on the walls included, are found from its values alone.
+
 A peak narrower than the gaps of both scans can stay hidden, as in any method that
 sees a density only at points.
 """
@@ -21,6 +23,8 @@ FAR_SCAN = {1: 3001, 2: 61, 3: 21}  # nodes per axis of the geometric scan, odd:
 NEAR_SCAN = {1: 2001, 2: 161, 3: 31}  # nodes per axis of the even scan of a box twice as wide as the window
 REACH = {1: (1e-3, 1e9), 2: (1e-1, 1e4), 3: (0.25, 256.0)}  # of the geometric scan, in natural scales
 FARTHEST = 1e12  # a face that goes farther belongs to a density without a bounded window
+HALVINGS = 60  # of a step: from the gaps of a scan to their rounding
+LEVEL = 0.1  # nats that a step from a summit falls, so that it need not be sought more closely
 NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum of doubles
 
 
@@ -120,3 +124,44 @@ def scales(p, x):
     curvature = -np.nan_to_num(curvature, nan=0.0, posinf=0.0, neginf=0.0)
     scale = np.where(curvature > 0, 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), np.inf)
     return np.where(np.isinf(scale).all(axis=0), p.space.base_scale or 1.0, scale)
+
+
+@np.errstate(invalid="ignore")  # inf - inf: where two points lie outside the support
+def summits(p, low, high, n):
+    """The highest points of log p in a box and around them, (m, d), and how far it takes to fall by one nat there, (m, d).
+
+    From values alone: an even scan of n nodes per axis, then steps along the axes that are halved where none leads
+    higher.  What carries no mass beside the others is left out.
+    """
+    d = p.space.dim
+    x, u, step = _bumps(p, tuple(np.linspace(a, b, n) for a, b in zip(low, high, strict=True)))
+    if len(x) == 0:
+        return x, step
+    moves, width = np.concatenate([np.eye(d), -np.eye(d)]), step.copy()
+
+    def falls(step):
+        """Where the 2d steps lead from every point, (m, 2d, d), and how far log p falls on the way, (m, 2d)."""
+        there = np.clip(x[:, None] + moves * step[:, None], low, high)
+        fall = u[:, None] - np.nan_to_num(exponents(p, there.reshape(-1, d)), nan=-np.inf).reshape(-1, 2 * d)
+        return there, np.nan_to_num(fall, nan=0.0)
+
+    for _ in range(HALVINGS):
+        there, fall = falls(step)
+        best, rows = fall.argmin(axis=1), np.arange(len(x))
+        higher = fall[rows, best] < 0
+        x, u = np.where(higher[:, None], there[rows, best], x), np.where(higher, u - fall[rows, best], u)
+        step = np.where(higher[:, None], step, step / 2)
+        if (np.abs(fall).max(axis=1) < LEVEL).all():
+            break
+    steep = lambda width: np.maximum(*np.split(falls(width)[1], 2, axis=1)) > 1.0  # (m, d)
+    for _ in range(HALVINGS):
+        if not (wide := steep(width)).any():
+            break
+        width = np.where(wide, width / 2, width)
+    for _ in range(HALVINGS):
+        if not (narrow := ~steep(2 * width) & (2 * width <= high - low)).any():
+            break
+        width = np.where(narrow, 2 * width, width)
+    heavy = u + np.log(width).sum(axis=1)
+    kept = heavy > heavy.max() - NEGLIGIBLE
+    return x[kept], width[kept]

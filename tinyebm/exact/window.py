@@ -31,7 +31,8 @@ GRADED = 200  # scales across the window from which a graded axis pays
 class Window:
     """A box [low, high] holding the mass, its best peak, the finest scale on each axis, and the mass left outside.
 
-    `tail` bounds the relative mass beyond the faces, from the decay of log p there.
+    `tail` bounds the relative mass beyond the faces, from the decay of log p there; `alone` says that no other peak has
+    mass: only then may axes be `graded` towards the best.
     """
 
     low: np.ndarray
@@ -39,6 +40,7 @@ class Window:
     peak: np.ndarray
     scale: np.ndarray
     tail: float
+    alone: bool = True
     graded: bool = False
 
     def counts(self, refinement):
@@ -93,7 +95,9 @@ def _find(p, peaks, top, enough):
             low, high = places[:d].diagonal().copy(), places[d:].diagonal().copy()
             found, level = missed_peaks(p, peaks, top, low, high)
             if len(found) == 0:
-                return Window(low, high, best, _finest(p, peaks, best, low, high), float(tails.sum()))
+                mass = top + np.log(scales(p, peaks)).sum(axis=1)
+                alone = int((mass > mass.max() - NEGLIGIBLE).sum()) == 1
+                return Window(low, high, best, _finest(p, peaks, best, low, high), float(tails.sum()), alone)
         else:
             found, level = climb(p, places[[np.argmax(u)]], narrow / 4, steps=50)
         peaks, top = np.concatenate([peaks, found]), np.concatenate([top, level])
