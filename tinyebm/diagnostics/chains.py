@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from tinyebm.backend import to_numpy
+from tinyebm.checks import require_choice
 
 KINDS = ("bulk", "tail", "mean")
 TAILS = (0.05, 0.95)  # the quantiles that "tail" looks at
@@ -54,8 +55,7 @@ def effective_sample_size(chains, kind="bulk"):
     >>> 3500 < effective_sample_size(iid) < 4500
     True
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    require_choice("kind", kind, KINDS)
     if kind == "tail":
         return _each(chains, lambda x: min(_ess(_halves((x <= np.quantile(x, level)) * 1.0)) for level in TAILS))
     return _each(chains, lambda x: _ess(_scores(_halves(x)) if kind == "bulk" else _halves(x)))

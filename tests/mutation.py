@@ -1,0 +1,91 @@
+"""Plant faults, one at a time, and see whether the tests notice.
+
+    python tests/mutation.py [words ...] [--workers 2]
+
+Every fault of `mutants.py` (or those whose names hold one of the words) is planted in a copy of the package, and the tests that
+are to see it run there until the first one fails.  A fault that no test sees *survives*: it is named, and the status is 1.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
+
+from mutants import MUTANTS
+
+ROOT = pathlib.Path(__file__).parent.parent
+PARTS = ("tinyebm", "tests", "pyproject.toml", "README.md")
+KILLED, SURVIVED = 1, 0  # pytest's status: a test failed, none did
+
+
+def planted(name, file, old, new, tests):
+    """The source of a file with a fault in it."""
+    source = (ROOT / "tinyebm" / file).read_text(encoding="utf-8")
+    if source.count(old) != 1:
+        raise ValueError(f"{name}: {source.count(old)} places in {file} read {old!r}, not one")
+    return source.replace(old, new)
+
+
+def copy(folder):
+    """A copy of the package and its tests."""
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "benchmarks"))
+        else:
+            shutil.copy(ROOT / part, folder / part)
+    return folder
+
+
+def run(folder, *tests):
+    """(status of pytest, the test that failed first) in a copy, whose package and no other is imported."""
+    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "--tb=no", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    if done.returncode not in (KILLED, SURVIVED):
+        raise RuntimeError(f"the tests {tests} could not run:\n{done.stdout}{done.stderr}")
+    return done.returncode, failed[0] if failed else ""
+
+
+def judge(mutant, folders):
+    """(name, status, first failing test, seconds) of one fault, planted in a free copy and taken out again."""
+    name, file, *_, tests = mutant
+    folder, began = folders.get(), time.monotonic()
+    path = folder / "tinyebm" / file
+    before = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(planted(*mutant), encoding="utf-8")
+        return name, *run(folder, tests), time.monotonic() - began
+    finally:
+        path.write_text(before, encoding="utf-8")
+        folders.put(folder)
+
+
+def main(words, workers):
+    """Judge all faults, print a line for each; how many survive."""
+    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant[0] for word in words)]
+    survivors, began = [], time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(workers) as pool:
+        folders = Queue()
+        for i in range(workers):
+            folders.put(copy(pathlib.Path(scratch) / str(i)))
+        for name, status, test, seconds in pool.map(lambda mutant: judge(mutant, folders), chosen):
+            print(f"{'killed' if status == KILLED else 'SURVIVED':9} {seconds:5.1f} s  {name:60} {test}", flush=True)
+            survivors += [name] if status == SURVIVED else []
+    print(f"{len(chosen)} faults, {len(survivors)} survive, in {time.monotonic() - began:.0f} s" + "".join(
+        f"\n  survives: {name}" for name in survivors))
+    return len(survivors)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="only faults whose names hold one of these")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes side by side (%(default)s)")
+    given = parser.parse_args()
+    sys.exit(min(1, main(given.words, given.workers)))
