@@ -392,7 +392,7 @@ moons.sample(3, 0) -> rng must be a generator, like np.random.default_rng(0), go
 moons.log_prob(x[0]) -> x must have shape (n, 2), got (2,)
 moons.log_prob(x[:, :1]) -> x must have shape (n, 2), got (6, 1)
 te.compare("two_mons", steps=2) -> unknown data set 'two_mons': did you mean 'two_moons'? The names are two_moons,
-te.compare(moons, methods="cd-1", steps=2, progress=False) -> methods is a list of names, like ['mle', 'cd-10'], not the text
+te.compare(moons, methods="cd-1", steps=2, progress=False) -> methods is a list of names, like ['mle', 'cd-10'], none twice
 te.compare(moons, methods=["cd1"], steps=2, progress=False) -> unknown method 'cd1': did you mean 'cd-1'? the methods are mle,
 te.compare(moons, methods=[], steps=2, progress=False) -> methods is a list of names, like ['mle', 'cd-10'], none twice, got []
 te.compare(moons, methods=["mle", "mle"], steps=2, progress=False) -> methods is a list of names, like ['mle', 'cd-10'], none

@@ -444,5 +444,5 @@ def test_what_equal_seconds_reached(found):
 
 
 def test_methods_are_a_list():
-    with pytest.raises(ValueError, match="methods is a list of names, like .*, not the text 'mle'"):
+    with pytest.raises(ValueError, match="methods is a list of names, like .*, none twice, got 'mle'"):
         te.compare("bimodal", "mle", **SMALL)

@@ -19,6 +19,7 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "files.py": 0,
     "estimate.py": 0,
     "grids.py": 1,
+    "kinds.py": 0,
     "progress.py": 0,
     "readers.py": 0,
     "version.py": 0,

@@ -7,9 +7,10 @@ import mutation
 import pytest
 from mutants import MUTANTS
 
-TRAPS = ("noise 1.5 times", "drift halved", "without Hastings", "divided by the number of data", "not normalised", "at the wrong rate",
-         "other slots", "behind a finite loss", "shape of the broadcast", "averages log weights", "a minus before the trace",
-         "on the data alone")  # fmt: skip
+TRAPS = ("noise 1.5 times", "drift halved", "without Hastings", "divided by the number of data", "not normalised", 
+         "at the wrong rate", "other slots", "behind a finite loss", "shape of the broadcast",
+         "averages log weights",
+         "a minus before the trace", "on the data alone")  # fmt: skip
 
 
 def test_all_can_be_planted():

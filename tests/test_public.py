@@ -68,6 +68,22 @@ def test_import_leaves_random_numbers_alone():
                 "print(str(np.random.get_state()) == before)") == "True"
 
 
+def test_the_public_face_is_annotated():
+    """Every argument and result of public functions and of public classes' methods.  Catches one that a type checker cannot see."""
+    missing = []
+    for name, part in {**vars(te), "datasets.load": te.datasets.load}.items():
+        if name.startswith("_") or not callable(part):
+            continue
+        parts = [part] if not inspect.isclass(part) else [
+            getattr(f, "fget", getattr(f, "func", f)) for method, f in vars(part).items()
+            if not method.startswith("_") or method == "__call__"]  # fmt: skip
+        for function in filter(inspect.isfunction, parts):
+            signature = inspect.signature(function)
+            kinds = [signature.return_annotation] + [a.annotation for a in signature.parameters.values() if a.name != "self"]
+            missing += [function.__qualname__] if inspect.Signature.empty in kinds else []
+    assert not missing
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_everything_public_is_explained(module):
     """Catches a public module, function, class or method without a docstring, or with a fragment for a first line."""

@@ -24,15 +24,18 @@ Maclaurin (2016), Modeling, Inference and Optimization with Composable
 """
 
 import itertools
+from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import numpy as np
 
 from tinyebm.checks import require_count
+from tinyebm.kinds import Tree
 from tinyebm.tree import tree_flatten
 
-ADVICE = ("an array under grad met a function that would lose its derivative: use the tinyebm.ops "
-          "function of that name, or tinyebm.stop_gradient(x) if a constant is meant")
+ADVICE = ("an array under grad met a function that would lose its derivative: use the tinyebm.ops function of that name, or "
+          "tinyebm.stop_gradient(x) if a constant is meant")
 LOST = ("__array_ufunc__", "setting an array element with a sequence")  # NumPy on np.exp(var), and on y[0] = var for an array y
 
 
@@ -87,9 +90,7 @@ class Var:
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
     dtype = property(lambda self: self.value.dtype)
-
-    def __len__(self):
-        return len(self.value)
+    __len__ = lambda self: len(self.value)
 
     def __repr__(self):
         return f"Var(shape={self.shape}, entry {self.entry} of tape {self.tape.age})"
@@ -100,7 +101,7 @@ class Var:
     __float__ = __int__ = __index__ = __bool__ = __setitem__ = __rpow__ = __array_function__ = __array__
 
 
-def stop_gradient(x):
+def stop_gradient(x: Any) -> Any:
     """The plain array inside any number of Vars: a constant to every `grad`.
 
     >>> float(grad(lambda x: x * stop_gradient(x))(3.0))
@@ -139,7 +140,7 @@ def primitive(*vjps):
     return decorate
 
 
-def vjp(function, *args):
+def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
     """Evaluate function(*args); return (value, pullback).
 
     `pullback(g)` is a tuple shaped like `args` with each leaf x replaced by
@@ -156,8 +157,8 @@ def vjp(function, *args):
     leaves = [np.asarray(x) if isinstance(x, (float, int, list)) else x for x in leaves]
     for x in leaves:
         if getattr(x, "dtype", np.dtype(object)).kind != "f":
-            raise TypeError(f"can only differentiate by floating-point arrays, got {getattr(x, 'dtype', repr(x))}: convert with "
-                            f"x * 1.0")
+            given = getattr(x, "dtype", repr(x))
+            raise TypeError(f"can only differentiate by floating-point arrays, got {given}: convert with x * 1.0")
     inputs = [tape.new(x) for x in leaves]
     try:
         output = function(*rebuild(inputs))
@@ -168,8 +169,8 @@ def vjp(function, *args):
     if output is None:
         raise TypeError("the function returned None: is its `return` missing?")
     if isinstance(output, (dict, list, tuple)):
-        raise TypeError(f"the function must return one array, got a {type(output).__name__}: return one of its parts, "
-                        f"or join them by tinyebm.ops.concatenate")
+        raise TypeError(f"the function must return one array, got a {type(output).__name__}: return one of its parts, or join "
+                        f"them by tinyebm.ops.concatenate")
     if not (isinstance(output, Var) and output.tape is tape):  # a constant function
         return output, lambda g: rebuild([zeros_like(x) for x in leaves])
 
@@ -185,18 +186,18 @@ def vjp(function, *args):
 
 def _shared(x, others):
     """Whether x is no array of its own: a scalar, a view, or one of the others."""
-    plain = not isinstance(x, Var)
-    return plain and (isinstance(x, np.generic) or getattr(x, "base", None) is not None or any(x is other for other in others))
+    if isinstance(x, Var):
+        return False
+    return isinstance(x, np.generic) or getattr(x, "base", None) is not None or any(x is other for other in others)
 
 
-def value_and_grad(function, argnum=0):
+def value_and_grad(function: Callable, argnum: int = 0) -> Callable:
     """Turn a scalar function into one returning (value, gradient by one argument).
 
     >>> value, gradient = value_and_grad(lambda x: x * x * x)(2.0)
     >>> float(value), float(gradient)
     (8.0, 12.0)
     """
-
     require_count(argnum, "argnum counts from 0", least=0)
     if not callable(function):
         raise TypeError(f"a function to differentiate is wanted, got {function!r}")
@@ -205,8 +206,7 @@ def value_and_grad(function, argnum=0):
     def evaluate(*args, **kwargs):
         if argnum >= len(args):
             raise ValueError(f"argnum={argnum} counts arguments from 0, and the function was called with {len(args)}")
-        value, pullback = vjp(
-            lambda x: function(*args[:argnum], x, *args[argnum + 1 :], **kwargs), args[argnum])
+        value, pullback = vjp(lambda x: function(*args[:argnum], x, *args[argnum + 1 :], **kwargs), args[argnum])
         if np.shape(stop_gradient(value)) != ():
             raise TypeError(f"grad needs a scalar function, this one returned an array of shape "
                             f"{value.shape}: take its sum or mean first")
@@ -217,7 +217,7 @@ def value_and_grad(function, argnum=0):
     return evaluate
 
 
-def grad(function, argnum=0):
+def grad(function: Callable, argnum: int = 0) -> Callable:
     """Turn a scalar function into its gradient by argument number `argnum`.
 
     >>> float(grad(grad(lambda x: x ** 3))(2.0))
@@ -227,13 +227,13 @@ def grad(function, argnum=0):
     return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
 
-def hvp(function, x, v):
+def hvp(function: Callable, x: Tree, v: Tree) -> Tree:
     """Hessian-vector product ∇²f(x) v = ∇ <∇f(x), v>, for a Hessian is symmetric; x and v are trees of one structure."""
     def slope(x):
         pairs = list(zip(tree_flatten(grad(function)(x))[0], tree_flatten(v)[0], strict=True))
-        if any(g.shape != np.shape(stop_gradient(w)) for g, w in pairs):
-            raise ValueError(f"v has the shapes of x, {[g.shape for g, _ in pairs]}, "
-                             f"not {[np.shape(stop_gradient(w)) for _, w in pairs]}")
+        given = [np.shape(stop_gradient(w)) for _, w in pairs]
+        if given != [g.shape for g, _ in pairs]:
+            raise ValueError(f"v has the shapes of x, {[g.shape for g, _ in pairs]}, not {given}")
         return sum((g * w).sum() for g, w in pairs)
 
     return grad(slope)(x)

@@ -8,7 +8,9 @@ contrastive divergence follows on average, beside the true one.
 
 import contextlib
 import math
+import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from tinyebm.errors import QuadratureError, or_nan
 from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.files import write_text
 from tinyebm.judging import FAILURES, bias, in_time, judge, truth_of
+from tinyebm.kinds import AnyData, Energy, Kernel
 from tinyebm.laws import moments_of
 from tinyebm.models import save_model
 from tinyebm.optimize import adam
@@ -60,24 +63,24 @@ class Comparison:
     rows: list
     curves: dict = field(repr=False)
     fits: dict = field(repr=False)
-    data: Any = field(repr=False)
+    data: AnyData = field(repr=False)
     settings: dict = field(repr=False)
     in_time: dict = field(default_factory=dict, repr=False)
 
     def __repr__(self):
         return self.table()
 
-    def table(self):
+    def table(self) -> str:
         """The rows as aligned text, with a line that explains every column."""
         return table(self)
 
-    def plot(self):
+    def plot(self) -> Any:
         """A figure: the data, each learned density, and the divergence against updates."""
         from tinyebm import figures  # matplotlib loads only when a figure is wanted
 
         return figures.comparison(self)
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike) -> list:
         """Write compare.txt, compare.json, compare.png (in 1-D and 2-D) and a model file per method; return the paths."""
         folder = Path(folder)
         paths = [folder / "compare.txt", folder / "compare.json"]
@@ -95,16 +98,17 @@ class Comparison:
         return paths
 
 
-def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, learning_rate=None, step_size=0.01,
-            hidden=None, activation="silu", confinement=1.0, ema=0.99, seed=0, progress=True, energy=None, kernel=None,
-            seconds=None, race=True):
+def compare(target: Any = "faithful", methods: Sequence[str] = METHODS, steps: int | None = None, batch_size: int = 256,
+            learning_rate: float | None = None, step_size: float = 0.01, hidden: Sequence[int] | None = None,
+            activation: str = "silu", confinement: float = 1.0, ema: float = 0.99, seed: int = 0, progress: bool | str = True,
+            energy: str | Energy | None = None, kernel: Kernel | None = None, seconds: float | None = None,
+            race: bool = True) -> Comparison:
     """Train one model by several objectives and judge each against the exact answer.
 
     Parameters
     ----------
     target : name or path for `datasets.load`, Target, Data, or array (n, d), d ≤ 3
-        A population is sampled afresh in every batch; of finite data a quarter is
-        held out.
+        A population is sampled afresh in every batch; of finite data a quarter is held out.
     methods : names, or "all"
         "mle" (exact likelihood), "perfect" (negatives drawn from the model exactly), "cd-k", "pcd-k" (no restarts), "short-k";
         "nce-r" (r draws of noise per datum: a normal law, or independent sites, with the moments of the data); on R^d "sm",
@@ -143,9 +147,7 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
     >>> found.rows[0]["method"], found.reference
     ('cd-1', 'the population double_well')
     """
-    if isinstance(methods, str) and methods != "all":
-        raise ValueError(f"methods is a list of names, like ['mle', 'cd-10'], not the text {methods!r}")
-    if methods != "all" and (not methods or len(set(methods)) < len(methods)):
+    if methods != "all" and (isinstance(methods, str) or not methods or len(set(methods)) < len(methods)):
         raise ValueError(f"methods is a list of names, like ['mle', 'cd-10'], none twice, got {methods!r}")
     for label, value in {"learning_rate": learning_rate, "seconds": seconds}.items():
         if value is not None:
@@ -163,7 +165,7 @@ def compare(target="faithful", methods=METHODS, steps=None, batch_size=256, lear
         energy = named_energy(energy, space, hidden, activation, confinement)
     kernel = kernel or default_kernel(energy, space, step_size)
     methods = all_methods(energy, space) if methods == "all" else methods
-    noise = lambda: moments_of(*data_law(train), space)
+    noise = lambda: moments_of(*data_law(train), space=space)
     objectives = {method: named_objective(method, kernel, noise) for method in methods}
     model, sampler = describe(energy, kernel)
     settings = {"dim": space.dim, "model": model, "sampler": sampler, "steps": steps, "batch_size": batch_size,

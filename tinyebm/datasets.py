@@ -16,6 +16,7 @@ import numpy as np
 from tinyebm import patterns
 from tinyebm.checks import did_you_mean
 from tinyebm.discrete import Bits
+from tinyebm.kinds import Array
 from tinyebm.readers import READERS, read_csv
 from tinyebm.targets import PatternTarget, Target
 from tinyebm.toys import TOYS
@@ -81,7 +82,7 @@ class Data:
     space: Any = None
     labels: Any = field(default=None, repr=False)
 
-    def original(self, x):
+    def original(self, x: Array) -> Array:
         """Rows x (n, d), of the data or of a model fitted to them, in the units of the source.
 
         >>> geyser = load("faithful")
@@ -107,7 +108,7 @@ def origin(data):
             "centre": data.centre.tolist(), "scale": data.scale.tolist()}
 
 
-def load(name, standardise=True):
+def load(name: str | os.PathLike, standardise: bool = True) -> Target | PatternTarget | Data:
     """The population or data set of that name, or the table in a file.
 
     Parameters

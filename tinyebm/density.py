@@ -15,6 +15,7 @@ from tinyebm.backend import beside, fused, to_host
 from tinyebm.checks import require_space
 from tinyebm.forward import slopes_and_laplacian
 from tinyebm.grids import CHUNK
+from tinyebm.kinds import Array
 from tinyebm.replay.tiles import by_rows
 
 
@@ -115,7 +116,7 @@ def ascend(x, s, step_size):
     return x + step_size * s
 
 
-def score(p, x):
+def score(p: Density, x: Array) -> Array:
     """The score ∇_x log p(x), shape (n, d), in units of 1/[x]: -∇E under Lebesgue measure.
 
     >>> from tinyebm import ops, Reals
@@ -139,7 +140,7 @@ def _score_and_laplacian(p, x):
     return ops.concatenate([ops.reshape(s, (-1, 1)) for s in slopes], axis=1), trace
 
 
-def laplacian(p, x):
+def laplacian(p: Density, x: Array) -> Array:
     """The divergence of the score, tr ∇² log p(x), shape (n,), in units of 1/[x]².
 
     Costs d + 1 forward passes: meant for small d.

@@ -12,44 +12,46 @@ in their values alone: what follows them here are their methods.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyebm.checks import require_count
 from tinyebm.grids import Enumeration
+from tinyebm.kinds import Array, Generator, Nodes
 
 # ------------------------------------------------------------------- methods of every space
 
 
-def _grid(self, nodes=None):
+def _grid(self, nodes: Nodes = None) -> Enumeration:
     """All states, streamed in blocks; `nodes` may only repeat the number of values of a site."""
     if nodes not in (None, len(self.values)):
         raise ValueError(f"a site of {self} has {len(self.values)} values, not {nodes}")
     return Enumeration(self.values, self.dim)
 
 
-def _atoms(self, nodes=None):
+def _atoms(self, nodes: Nodes = None) -> tuple[Array, Array]:
     """All states (N, dim) and their log weights (N,), zero: up to 2^26 of them in memory."""
     return self.grid(nodes).all()
 
 
-def _log_base(self, x):
+def _log_base(self, x: Array) -> Any:
     """0: μ counts."""
     return 0.0
 
 
-def _initial(self, n, rng):
+def _initial(self, n: int, rng: Generator) -> Array:
     """n uniformly drawn states (n, dim)."""
     draws = rng.integers(0, len(self.values), size=(n, self.dim))
     return np.asarray(self.values, like=draws)[draws]
 
 
-def _contains(self, x):
+def _contains(self, x: Array) -> Array:
     """Which rows of x are states, (n,)."""
-    return np.isin(x, np.asarray(self.values, like=x)).all(axis=1)
+    return np.all(np.isin(x, np.asarray(self.values, like=x)), axis=1)
 
 
-def _others(self, x):
+def _others(self, x: Array) -> Array:
     """The other values of every site of the rows of x (n, dim): (q - 1, n, dim)."""
     low, q = self.values[0], len(self.values)
     if q == 1:
@@ -109,7 +111,7 @@ class Cells:
         _check(self, n=self.n, dim=self.dim)
 
     @property
-    def values(self):
+    def values(self) -> tuple:
         """The values of one site."""
         return tuple(float(value) for value in range(self.n))
 

@@ -13,13 +13,16 @@ class Estimate(float):
     (Estimate(value=1.25, error=1e-09), 1e-09, 2.25)
     """
 
+    error: float
+    details: dict
+
     def __new__(cls, value, error, details=None):
         self = super().__new__(cls, value)
         self.error, self.details = float(error), details or {}
         return self
 
     @property
-    def value(self):
+    def value(self) -> float:
         """The number without its error."""
         return float(self)
 

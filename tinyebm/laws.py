@@ -14,6 +14,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.checks import require_space
+from tinyebm.kinds import Array, Generator
 from tinyebm.spaces import Reals
 
 SPREAD = 0.05  # weight of the uniform law in `moments_of` on discrete spaces: noise must reach every state
@@ -45,7 +46,7 @@ class Normal:
             raise ValueError("a mean is finite, and a covariance symmetric and positive definite: these are not")
 
     @property
-    def space(self):
+    def space(self) -> Reals:
         """R^d."""
         return Reals(len(self.mean))
 
@@ -57,11 +58,11 @@ class Normal:
     def _whitening(self):
         return np.linalg.inv(self._root).T
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
         return self.mean + rng.standard_normal((n, len(self.mean))) @ self._root.T
 
-    def log_prob(self, x):
+    def log_prob(self, x: Array) -> Array:
         """log N(x), (n,), in nats."""
         z = (x - self.mean) @ self._whitening
         log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi) + float(np.log(np.diag(self._root)).sum())
@@ -85,15 +86,15 @@ class Uniform:
             raise ValueError(f"there is no uniform law on {self.space}: take a Normal")
 
     @property
-    def slope(self):
+    def slope(self) -> Array:
         """The gradient of log P by x, (d,), where it is constant: 0."""
         return np.zeros(self.space.dim)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
         return self.space.initial(n, rng)
 
-    def log_prob(self, x):
+    def log_prob(self, x: Array) -> Array:
         """Minus the logarithm of the volume, or of the number of states, (n,); -inf outside the space."""
         size = len(self.space.values) if self.space.discrete else self.space.high - self.space.low
         flat = ops.sum(x * 0.0, axis=1) - self.space.dim * math.log(size)
@@ -123,18 +124,18 @@ class Independent:
             raise ValueError(f"probabilities have shape {wanted}, are positive and sum to 1 in every row: these do not")
 
     @property
-    def slope(self):
+    def slope(self) -> Array:
         """The gradient of log P by x, (d,), on two values: the logits, if they are 0 and 1."""
         low, high = self.space.values
         return (np.log(self.probabilities[:, 1]) - np.log(self.probabilities[:, 0])) / (high - low)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
         levels = np.cumsum(self.probabilities, axis=1)[:, :-1]  # (d, q - 1)
         chosen = (rng.random((n, self.space.dim, 1)) >= levels).sum(axis=2)
         return np.asarray(self.space.values, like=levels)[chosen]
 
-    def log_prob(self, x):
+    def log_prob(self, x: Array) -> Array:
         """Σ_i log P(x_i), (n,), in nats; on two values it goes on linearly between them, so that it has a slope."""
         log_p, values = np.log(self.probabilities), self.space.values
         if len(values) == 2:

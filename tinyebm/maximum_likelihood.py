@@ -1,5 +1,6 @@
 """Exact maximum likelihood to convergence: L-BFGS on the exact gradient."""
 
+
 import numpy as np
 
 from tinyebm.backend import Stream
@@ -9,6 +10,7 @@ from tinyebm.errors import DivergentPartitionError, QuadratureError
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
+from tinyebm.kinds import AnyData, Energy, Space, Tree
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
@@ -18,7 +20,8 @@ from tinyebm.train import Fit
 from tinyebm.tree import tree_map
 
 
-def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000, rtol=1e-8, progress=True):
+def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree = None, seed: int = 0, gtol: float = 1e-6,
+        max_steps: int = 2000, rtol: float = 1e-8, progress: bool | str = True) -> Fit:
     """Maximise the exact likelihood by L-BFGS until no component of its gradient exceeds gtol.
 
     The data are all rows of an array or Data, or the population of a Target, by
@@ -70,7 +73,8 @@ def mle(energy, data, space=None, theta=None, seed=0, gtol=1e-6, max_steps=2000,
         bar(min(len(history["nll"]), max_steps - 1), f"nll {value:.6f}")
         return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
 
-    history, bar = {"nll": []}, Progress("mle", max_steps, progress)
+    history: dict = {"nll": []}
+    bar = Progress("mle", max_steps, progress)
     with remembering(energy):
         log_partition(Density(energy, theta, space), rtol)  # where the start itself is refused, say why
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol)

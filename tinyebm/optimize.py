@@ -22,12 +22,12 @@ class Optimizer(NamedTuple):
     update: Callable
 
 
-def sgd(learning_rate):
+def sgd(learning_rate: float | Callable[[int], float]) -> Optimizer:
     """θ ← θ - η g."""
     return momentum(learning_rate, 0.0)
 
 
-def momentum(learning_rate, decay=0.9):
+def momentum(learning_rate: float | Callable[[int], float], decay: float = 0.9) -> Optimizer:
     """v ← β v + g,  θ ← θ - η v (Polyak 1964, heavy ball)."""
     rate = _schedule(learning_rate)
     require_decay("decay", decay)
@@ -44,7 +44,8 @@ def momentum(learning_rate, decay=0.9):
     return Optimizer(init, update)
 
 
-def adam(learning_rate, decay1=0.9, decay2=0.999, epsilon=1e-8):
+def adam(learning_rate: float | Callable[[int], float], decay1: float = 0.9, decay2: float = 0.999,
+         epsilon: float = 1e-8) -> Optimizer:
     """θ ← θ - η m̂ / (√v̂ + ε) with bias-corrected moments m̂, v̂ (Kingma & Ba 2015, algorithm 1).
 
     >>> init, update = adam(0.1)

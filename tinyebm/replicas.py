@@ -1,7 +1,10 @@
 """A comparison many times over: how much of a difference between methods is the seed."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tinyebm import datasets
 from tinyebm.compare import compare
@@ -23,11 +26,11 @@ class Replicas:
     def __repr__(self):
         return self.table()
 
-    def table(self):
+    def table(self) -> str:
         """Means with their standard errors as aligned text, with a line that explains every column."""
         return replicas_table(self)
 
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike) -> list:
         """Write replicas.txt and replicas.json; return the paths."""
         folder = Path(folder)
         paths = [folder / "replicas.txt", folder / "replicas.json"]
@@ -36,7 +39,8 @@ class Replicas:
         return paths
 
 
-def replicate(seeds, executor=None, seed=0, progress=True, target="faithful", standardise=True, **settings):
+def replicate(seeds: int | Sequence[int], executor: Any = None, seed: int = 0, progress: bool | str = True,
+              target: Any = "faithful", standardise: bool = True, **settings: Any) -> Replicas:
     """`compare` with the same settings for many seeds, by a `sweep`.
 
     Within a comparison all methods share start, batches and held-out rows; between comparisons nothing is shared.  The second

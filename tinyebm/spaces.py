@@ -16,6 +16,7 @@ is (`log_base`, against Lebesgue measure), and how to stay inside (`fold`).
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.checks import number, require_count, require_positive, whole
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
+from tinyebm.kinds import Array, Generator, Nodes
 
 DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
 FIRST_NODES = {1: 256, 2: 24, 3: 14}  # per axis: where refinement of a box starts
@@ -52,35 +54,35 @@ class Reals:
             if value is not None:
                 require_positive(name, value)
 
-    def grid(self, nodes=None):
+    def grid(self, nodes: Nodes = None) -> Grid:
         """The trapezoidal grid on [-extent, extent]^dim."""
         reach = self.extent or 10.0 * (self.base_scale or 1.0)
         return Grid(tuple(trapezoid(n, -reach, reach) for n in _per_axis(nodes, self.dim)))
 
-    def atoms(self, nodes=None):
+    def atoms(self, nodes: Nodes = None) -> tuple[Array, Array]:
         """States (N, dim) and log weights (N,) of eq. (1); `nodes` per axis."""
         return self.grid(nodes).all()
 
-    def log_base(self, x):
+    def log_base(self, x: Array) -> Any:
         """Log density of μ against Lebesgue measure, (n,); 0 if μ is Lebesgue measure."""
         if self.base_scale is None:
             return 0.0
         s = float(self.base_scale)
         return ops.sum(x * x, axis=1) * (-0.5 / s**2) - 0.5 * self.dim * math.log(2 * math.pi * s**2)
 
-    def initial(self, n, rng):
+    def initial(self, n: int, rng: Generator) -> Array:
         """n starting points (n, dim): draws of N(0, base_scale² I), with scale 1 under Lebesgue measure."""
         return (self.base_scale or 1.0) * rng.standard_normal((n, self.dim))
 
-    def fold(self, x):
+    def fold(self, x: Array) -> Array:
         """x itself: R^d has no walls."""
         return x
 
-    def images(self, t, reach):
+    def images(self, t: Array, reach: float) -> list:
         """The coordinates that `fold` sends to t: t alone."""
         return [t]
 
-    def contains(self, x):
+    def contains(self, x: Array) -> Array:
         """Which rows of x lie in the space, (n,)."""
         return np.isfinite(x).all(axis=1)
 
@@ -109,47 +111,47 @@ class Box:
             raise ValueError(f"a box needs two numbers low < high, got {self.low!r} and {self.high!r}")
         require_count(self.panels, "panels must be a positive integer")
 
-    def grid(self, nodes=None):
+    def grid(self, nodes: Nodes = None) -> Grid:
         """The Gauss-Legendre grid."""
         counts = _per_axis(nodes, self.dim)
         return Grid(tuple(gauss_legendre(n, self.low, self.high, self.panels) for n in counts))
 
-    def atoms(self, nodes=None):
+    def atoms(self, nodes: Nodes = None) -> tuple[Array, Array]:
         """States (N, dim) and log weights (N,) of eq. (1); `nodes` per axis."""
         return self.grid(nodes).all()
 
-    def counts(self, refinement):
+    def counts(self, refinement: float) -> tuple:
         """`refinement` times the fewest sensible nodes, per axis."""
         return (math.ceil(FIRST_NODES[self.dim] * refinement),) * self.dim
 
-    def variants(self, counts):
+    def variants(self, counts: tuple) -> list:
         """Three grids at least as good as `grid(counts)` for what is smooth, and different for what is not."""
         return [self.grid(tuple(math.ceil(part * n) + 1 for n in counts)) for part in (1.0, 1.1, 1.2)]
 
-    def log_base(self, x):
+    def log_base(self, x: Array) -> float:
         """0: μ is Lebesgue measure."""
         return 0.0
 
-    def initial(self, n, rng):
+    def initial(self, n: int, rng: Generator) -> Array:
         """n uniform starting points (n, dim)."""
         return self.low + (self.high - self.low) * rng.random((n, self.dim))
 
-    def fold(self, x):
+    def fold(self, x: Array) -> Array:
         """x with what left the box reflected at its walls, as often as needed."""
         width = self.high - self.low
         t = np.mod(stop_gradient(x) - self.low + width, 2 * width) - width  # low + |t| is a triangle wave of period 2 width
         outside, sign = (x < self.low) | (x > self.high), np.where(t < 0, -1.0, 1.0).astype(t.dtype)
         return ops.where(outside, sign * (x - stop_gradient(x)) + (self.low + np.abs(t)), x)
 
-    def images(self, t, reach):
+    def images(self, t: Array, reach: float) -> list:
         """The coordinates that `fold` sends to t, up to a distance `reach` beyond the walls."""
         period = 2 * (self.high - self.low)
         turns = range(-math.ceil(reach / period), math.ceil(reach / period) + 1)
         return [image + k * period for k in turns for image in (t, 2 * self.low - t)]
 
-    def contains(self, x):
+    def contains(self, x: Array) -> Array:
         """Which rows of x lie in the box, (n,)."""
-        return ((x >= self.low) & (x <= self.high)).all(axis=1)
+        return np.all((x >= self.low) & (x <= self.high), axis=1)
 
 
 def _per_axis(nodes, dim):

@@ -2,7 +2,7 @@
 
 import itertools
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ class Sweep(NamedTuple):
     seeds: list
     results: list
 
-    def means(self):
+    def means(self) -> list:
         """Per point the mean over seeds with its standard error: an Estimate, or a dict of them where results are dicts."""
         return [{name: mean_of([found[name] for found in row]) for name in row[0]} if isinstance(row[0], Mapping) else mean_of(row)
                 for row in self.results]
@@ -38,7 +38,8 @@ class _Job(NamedTuple):
             return self.run(self.seed, **self.point)
 
 
-def sweep(run, grid, seeds, executor=None, seed=0, progress=True):
+def sweep(run: Callable, grid: Mapping[str, Sequence] | Sequence[Mapping[str, Any]], seeds: int | Sequence[int],
+          executor: Any = None, seed: int = 0, progress: bool | str = True) -> Sweep:
     """Call run(seed, **point) for every point of a grid and every seed.
 
     Parameters

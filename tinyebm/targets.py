@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tinyebm.checks import require_count, require_generator
 from tinyebm.density import require_rows
 from tinyebm.discrete import Bits
 from tinyebm.grids import Grid
+from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.spaces import Box, Reals
 
 
@@ -67,7 +69,7 @@ class Target:
     def __post_init__(self):
         object.__setattr__(self, "sample", _checked(self.sample))
 
-    def log_prob(self, x):
+    def log_prob(self, x: Array) -> Array:
         """log p(x) in nats, (n,); differentiable by x.
 
         Raises
@@ -78,33 +80,33 @@ class Target:
         require_rows(self, x)
         return ops.logsumexp(self.log_joint(x), axis=1)
 
-    def energy(self, theta, x):
+    def energy(self, theta: Tree, x: Array) -> Any:
         """-log p(x), (n,): there is nothing to fit, theta is empty."""
         return -self.log_prob(x)
 
-    def mode(self, x):
+    def mode(self, x: Array) -> Array:
         """The mode 0, ..., modes-1 to which each row of x most probably belongs, (n,); -1 where p(x) = 0."""
         joint = self.log_joint(x)
         return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
 
-    def variants(self):
+    def variants(self) -> list:
         """A grid of other nodes, to see how far a sum depends on them."""
         return [self.space.grid(tuple(n + 16 for n in self.grid.shape)) if self.space.bounded else self.grid.half()]
 
     @cached_property
-    def law(self):
+    def law(self) -> tuple[Array, Array]:
         """The population as weighted points: the atoms of `grid` (N, d) and their probabilities (N,)."""
-        x, log_p = zip(*((x, log_w + self.log_prob(x)) for x, log_w in self.grid.blocks()), strict=True)
-        x, mass = np.concatenate(x), np.exp(np.concatenate(log_p))
+        blocks = [(x, log_w + self.log_prob(x)) for x, log_w in self.grid.blocks()]
+        x, mass = np.concatenate([x for x, _ in blocks]), np.exp(np.concatenate([log_p for _, log_p in blocks]))
         return x[mass > 1e-20], mass[mass > 1e-20]
 
     @cached_property
-    def mass_error(self):
+    def mass_error(self) -> float:
         """By how much the probabilities of `law` miss a sum of one."""
         return abs(float(self.law[1].sum()) - 1)
 
     @cached_property
-    def entropy(self):
+    def entropy(self) -> float:
         """The differential entropy -∫ p log p dx in nats, summed over `law` when first asked for."""
         x, mass = self.law
         log_p = np.concatenate([self.log_prob(part) for part in np.array_split(x, -(-len(x) // 1024))])
@@ -152,7 +154,7 @@ class PatternTarget:
         table[grid.index(self.states)] = np.log(self.probabilities)
         return table
 
-    def log_prob(self, x):
+    def log_prob(self, x: Array) -> Array:
         """log p(x) in nats, (n,); -inf where p is zero, and for what is no state.
 
         Raises
@@ -165,11 +167,11 @@ class PatternTarget:
         number = self.space.grid().index(np.where(inside[:, None], x, self.space.values[0]))
         return np.where(inside, self._log_table[number], -math.inf)
 
-    def energy(self, theta, x):
+    def energy(self, theta: Tree, x: Array) -> Any:
         """-log p(x), (n,): there is nothing to fit, theta is empty."""
         return -self.log_prob(x)
 
-    def sample(self, n, rng):
+    def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
         require_draws(n, rng)
         u = rng.random(n)
@@ -178,11 +180,11 @@ class PatternTarget:
         return states[np.minimum(draws, len(states) - 1)]
 
     @property
-    def law(self):
+    def law(self) -> tuple[Array, Array]:
         """The population as weighted points: its states (m, d) and their probabilities (m,)."""
         return self.states, self.probabilities
 
     @cached_property
-    def entropy(self):
+    def entropy(self) -> float:
         """The Shannon entropy -Σ p log p in nats."""
         return float(-(self.probabilities @ np.log(self.probabilities)))

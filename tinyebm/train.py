@@ -8,6 +8,7 @@ So a run that was saved and resumed gives the numbers of the uninterrupted one.
 import dataclasses
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +20,9 @@ from tinyebm.checks import require_nonnegative
 from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law
 from tinyebm.history import append, fingerprint, measurer, resumed, rollbacks
+from tinyebm.kinds import AnyData, Energy, Objective, Space, Tree
 from tinyebm.objectives.step import Step
-from tinyebm.optimize import adam, clip_norm
+from tinyebm.optimize import Optimizer, adam, clip_norm
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
 from tinyebm.samplers.chains import kernel_at
@@ -44,9 +46,12 @@ class Fit(NamedTuple):
         return f"Fit of {self.density.energy!r} on {self.density.space!r} after {', '.join(numbers)}"
 
 
-def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, batch_size=256, seed=0, theta=None,
-        device="cpu", dtype="float64", callback=None, progress=True, checkpoint=None, resume=False,
-        alpha=0.0, data_noise=0.0, clip=None, ema=None, log_every=None, exact=None, rollback=0):
+def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Objective | None = None,
+        optimizer: Optimizer | None = None, steps: int = 1000, batch_size: int | None = 256, seed: int = 0, theta: Tree = None,
+        device: str = "cpu", dtype: str = "float64", callback: Callable[[int, Density, dict], Any] | None = None,
+        progress: bool | str = True, checkpoint: str | os.PathLike | None = None, resume: bool = False,
+        alpha: float = 0.0, data_noise: float = 0.0, clip: float | None = None, ema: float | None = None,
+        log_every: int | None = None, exact: bool | None = None, rollback: int = 0) -> Fit:
     """Fit an energy to data by steps of an objective.
 
     Parameters
@@ -151,9 +156,7 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
             while (step := int(here[0]["step"]) + 1) <= steps:
                 state, history = here
                 rng, at_log = stream.at(step), step % log_every == 0 or step == steps
-                x = _batch(data, rows, batch_size, rng).astype(dtype)
-                if data_noise:
-                    x = space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
+                x = _noisy(_batch(data, rows, batch_size, rng).astype(dtype), data_noise, space, rng)
                 p = Density(energy, state["theta"], space)
                 new, metrics, seen = _advance(p, x, rng, state, objective, optimizer, clip, ema)
                 unseen.append((step, seen))
@@ -181,10 +184,9 @@ def fit(energy, data, space=None, objective=None, optimizer=None, steps=1000, ba
             save(*(good if unseen or stream.attempt != rollbacks(here[1]) else here))
             raise
         state, history = here
-    if "clipped" in history and (caveat := kernel_at(objective.kernel, objective.k).caveat(history["clipped"][-1])):
-        warnings.warn(f"at the last update {caveat}", stacklevel=2)
-    if collapse:
-        warnings.warn(collapse, stacklevel=2)
+    for caveat in (_clipping(objective, history), collapse):
+        if caveat:
+            warnings.warn(caveat, stacklevel=2)
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
 
 
@@ -204,6 +206,16 @@ def _batch(data, rows, size, rng):
     if hasattr(data, "sample"):
         return data.sample(size, rng)
     return rows if size is None or size >= len(rows) else rows[rng.integers(0, len(rows), size=size)]
+
+
+def _noisy(x, data_noise, space, rng):
+    return space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype)) if data_noise else x
+
+
+def _clipping(objective, history):
+    """What a `Recipe` that the objective runs did at the last update, if that was not Langevin dynamics; else None."""
+    caveat = "clipped" in history and kernel_at(objective.kernel, objective.k).caveat(history["clipped"][-1])
+    return f"at the last update {caveat}" if caveat else None
 
 
 def _regularised(objective, alpha):

@@ -17,6 +17,7 @@ Of an RBM from independent bits, layers are mixed rather than free energies (`RB
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from tinyebm.checks import require_count, require_generator
 from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
+from tinyebm.kinds import AnyDensity, Array, Generator, Kernel, Law
 from tinyebm.laws import initial_law, support
 from tinyebm.replay.plans import remembering
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
@@ -37,7 +39,8 @@ SETTLE, FOLLOW = 60, 4  # the most steps at a stage, and the fewest
 FEW = 5  # effective weights, below which their spread says nothing about the error
 
 
-def ais(p, n, rng, temperatures=1000, base=None, kernel=None):
+def ais(p: AnyDensity, n: int, rng: Generator, temperatures: int | Array = 1000, base: Law | AnyDensity | None = None,
+        kernel: Kernel | Callable[[float], Kernel] | None = None) -> Estimate:
     """log Z of p by annealed importance sampling, eq. (2): an Estimate in nats, a lower bound on average.
 
     Parameters
@@ -79,7 +82,8 @@ def ais(p, n, rng, temperatures=1000, base=None, kernel=None):
         return _estimate(path, 1, *_anneal(path, kernels, betas, path.base.sample(n, rng), rng))
 
 
-def reverse_ais(p, x, rng, temperatures=1000, base=None, kernel=None):
+def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Array = 1000, base: Law | AnyDensity | None = None,
+                kernel: Kernel | Callable[[float], Kernel] | None = None) -> Estimate:
     """log Z of p by annealing draws of p itself to the base: an Estimate in nats, an *upper* bound on average.
 
     Parameters

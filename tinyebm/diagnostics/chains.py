@@ -17,12 +17,13 @@ import numpy as np
 
 from tinyebm.backend import to_numpy
 from tinyebm.checks import require_choice
+from tinyebm.kinds import Array
 
 KINDS = ("bulk", "tail", "mean")
 TAILS = (0.05, 0.95)  # the quantiles that "tail" looks at
 
 
-def split_rhat(chains):
+def split_rhat(chains: Array) -> float | Array:
     """Rank-normalised split R̂, which nears 1 from above as chains forget their start.
 
     It is inf for chains that never move from different places, and nan for draws that are all equal.
@@ -41,7 +42,7 @@ def split_rhat(chains):
     return _each(chains, larger)
 
 
-def effective_sample_size(chains, kind="bulk"):
+def effective_sample_size(chains: Array, kind: str = "bulk") -> float | Array:
     """How many independent draws would estimate as well, ESS of eq. (1); their number itself for draws that are all equal.
 
     Parameters
@@ -61,7 +62,7 @@ def effective_sample_size(chains, kind="bulk"):
     return _each(chains, lambda x: _ess(_scores(_halves(x)) if kind == "bulk" else _halves(x)))
 
 
-def autocorrelation(chains):
+def autocorrelation(chains: Array) -> Array:
     """ρ_t for t = 0, ..., draws - 1, pooled over chains: (draws,), or (draws, d) of a trajectory.
 
     1 - (γ_0 - γ_t) / (γ_0 + B/n), so γ_t / γ_0 for one chain, γ_t = Σ_s (x_s - x̄)(x_{s+t} - x̄) / n; chains that disagree in

@@ -6,9 +6,10 @@ import numpy as np
 
 from tinyebm.backend import to_numpy
 from tinyebm.estimate import Estimate
+from tinyebm.kinds import Array
 
 
-def auroc(scores_in, scores_out):
+def auroc(scores_in: Array, scores_out: Array) -> Estimate:
     """P(score of a datum > score of an outsider) + ½ P(equal), the area under the ROC curve: an Estimate between 0 and 1.
 
     Parameters

@@ -1,6 +1,7 @@
 """How far apart are two densities?  Exactly, by quadrature."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,11 @@ from tinyebm.exact.adapt import adapt
 from tinyebm.exact.normalised import expectation, log_prob, settled_mean
 from tinyebm.exact.partition import MAX_NODES, log_partition, quadrature, require_density
 from tinyebm.exact.window import find_window
+from tinyebm.kinds import AnyDensity
 from tinyebm.spaces import Reals
 
 
-def kl(p, q, rtol=1e-8):
+def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """KL(p‖q) = E_p[log p - log q], an Estimate in nats; inf if q is 0 where p is not.
 
     Summed over the grid of p; the error is how far the sum differs between grids of
@@ -35,7 +37,7 @@ def kl(p, q, rtol=1e-8):
     return Estimate(mean, change + zp.error + zq.error)
 
 
-def total_variation(p, q, rtol=1e-4):
+def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimate:
     """TV(p, q) = ½ ∫ |p - q| dx = 1 - ∫ min(p, q) dx, an Estimate between 0 and 1, to an absolute error of about rtol.
 
     min(p, q) has a kink where the densities cross, so the overlap is integrated
@@ -64,7 +66,7 @@ def total_variation(p, q, rtol=1e-4):
     return Estimate(1 - overlap, overlap * error + zp.error + zq.error)
 
 
-def fisher_divergence(p, q, rtol=1e-8):
+def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """The Fisher divergence E_p |∇log p - ∇log q|², an Estimate in units of 1/[x]²: what score matching descends.
 
     Neither Z enters; inf if q is 0 where p is not.  On R^d twice the gap of the score matching loss of q under p to its
@@ -92,7 +94,7 @@ def fisher_divergence(p, q, rtol=1e-8):
         difference = exponent_and_score(p, x)[1] - slope
         return np.where(q.space.contains(x) & (u > -np.inf), (difference * difference).sum(axis=1), np.inf)
 
-    found = expectation(p, gap, rtol)
+    found: Any = expectation(p, gap, rtol)
     return found if found < np.inf else Estimate(np.inf, 0.0)
 
 

@@ -8,12 +8,13 @@ from tinyebm.checks import number
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.likelihood import data_law
+from tinyebm.kinds import AnyData
 
 ROWS = 512  # rows of a kernel matrix held at a time
 SAMPLE = 1000  # points that the default bandwidth looks at
 
 
-def mmd(x, y, bandwidth=None):
+def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
     """The squared maximum mean discrepancy of two laws, an Estimate:
 
         MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y),    k(x, y) = exp(-|x - y|² / 2h²)        (1)

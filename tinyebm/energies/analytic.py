@@ -7,6 +7,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.checks import require_count, require_parameters
+from tinyebm.kinds import Array, Generator, Tree
 
 # Scalars of theta are arrays of shape (), made next to the generator's (NumPy's or CuPy's).
 
@@ -27,13 +28,13 @@ class GaussianEnergy:
     def __post_init__(self):
         require_count(self.dim, "dim must be a positive integer")
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """The standard normal."""
         mean = rng.standard_normal((self.dim,)) * 0.0
         i = np.arange(self.dim, like=mean)
         return {"mean": mean, "precision": (i[:, None] == i[None, :]) * 1.0}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
         require_parameters(self, theta, mean=(self.dim,), precision=(self.dim, self.dim))
         z = x - theta["mean"]
@@ -54,12 +55,12 @@ class GaussianMixtureEnergy:
         require_count(self.n, "n must be a positive number of components")
         require_count(self.dim, "dim must be a positive integer")
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """Equal weights, unit scales, standard normal means."""
         mean = rng.standard_normal((self.n, self.dim))
         return {"logits": mean[:, 0] * 0.0, "mean": mean, "log_scale": mean[:, 0] * 0.0}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
         require_parameters(self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,))
         z = (x[:, None, :] - theta["mean"]) * ops.exp(-theta["log_scale"])[:, None]  # (rows, n, d)
@@ -77,11 +78,11 @@ class DoubleWell:
 
     dim = 1
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """A barrier of 2 nats."""
         return {"barrier": _scalar(rng, 2.0)}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 1)."""
         require_parameters(self, theta, barrier=())
         return theta["barrier"] * ops.square(x[:, 0] * x[:, 0] - 1.0)
@@ -96,11 +97,11 @@ class Quartic:
 
     dim = 1
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """a = b = 1."""
         return {"a": _scalar(rng, 1.0), "b": _scalar(rng, 1.0)}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 1)."""
         require_parameters(self, theta, a=(), b=())
         square = x[:, 0] * x[:, 0]
@@ -117,11 +118,11 @@ class Ring:
 
     dim = 2
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """Radius 2, scale 0.3."""
         return {"radius": _scalar(rng, 2.0), "scale": _scalar(rng, 0.3)}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 2).  At the centre, where |x| has a kink, the gradient is 0."""
         require_parameters(self, theta, radius=(), scale=())
         square = ops.sum(x * x, axis=1)
@@ -139,11 +140,11 @@ class Banana:
 
     dim = 2
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """b = 0.3, s₁ = 4, s₂ = 0.5."""
         return {"b": _scalar(rng, 0.3), "s1": _scalar(rng, 4.0), "s2": _scalar(rng, 0.5)}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 2)."""
         require_parameters(self, theta, b=(), s1=(), s2=())
         first, second = x[:, 0], x[:, 1]
@@ -164,11 +165,11 @@ class Funnel:
     def __post_init__(self):
         require_count(self.dim, "dim must be a positive integer")
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """s = 3."""
         return {"scale": _scalar(rng, 3.0)}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, dim)."""
         require_parameters(self, theta, scale=())
         v, rest = x[:, 0], x[:, 1:]

@@ -8,6 +8,7 @@ from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import beside
 from tinyebm.checks import require_count, require_parameters
+from tinyebm.kinds import Array, Generator, Tree
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class BoltzmannMachine:
     def __post_init__(self):
         require_count(self.dim, "dim must be a positive integer")
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """Couplings N(0, 1/100), no fields."""
         W = rng.standard_normal((self.dim * (self.dim - 1) // 2,)) * 0.1
         return {"W": W, "b": np.zeros_like(W, shape=(self.dim,))}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
         d = self.dim
         require_parameters(self, theta, W=(d * (d - 1) // 2,), b=(d,))

@@ -8,6 +8,7 @@ On a side of 2 that binds the same pair a second time, which counts once if
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.checks import require_parameters, whole
 from tinyebm.grids import Enumeration
+from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.transfer import log_z_of_columns, log_z_of_torus
 
 LARGEST_COLUMN = 2**14  # states of a column of the transfer matrix
@@ -31,7 +33,7 @@ class Ising:
     array([-6.])
     """
 
-    shape: tuple
+    shape: tuple[int, int]
     periodic: bool = True
     simple: bool = True
 
@@ -39,21 +41,21 @@ class Ising:
         object.__setattr__(self, "shape", _sides(self.shape))
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """Number of sites."""
         return math.prod(self.shape)
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """J = 0.1, no field."""
         return {"coupling": _scalar(rng, 0.1), "field": _scalar(rng, 0.0)}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=(), field=())
         bonds = _bond_sum(self, x, lambda s, t: s * t)
         return -(theta["coupling"] * bonds + theta["field"] * ops.sum(x, axis=1))
 
-    def log_partition(self, theta, space):
+    def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z by structure, a differentiable scalar; None where there is none.
 
         By a transfer matrix if the shorter side has at most 14 sites, whatever the
@@ -82,7 +84,7 @@ class Potts:
     """
 
     q: int
-    shape: tuple
+    shape: tuple[int, int]
     periodic: bool = True
     simple: bool = True
 
@@ -92,20 +94,20 @@ class Potts:
             raise ValueError(f"q must be a number of values >= 2, got {self.q!r}")
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """Number of sites."""
         return math.prod(self.shape)
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """J = 0.1."""
         return {"coupling": _scalar(rng, 0.1)}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=())
         return -theta["coupling"] * _bond_sum(self, stop_gradient(x), lambda s, t: (s == t) * 1.0)
 
-    def log_partition(self, theta, space):
+    def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z by a transfer matrix, a differentiable scalar; None if a column has more than 2^14 states."""
         if space.values != tuple(map(float, range(self.q))) or self.q ** min(self.shape) > LARGEST_COLUMN:
             return None

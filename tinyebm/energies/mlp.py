@@ -3,12 +3,14 @@
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyebm import ops
 from tinyebm.checks import require_choice, require_nonnegative, require_parameters, whole
 from tinyebm.errors import DivergentPartitionError
+from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.recession import min_recession
 
 ROUNDING = 1e-14  # of the product of the layers' norms: a growth below is zero, seen through rounding
@@ -51,16 +53,16 @@ class MLP:
         require_nonnegative("confinement", self.confinement)
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """Dimension of x."""
         return self.sizes[0]
 
     @property
-    def smooth(self):
+    def smooth(self) -> bool:
         """False for ReLU, whose kinks quadrature must split at."""
         return self.activation != "relu"
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """Weights N(0, 1/in), biases zero (LeCun et al. 1998, Efficient BackProp, section 4.6)."""
         theta = []
         for n_in, n_out in itertools.pairwise(self.sizes):
@@ -68,7 +70,7 @@ class MLP:
             theta.append({"W": W, "b": np.zeros_like(W, shape=(n_out,))})
         return theta
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
         self._require_layers(theta)
         activation, h = ACTIVATIONS[self.activation], x
@@ -85,7 +87,7 @@ class MLP:
         for layer, (n_in, n_out) in zip(theta, widths, strict=True):
             require_parameters(self, layer, W=(n_in, n_out), b=(n_out,))
 
-    def min_recession(self, theta):
+    def min_recession(self, theta: Tree) -> tuple[float, Array]:
         """(least growth of E per unit length, its direction): Z on R^d is finite iff it is positive.
 
         Without confinement; see `tinyebm.recession`.  0 for tanh, which is bounded.
@@ -94,7 +96,7 @@ class MLP:
             return 0.0, np.eye(self.dim)[0]
         return min_recession([layer["W"] for layer in theta])
 
-    def require_normalisable(self, theta, space):
+    def require_normalisable(self, theta: Tree, space: Any) -> None:
         """Raise DivergentPartitionError if ∫ e^{-E} dμ = ∞ on this space."""
         if space.bounded or space.base_scale is not None or self.confinement > 0:
             return

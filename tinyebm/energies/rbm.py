@@ -7,11 +7,13 @@ summed out, so Z is a sum over the hidden states too (`other_layer`): 2^hidden t
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyebm import ops
 from tinyebm.checks import require_count, require_parameters
+from tinyebm.kinds import Array, Energy, Generator, Tree
 
 
 @dataclass(frozen=True)
@@ -34,41 +36,41 @@ class RBM:
         _check(self)
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """Number of visible units."""
         return self.visible
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """Weights N(0, 1/100), no biases."""
         return _init(self, rng)
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Free energies (n,) of the visible states x (n, visible)."""
         require_parameters(self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,))
         return -(x @ theta["b"]) - ops.softplus_sum(self.hidden_logits(theta, x))
 
-    def hidden_logits(self, theta, v):
+    def hidden_logits(self, theta: Tree, v: Array) -> Array:
         """log P(h_j = 1 | v) / P(h_j = 0 | v), (n, hidden)."""
         return v @ theta["W"] + theta["c"]
 
-    def visible_logits(self, theta, h):
+    def visible_logits(self, theta: Tree, h: Array) -> Array:
         """log P(v_i = 1 | h) / P(v_i = 0 | h), (n, visible)."""
         return h @ theta["W"].T + theta["b"]
 
-    def draw_visible(self, theta, h, rng):
+    def draw_visible(self, theta: Tree, h: Array, rng: Generator) -> Array:
         """One draw of v given each row of h, (n, visible)."""
         z = self.visible_logits(theta, h)
         return (rng.random(z.shape, dtype=z.dtype) < ops.sigmoid(z)).astype(z.dtype)
 
-    def hidden_energy(self, theta, h):
+    def hidden_energy(self, theta: Tree, h: Array) -> Array:
         """-log Σ_v e^{-E(v,h)}, (n,): the free energy of the hidden states h (n, hidden)."""
         return -(h @ theta["c"]) - ops.softplus_sum(self.visible_logits(theta, h))
 
-    def other_layer(self, space):
+    def other_layer(self, space: Any) -> tuple[Energy, int] | None:
         """(energy of the hidden bits with the same Z, their number), or None where v are no bits."""
         return (self.hidden_energy, self.hidden) if getattr(space, "values", None) == (0.0, 1.0) else None
 
-    def tempered(self, theta, logits, beta):
+    def tempered(self, theta: Tree, logits: Array, beta: float) -> Tree:
         """θ of a machine between independent visible bits with these logits (beta = 0) and this one (beta = 1).
 
         (Salakhutdinov & Murray 2008, ICML): energies of both layers, not free energies, are mixed linearly.
@@ -92,38 +94,38 @@ class GaussianBernoulliRBM:
         _check(self)
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         """Number of visible units."""
         return self.visible
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """Weights N(0, 1/100), no biases, σ = 1."""
         theta = _init(self, rng)
         return theta | {"log_scale": np.zeros_like(theta["b"], shape=())}
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Free energies (n,) of the visible states x (n, visible)."""
         require_parameters(self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,), log_scale=())
         z = (x - theta["b"]) * ops.exp(-theta["log_scale"])
         return 0.5 * ops.sum(z * z, axis=1) - ops.softplus_sum(self.hidden_logits(theta, x))
 
-    def hidden_logits(self, theta, v):
+    def hidden_logits(self, theta: Tree, v: Array) -> Array:
         """log P(h_j = 1 | v) / P(h_j = 0 | v), (n, hidden)."""
         return (v * ops.exp(-theta["log_scale"])) @ theta["W"] + theta["c"]
 
-    def draw_visible(self, theta, h, rng):
+    def draw_visible(self, theta: Tree, h: Array, rng: Generator) -> Array:
         """One draw of v given each row of h, (n, visible)."""
         mean, scale = h @ theta["W"].T, ops.exp(theta["log_scale"])
         return theta["b"] + scale * (mean + rng.standard_normal(mean.shape, dtype=mean.dtype))
 
-    def hidden_energy(self, theta, h):
+    def hidden_energy(self, theta: Tree, h: Array) -> Array:
         """-log ∫ e^{-E(v,h)} dv, (n,): -c·h - b·Wh/σ - |Wh|²/2 - visible/2 log 2πσ²."""
         mean = h @ theta["W"].T  # (n, visible), in units of σ
         centre = theta["b"] * ops.exp(-theta["log_scale"])
         log_volume = self.visible * (0.5 * math.log(2 * math.pi) + theta["log_scale"])
         return -(h @ theta["c"]) - mean @ centre - 0.5 * ops.sum(mean * mean, axis=1) - log_volume
 
-    def other_layer(self, space):
+    def other_layer(self, space: Any) -> tuple[Energy, int] | None:
         """(energy of the hidden bits with the same Z, their number), or None where v is not in R^d with Lebesgue measure."""
         plain = not space.bounded and space.base_scale is None
         return (self.hidden_energy, self.hidden) if plain else None

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinyebm.autodiff import stop_gradient
 from tinyebm.checks import require_count, require_parameters
+from tinyebm.kinds import Array, Generator, Space, Tree
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,16 @@ class TabularEnergy:
     def __post_init__(self):
         require_count(self.n, "n must be a positive number of states")
 
-    def init(self, rng):
+    def init(self, rng: Generator) -> Tree:
         """All energies zero: the uniform law."""
         return {"energy": rng.standard_normal((self.n,)) * 0.0}
 
-    def require_normalisable(self, theta, space):
+    def require_normalisable(self, theta: Tree, space: Space) -> None:
         """Raise ValueError where states have other numbers than the table's entries."""
         if getattr(space, "values", None) != tuple(map(float, range(self.n))):
             raise ValueError(f"a table of {self.n} energies is for Cells({self.n}), not for {space}")
 
-    def __call__(self, theta, x):
+    def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the states x (n, 1)."""
         require_parameters(self, theta, energy=(self.n,))
         return theta["energy"][stop_gradient(x)[:, 0].astype(np.intp)]

@@ -15,11 +15,12 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.backend import beside
-from tinyebm.density import atoms_of, on_host, require_rows
+from tinyebm.density import Density, atoms_of, on_host, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import first_nan, merge, quadrature, require_finite, require_normalisable
 from tinyebm.exact.structure import closed_form, hidden_layer
+from tinyebm.kinds import AnyData, Tree
 from tinyebm.replay.tiles import add, fold
 from tinyebm.tree import tree_map
 
@@ -74,7 +75,7 @@ def exact_phase(p, rtol=1e-8, finer=False):
     return model_phase(p, q.finer() if finer else q.grid)
 
 
-def nll_gradient(p, x, rtol=1e-8):
+def nll_gradient(p: Density, x: AnyData, rtol: float = 1e-8) -> Tree:
     """The exact gradient of the mean negative log-likelihood of the rows of x, eq. (1): a tree like theta.
 
     x is an array (n, d), or a Target or Density for its whole population.

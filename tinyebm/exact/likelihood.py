@@ -1,13 +1,17 @@
 """The exact likelihood of data, whatever the data are: rows, a table, or a whole population."""
 
+
+from typing import Any
+
 import numpy as np
 
 from tinyebm.density import exponents
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.kinds import AnyData, AnyDensity, Array
 
 
-def data_law(data):
+def data_law(data: AnyData) -> tuple[Array, Array]:
     """Data as weighted rows: (x (n, d), probabilities (n,)).
 
     An array or `Data` weighs each row 1/n.  A Target or Density is represented by
@@ -26,16 +30,16 @@ def data_law(data):
         mass = np.exp(exponents(data, x) + log_w - q.log_z)
         kept = mass > 1e-20
         return x[kept], mass[kept] / mass.sum()
-    x = getattr(data, "x", data)
-    if np.ndim(x) != 2 or len(x) == 0 or getattr(x, "dtype", np.dtype(object)).kind != "f":
-        raise ValueError(f"data must be a floating-point array of rows (n, d), n > 0, got {type(x).__name__} of shape "
-                         f"{np.shape(x)}")
-    if not np.isfinite(x).all():
+    rows: Any = getattr(data, "x", data)
+    if np.ndim(rows) != 2 or len(rows) == 0 or getattr(rows, "dtype", np.dtype(object)).kind != "f":
+        raise ValueError(f"data must be a floating-point array of rows (n, d), n > 0, got {type(rows).__name__} of shape "
+                         f"{np.shape(rows)}")
+    if not np.isfinite(rows).all():
         raise ValueError("data holds nan or inf: clean it first")
-    return x, np.zeros_like(x, shape=len(x)) + 1 / len(x)
+    return rows, np.zeros_like(rows, shape=len(rows)) + 1 / len(rows)
 
 
-def nll(p, data, rtol=1e-8):
+def nll(p: AnyDensity, data: AnyData, rtol: float = 1e-8) -> Estimate:
     """The exact mean negative log-likelihood of the data under p, an Estimate in nats; inf for data outside the space.
 
     For a Target or Density as data, the cross-entropy -E_data[log p].

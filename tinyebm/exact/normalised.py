@@ -1,6 +1,7 @@
 """What Z makes possible: normalised densities, probabilities, expectations, entropy."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,11 +10,12 @@ from tinyebm.density import atom_exponents, exponent, exponents, on_host, requir
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature, rounding
+from tinyebm.kinds import AnyDensity, Array, Nodes
 from tinyebm.ops import logsumexp
 
 WIDER = (80.0, 160.0, 320.0)  # nats below the peak, where the faces of a window are moved for functions that grow
 
-def log_prob(p, x, log_z=None):
+def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
     """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure); -inf outside the space.
 
     Every call computes log Z; pass `log_z` to reuse one.
@@ -28,7 +30,7 @@ def log_prob(p, x, log_z=None):
     return log_p
 
 
-def probabilities(p, nodes=None, rtol=1e-6):
+def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Array:
     """The probability of each atom of `p.space.atoms(nodes)`, (N,): p(x_i) w_i, normalised to sum to one.
 
     Raises
@@ -51,7 +53,7 @@ def probabilities(p, nodes=None, rtol=1e-6):
     return mass / mass.sum()
 
 
-def expectation(p, f, rtol=1e-8):
+def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) -> Estimate | Array:
     """E_p[f(x)] by quadrature: an Estimate if f gives one number per row, an array of f's trailing shape otherwise.
 
     The error is how far the sum differs between grids of other nodes (large where f
@@ -111,7 +113,7 @@ def mean_over(p, f, grid):
     return mean if np.ndim(mean) else float(mean)
 
 
-def entropy(p, rtol=1e-8):
+def entropy(p: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
     p = on_host(p)
     q = quadrature(p, rtol)

@@ -25,12 +25,13 @@ from tinyebm.exact.adapt import adapt
 from tinyebm.exact.peaks import summits
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.window import DROPS, find_window
+from tinyebm.kinds import AnyDensity
 from tinyebm.replay.tiles import fold
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
 STRANGERS = {1: 3, 2: 1, 3: 1}  # grids of other nodes that must agree: on the line one kink is all there is to see
-BOX_SCAN = {1: 1001, 2: 81, 3: 21}  # nodes per axis of the first look at a box
+BOX_SCAN = {1: 1001, 2: 61, 3: 17}  # nodes per axis of the first look at a box
 GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
 
 
@@ -49,7 +50,7 @@ class Quadrature:
     variants: Any = tuple
 
 
-def log_partition(p, rtol=1e-8, max_nodes=MAX_NODES):
+def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES) -> Estimate:
     """log Z of a density, in nats, with its error.
 
     On Bits, Spins and Cells a sum over all states (at most 2^26), by structure over fewer: an RBM's hidden layer, the

@@ -14,9 +14,10 @@ from tinyebm.checks import require_count, require_generator
 from tinyebm.density import Density, exponent, exponents, on_host
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
+from tinyebm.kinds import AnyDensity, Array, Generator
 
 
-def sample(p, n, rng):
+def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
     """n independent draws from p, (n, d), by rejection; no chain, no burn-in.
 
     The quadrature's cells tile the domain.  A cell c is drawn with probability

@@ -20,10 +20,11 @@ import numpy as np
 from tinyebm.autodiff import vjp
 from tinyebm.backend import beside, host_generator, to_host
 from tinyebm.checks import require_count, require_fraction, require_nonnegative
-from tinyebm.density import exponents, on_host
+from tinyebm.density import Density, exponents, on_host
 from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
+from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.replay.tiles import add, fold
 from tinyebm.samplers.chains import Chains, require_kernel, require_steps, walk
@@ -42,10 +43,10 @@ class ContrastiveDivergence:
         require_steps(self.k)
         require_nonnegative("alpha", self.alpha)
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
         negatives, info = walk(self.kernel, p, x, self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info), None)
+        return Step(*contrast(p, x, negatives, self.alpha, info), state=None)
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ class PersistentContrastiveDivergence:
         require_nonnegative("alpha", self.alpha)
         Chains(self.chains, self.restart)
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d) whose state is the pool of chains."""
         pool = Chains(self.chains, self.restart)
         chains = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
         slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
         negatives, info = walk(self.kernel, p, start, self.k, rng)
         return Step(*contrast(p, x, negatives, self.alpha, info),
-                    {"chains": pool.give_back(chains, slots, negatives)})
+                    state={"chains": pool.give_back(chains, slots, negatives)})
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ class ShortRun:
         require_steps(self.k)
         require_nonnegative("alpha", self.alpha)
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
         negatives, info = walk(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info), None)
+        return Step(*contrast(p, x, negatives, self.alpha, info), state=None)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class PerfectSamples:
         require_nonnegative("alpha", self.alpha)
         require_fraction("rtol", self.rtol)
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d)."""
         n = self.draws or len(x)
         if p.space.discrete or hidden_layer(p):
@@ -142,7 +143,7 @@ class PerfectSamples:
             cells = Cells(**{name: state[name] for name in ("low", "high", "states", "corners", "index")})
             negatives, = beside(p.theta, cells.sample(host, n, host_generator(rng)))
             state = {**state, "age": state["age"] + 1}
-        return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
+        return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state=state)
 
 
 def _heavy_cells(p, rtol):
@@ -162,7 +163,7 @@ def _outgrown(p, state, rtol):
     return float(mass[state["outer"]].sum()) > rtol * float(mass.sum())
 
 
-def contrast(p, data, negatives, alpha=0.0, info=None):
+def contrast(p, data, negatives, alpha=0.0, info=None) -> tuple[Tree, dict]:
     """(gradient, metrics) of eq. (1) and its regulariser, with which metrics hold the energies' root mean square, "energy_rms".
 
     Both batches pass through the energy at once; each is divided by its own size.

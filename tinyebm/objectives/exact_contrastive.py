@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.density import exponents
+from tinyebm.density import Density, exponents
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.window import find_window
 from tinyebm.grids import Grid, trapezoid
+from tinyebm.kinds import AnyData, Array, Generator, Nodes, PushKernel, Tree
 from tinyebm.objectives.step import Step
 from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import grid_of, require_conserved
@@ -35,7 +36,7 @@ SPACING = 0.5  # of the noise's standard deviation σ.  A push sums a product of
 # σ/√2, by the trapezoidal rule: 2 exp(-2π² (0.707 / 0.5)²) = 1e-17
 
 
-def exact_cd_gradient(p, data, kernel, k, nodes=None, start=None):
+def exact_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes: Nodes = None, start: AnyData = None) -> Tree:
     """Eq. (1), a tree like theta: a descent direction of the loss.
 
     Parameters
@@ -197,7 +198,7 @@ class ExactContrastiveDivergence:
     def __post_init__(self):
         require_steps(self.k)
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); rng is not used."""
         gradient = exact_cd_gradient(p, x, self.kernel, self.k)
         return Step(tree_map(lambda g, t: g.astype(t.dtype), gradient, p.theta), {}, None)

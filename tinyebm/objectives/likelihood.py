@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm.checks import require_count, require_fraction
-from tinyebm.density import exponents
+from tinyebm.density import Density, exponents
 from tinyebm.exact.gradient import exact_phase, model_phase, weighted_energy_gradient
 from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.grids import Atoms
+from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.tree import tree_map
 
@@ -36,7 +37,7 @@ class ExactLikelihood:
         require_fraction("rtol", self.rtol)
         require_count(self.refresh, "refresh must be a positive number of steps")
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); rng is not used."""
         require_batch(p, x)
         if p.space.discrete:

@@ -18,8 +18,9 @@ from dataclasses import replace
 import numpy as np
 
 from tinyebm.autodiff import vjp
-from tinyebm.density import atom_exponents
+from tinyebm.density import Density, atom_exponents
 from tinyebm.errors import QuadratureError
+from tinyebm.kinds import AnyData, Nodes, PushKernel, Tree
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid, push_rows, state_law
 from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import require_conserved
@@ -29,7 +30,7 @@ RIPPLES = 3  # times the most negative probability of a pushed law (HMC's, of ro
 MOST_NOISE = 1e-4  # nats of KL(p_k‖p) from atoms that a push gives negative probabilities, which HMC does by 1e-8
 
 
-def neglected_term(p, data, kernel, k, nodes=None):
+def neglected_term(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes: Nodes = None) -> Tree:
     """The third term of eq. (2), a tree like theta: the gradient of eq. (1) minus `exact_cd_gradient`.
 
     Parameters
@@ -92,7 +93,7 @@ def neglected_term(p, data, kernel, k, nodes=None):
     return pullback(-np.where(reached, surprise, 0.0))[0]
 
 
-def full_cd_gradient(p, data, kernel, k, nodes=None):
+def full_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes: Nodes = None) -> Tree:
     """The gradient of eq. (1), all three terms: a tree like theta; arguments and errors as `neglected_term`.
 
     >>> from tinyebm import Bits, BoltzmannMachine, Density, Gibbs

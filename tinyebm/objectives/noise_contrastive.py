@@ -9,9 +9,10 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.checks import number, require_count
-from tinyebm.density import exponents
+from tinyebm.density import Density, exponents
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.sampling import law_of
+from tinyebm.kinds import Array, Generator, Law, Tree
 from tinyebm.laws import support
 from tinyebm.objectives.step import Step, require_batch
 
@@ -51,7 +52,7 @@ class NoiseContrastive:
             raise ValueError(f"rate must be in (0, 1], got {self.rate!r}")
 
     @cached_property
-    def law(self):
+    def law(self) -> Law:
         """The noise as something to draw from: itself, or exact draws of a Density."""
         return law_of(self.noise)
 
@@ -63,7 +64,7 @@ class NoiseContrastive:
         if not wider and support(noise) != support(space):
             raise ValueError(f"noise on {noise} does not reach all of {space}")
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d) whose state is the learned log normaliser."""
         self._require_reach(p.space)
         require_batch(p, x)

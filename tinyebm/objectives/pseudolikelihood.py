@@ -7,6 +7,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient, value_and_grad
 from tinyebm.density import Density, exponent
+from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.tree import tree_map
 
@@ -25,7 +26,7 @@ class Pseudolikelihood:
     Metrics: "loss", that mean in nats.  Cost: 1 + d (q - 1) energies per row, q the number of values of a site.
     """
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); rng is not used."""
         if not p.space.discrete:
             raise ValueError(f"Pseudolikelihood sums over the values of a site: {p.space} is not discrete")
@@ -49,7 +50,7 @@ class RatioMatching:
     Metrics: "loss", between 0 and d.  Cost: 1 + d energies per row.
     """
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); rng is not used."""
         if not p.space.discrete or len(p.space.values) != 2:
             raise ValueError(f"RatioMatching flips sites with two values (Bits, Spins), not those of {p.space}")

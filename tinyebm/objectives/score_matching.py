@@ -24,6 +24,7 @@ from tinyebm import ops
 from tinyebm.autodiff import vjp
 from tinyebm.checks import require_count, require_positive
 from tinyebm.density import Density, score, score_and_laplacian
+from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.replay.tiles import add, fold
 
@@ -37,7 +38,7 @@ class ScoreMatching:
     Cost: value, d slopes and a Laplacian travel forward side by side, and back: about 3 (d + 2) forward passes.
     """
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); rng is not used."""
         _require_curvature(self, p)
         return _descend(self, _exact_loss, p, (x,))
@@ -59,7 +60,7 @@ class SlicedScoreMatching:
     def __post_init__(self):
         require_count(self.projections, "projections must be a positive number of directions")
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
         _require_curvature(self, p)
         directions = [np.where(rng.random(x.shape) < 0.5, -1.0, 1.0).astype(x.dtype) for _ in range(self.projections)]
@@ -86,7 +87,7 @@ class DenoisingScoreMatching:
     def __post_init__(self):
         require_positive("sigma", self.sigma)
 
-    def gradient(self, p, x, rng, state=None):
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
         z, sigma = rng.standard_normal(x.shape, dtype=x.dtype), float(self.sigma)
         return _descend(self, _denoising_loss, p, (x + sigma * z, z * (1 / sigma)))

@@ -1,18 +1,21 @@
 """Running a kernel: for some steps, and for ever."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyebm.backend import on_gpu
 from tinyebm.checks import number, require_count
-from tinyebm.density import drift
+from tinyebm.density import Density, drift
+from tinyebm.kinds import Array, Generator, Kernel, Space
 from tinyebm.replay.chains import chains
 from tinyebm.samplers.metropolis import require_start
 
 
-def run(kernel, p, x, steps, rng, record=None):
+def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: int, rng: Generator,
+        record: int | None = None) -> tuple[Array, dict]:
     """Apply kernel.step `steps` times to the rows of x; return (x, info).
 
     Parameters
@@ -121,11 +124,11 @@ class Chains:
         if not 0 <= number(self.restart) <= 1:
             raise ValueError(f"restart must be a probability, got {self.restart!r}")
 
-    def start(self, space, rng):
+    def start(self, space: Space, rng: Generator) -> Array:
         """A fresh pool (size, d)."""
         return space.initial(self.size, rng)
 
-    def lend(self, pool, n, space, rng):
+    def lend(self, pool: Array, n: int, space: Space, rng: Generator) -> tuple[Array, Array]:
         """(slots (n,), points (n, d)): n different chains of the pool, some of them restarted."""
         if n > self.size:
             raise ValueError(f"a pool of {self.size} chains cannot lend {n}: use chains >= the batch size")
@@ -133,7 +136,7 @@ class Chains:
         fresh = space.initial(n, rng).astype(pool.dtype)
         return slots, np.where((rng.random(n) < self.restart)[:, None], fresh, pool[slots])
 
-    def give_back(self, pool, slots, x):
+    def give_back(self, pool: Array, slots: Array, x: Array) -> Array:
         """A new pool with the points x in the slots they were lent from."""
         pool = pool.copy()
         pool[slots] = x

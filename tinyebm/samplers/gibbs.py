@@ -8,14 +8,17 @@ site, a push through (1) sums axis i out and multiplies the conditional law in: 
 work for N states, and never an (N, N) matrix.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.checks import require_choice
-from tinyebm.density import atom_exponents, exponent
+from tinyebm.density import Density, atom_exponents, exponent
+from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.flows import grid_of
 from tinyebm.samplers.metropolis import Move, require_start
 
@@ -37,7 +40,7 @@ class Gibbs:
     def __post_init__(self):
         require_choice("scan", self.scan, SCANS)
 
-    def step(self, p, x, rng):
+    def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One sweep (systematic), or one site (random), from the rows of x (n, d): a Move that is never rejected."""
         _require_discrete(p, self)
         require_start(p, x, rng)
@@ -48,11 +51,11 @@ class Gibbs:
             x = _redraw(p, x, sites == i, rng)
         return Move(x)
 
-    def push(self, probabilities, p):
+    def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over all states, (N,)."""
         return self.operator(p, grid_of(p, probabilities))(probabilities)
 
-    def operator(self, p, grid):
+    def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""
         _require_discrete(p, self)
         u = atom_exponents(p, grid).reshape(grid.shape)
@@ -85,7 +88,7 @@ class BlockGibbs:
 
     invariant = True
 
-    def step(self, p, x, rng):
+    def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One step down and up from the visible states x (n, visible): a Move that is never rejected."""
         _require_layers(p, "hidden_logits")
         require_start(p, x, rng)
@@ -93,11 +96,11 @@ class BlockGibbs:
         h = (rng.random(z.shape, dtype=z.dtype) < ops.sigmoid(z)).astype(z.dtype)
         return Move(p.energy.draw_visible(p.theta, h, rng))
 
-    def push(self, probabilities, p):
+    def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over all visible states, (N,)."""
         return self.operator(p, grid_of(p, probabilities))(probabilities)
 
-    def operator(self, p, grid):
+    def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""
         _require_layers(p, "visible_logits")
         hidden = type(grid)(grid.values, p.energy.hidden)

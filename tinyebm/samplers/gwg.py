@@ -1,13 +1,16 @@
 """Gibbs with gradients: which site to flip is guessed from the slope of log p."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.density import atom_exponents, exponent_and_score
+from tinyebm.density import Density, atom_exponents, exponent_and_score
+from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.flows import grid_of
-from tinyebm.samplers.metropolis import accept, require_start
+from tinyebm.samplers.metropolis import Move, accept, require_start
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class GibbsWithGradients:
 
     invariant = True
 
-    def step(self, p, x, rng):
+    def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One proposal per row of x (n, d), accepted or not: a Move."""
         low, high = _two_values(p)
         require_start(p, x, rng)
@@ -37,11 +40,11 @@ class GibbsWithGradients:
         log_ratio = u_y - u + np.where(site, log_q_y - log_q, 0.0).sum(axis=1)
         return accept(x, y, log_ratio, rng)
 
-    def push(self, probabilities, p):
+    def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over all states, (N,)."""
         return self.operator(p, grid_of(p, probabilities))(probabilities)
 
-    def operator(self, p, grid):
+    def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often: site by site, mass moves between the two values."""
         _two_values(p)
         u = atom_exponents(p, grid)

@@ -1,18 +1,21 @@
 """Hamiltonian Monte Carlo: long moves along the level sets of energy plus kinetic energy."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.checks import require_count, require_positive
-from tinyebm.density import exponent_and_score
+from tinyebm.density import Density, exponent_and_score
 from tinyebm.errors import QuadratureError
 from tinyebm.grids import Grid, trapezoid
+from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, row_blocks
-from tinyebm.samplers.metropolis import accept, require_start
+from tinyebm.samplers.metropolis import Move, accept, require_start
 
 FASTEST = 8.5  # where a push cuts off the normal law of a velocity: 2e-17 is beyond
 MOST_TRAJECTORIES = 2**23
@@ -51,15 +54,15 @@ class HMC:
         require_count(self.steps, "steps must be a positive number of leapfrog steps")
 
     @property
-    def noise_scale(self):
+    def noise_scale(self) -> float:
         """How far a velocity of one standard deviation carries where nothing pulls, ε · steps."""
         return self.step_size * self.steps
 
-    def drift(self, p, x):
+    def drift(self, p: Density, x: Array) -> Array:
         """Where a trajectory that begins at rest takes the rows of x, (n, d)."""
         return self.trajectory(p, x, np.zeros_like(x))[0]
 
-    def step(self, p, x, rng):
+    def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One trajectory from every row of x (n, d), accepted or not: a Move."""
         if p.space.discrete:
             raise ValueError(f"HMC moves along slopes, and {p.space} is discrete: use Gibbs or its relatives")
@@ -68,7 +71,7 @@ class HMC:
         y, log_ratio = self.trajectory(p, x, r)
         return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)
 
-    def trajectory(self, p, x, r):
+    def trajectory(self, p: Density, x: Array, r: Array) -> tuple[Array, Array]:
         """Where eq. (1) takes rows x with velocities r, (n, d), and the exponent of eq. (2), (n,)."""
         u, s = exponent_and_score(p, x)
         before = u - 0.5 * (r * r).sum(axis=1)
@@ -80,7 +83,7 @@ class HMC:
                 r = r + 0.5 * self.step_size * s
             return x, u - 0.5 * (r * r).sum(axis=1) - before
 
-    def push(self, probabilities, p):
+    def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
 
         A sum over nodes of the velocity (trapezoidal rule); what lands between atoms is dealt out to them by cardinal
@@ -94,12 +97,12 @@ class HMC:
         require_conserved(float(probabilities.sum()), float(pushed.sum()))
         return pushed
 
-    def operator(self, p, grid):
+    def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a given product grid, set up once to be applied often."""
         push = flow_operator(lambda x: self._flows(p, x, grid), grid)
         return lambda mass: _require_resolved(push(mass))
 
-    def spread(self, p, x, mass, grid):
+    def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x (m,))."""
         moved, stay = flow_spread(self._flows(p, x, grid), mass)
         return _require_resolved(moved), stay

@@ -13,14 +13,17 @@ In a box the walls reflect (ULA) or reject (MALA).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import fused
 from tinyebm.checks import require_nonnegative, require_positive
-from tinyebm.density import drift, exponent_and_score, score
+from tinyebm.density import Density, drift, exponent_and_score, score
+from tinyebm.kinds import Array, Generator, Space
 from tinyebm.replay.tiles import by_rows
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
 from tinyebm.samplers.metropolis import Move, accept, require_start
@@ -50,27 +53,27 @@ class ULA:
         require_nonnegative("temperature", self.temperature)
 
     @property
-    def noise_scale(self):
+    def noise_scale(self) -> float:
         """Standard deviation of the noise of one step, √(2εT)."""
         return math.sqrt(2 * self.step_size * self.temperature)
 
     @property
-    def diffusion(self):
+    def diffusion(self) -> tuple[float, float]:
         """(noise_scale, step_size): all that `run` needs to know of a kernel that is `drift` plus noise, and never rejects."""
         return self.noise_scale, self.step_size
 
-    def drift(self, p, x):
+    def drift(self, p: Density, x: Array) -> Array:
         """Where one step without noise takes the rows of x, (n, d)."""
         return drift(p, x, self.step_size)
 
-    def step(self, p, x, rng):
+    def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
         _require_continuous(p, self)
         require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         return Move(p.space.fold(_diffuse(x, score(p, x), noise, self.step_size, self.noise_scale)))
 
-    def push(self, probabilities, p):
+    def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
 
         Raises QuadratureError if the atoms are too coarse for the noise, or the chain leaves them.
@@ -79,12 +82,12 @@ class ULA:
         require_conserved(float(probabilities.sum()), float(pushed.sum()))
         return pushed
 
-    def operator(self, p, grid):
+    def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a given product grid, set up once to be applied often; mass may leave the grid unnoticed."""
         factors = self._factors(p, grid.all()[0], grid)
         return lambda mass: _contract(mass, factors)
 
-    def spread(self, p, x, mass, grid):
+    def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x: nothing)."""
         return _contract(mass, self._factors(p, x, grid)), np.zeros_like(mass)
 
@@ -115,15 +118,15 @@ class MALA:
         require_positive("step_size", self.step_size)
 
     @property
-    def noise_scale(self):
+    def noise_scale(self) -> float:
         """Standard deviation of a proposal's noise, √(2ε)."""
         return math.sqrt(2 * self.step_size)
 
-    def drift(self, p, x):
+    def drift(self, p: Density, x: Array) -> Array:
         """Where a proposal without noise takes the rows of x, (n, d)."""
         return drift(p, x, self.step_size)
 
-    def step(self, p, x, rng):
+    def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One proposal per row of x (n, d), accepted or not: a Move."""
         _require_continuous(p, self)
         require_start(p, x, rng)
@@ -131,14 +134,15 @@ class MALA:
         y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
         return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)
 
-    def step_from(self, x, here, evaluate, space, rng):
+    def step_from(self, x: Array, here: tuple[Array, Array], evaluate: Callable[[Array], tuple[Array, Array]], space: Space,
+                  rng: Generator) -> Move:
         """`step` where (exponent, score) are known at x, and come from evaluate(y) at the proposals y: the same Move."""
         (u, s), noise = here, rng.standard_normal(x.shape, dtype=x.dtype)
         y = _diffuse(x, s, noise, self.step_size, self.noise_scale)
         log_ratio = _log_ratio(x, y, u, s, *evaluate(y), self.step_size)
         return accept(x, y, np.where(space.contains(y), log_ratio, -math.inf), rng)
 
-    def push(self, probabilities, p):
+    def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
 
         O(N²) work in blocks of bounded memory.  Raises QuadratureError if the
@@ -146,11 +150,11 @@ class MALA:
         """
         return self.operator(p, grid_of(p, probabilities))(probabilities)
 
-    def operator(self, p, grid):
+    def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a given product grid, set up once to be applied often."""
         return flow_operator(lambda x: self._flows(p, x, grid), grid)
 
-    def spread(self, p, x, mass, grid):
+    def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x (m,))."""
         return flow_spread(self._flows(p, x, grid), mass)
 

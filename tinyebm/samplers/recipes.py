@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyebm.checks import number, require_nonnegative, require_positive
-from tinyebm.density import exponent_and_score
+from tinyebm.density import Density, exponent_and_score
+from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.metropolis import require_start
 
 
@@ -67,21 +68,21 @@ class Recipe:
             raise ValueError(f"clamp is a pair (low, high) with low < high, got {self.clamp!r}")
 
     @classmethod
-    def uva_tutorial_8(cls):
+    def uva_tutorial_8(cls) -> "Recipe":
         """Tutorial 8, deep energy models, of the UvA deep learning course (Lippe 2020): 60 such steps on pixels in [-1, 1]."""
         return cls(step_size=10.0, noise=0.005, clip=0.03, clamp=(-1.0, 1.0))
 
     @classmethod
-    def du_mordatch_2019(cls):
+    def du_mordatch_2019(cls) -> "Recipe":
         """Du & Mordatch (2019, arXiv:1903.08689) on CIFAR-10, by their published code: 60 such steps on pixels in [0, 1]."""
         return cls(step_size=10.0, noise=0.005, clip=0.01, clamp=(0.0, 1.0), clamp_noise=False)
 
     @property
-    def temperature(self):
+    def temperature(self) -> float:
         """T of eq. (2)."""
         return self.noise**2 / (2 * self.step_size)
 
-    def step(self, p, x, rng):
+    def step(self, p: Density, x: Array, rng: Generator) -> ClippedMove:
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, and says what was clipped."""
         if p.space.discrete:
             raise ValueError(f"a Recipe moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
@@ -96,7 +97,7 @@ class Recipe:
             slope = np.clip(slope, -self.clip, self.clip)
         return ClippedMove(self._inside(p, x - self.step_size * slope), None, None, clipped)
 
-    def caveat(self, clipped):
+    def caveat(self, clipped: float) -> str | None:
         """What a run of this recipe really did, in words; None if it is Langevin dynamics at temperature 1."""
         said = []
         if not math.isclose(self.temperature, 1.0, rel_tol=1e-3):

@@ -4,15 +4,17 @@ On N atoms a kernel is a stochastic matrix P.  Its largest eigenvalue is 1, and 
 distance to stationarity shrinks like |λ₂|^k: so does the bias of CD-k.
 """
 
+
 import numpy as np
 
-from tinyebm.density import atom_exponents
+from tinyebm.density import Density, atom_exponents
 from tinyebm.errors import QuadratureError
+from tinyebm.kinds import Array, Nodes, PushKernel
 
 LARGEST = 4096  # atoms: a matrix of 128 MiB
 
 
-def transition_matrix(p, kernel, nodes=None):
+def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
     """P (N, N): P[i, j] is the probability of a step from atom i of the space to atom j.
 
     Atoms are all states of a discrete space, or those of `p.space.atoms(nodes)`, where rows near the
@@ -39,7 +41,7 @@ def transition_matrix(p, kernel, nodes=None):
     return np.stack([push(row) for row in np.eye(grid.size)])
 
 
-def spectrum(p, kernel, nodes=None):
+def spectrum(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
     """The eigenvalues of the transition matrix, (N,), the largest in modulus first; real for a reversible kernel.
 
     Cost: O(N³).
@@ -52,7 +54,7 @@ def spectrum(p, kernel, nodes=None):
     return values[np.argsort(-np.abs(values))]
 
 
-def spectral_gap(p, kernel, nodes=None):
+def spectral_gap(p: Density, kernel: PushKernel, nodes: Nodes = None) -> float:
     """1 - |λ₂|, between 0 (some set of states is never left) and 1 (one step forgets everything).
 
     The bias of exact CD-k falls like (1 - gap)^k.
