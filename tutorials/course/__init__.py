@@ -1,0 +1,51 @@
+"""What the notebooks share: a style, figures that say what they show, exercises that are checked.
+
+    from course import check, show, style
+"""
+
+import io
+
+import matplotlib.pyplot as plt
+
+from course.checks import CHECKS
+
+DATA, MODEL, SAMPLES, EXACT, OTHER, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000"  # Okabe & Ito 2008
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))  # lines differ without their colours, too
+
+plt.rcParams.update({
+    "figure.figsize": (7.5, 3.2), "figure.dpi": 80, "figure.constrained_layout.use": True, "font.size": 11, "axes.titlesize": 11,
+    "axes.spines.top": False, "axes.spines.right": False, "image.cmap": "cividis", "lines.linewidth": 1.8, "legend.frameon": False,
+    "axes.prop_cycle": plt.cycler(color=[DATA, MODEL, SAMPLES, EXACT, OTHER, BLACK], linestyle=DASHES)})  # fmt: skip
+
+
+def show(figure, caption, alt):
+    """Display a figure with its caption below; `alt` says in words what is to be seen."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=80, metadata={"Software": None})  # no stamp: the same figure is the same file
+    plt.close(figure)
+    display(png.getvalue(), alt)
+    print(caption)
+
+
+def display(png, alt):
+    """Show an image in the notebook; nowhere else is there a place for it.  `build.py` puts its own function here."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import Image
+        from IPython.display import display as shown
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        shown(Image(png, alt=alt))
+
+
+def check(exercise, answer):
+    """Say whether an answer is right; the truth is computed anew, by another road than the exercise suggests."""
+    if answer is ...:
+        print(f"[ ] Exercise {exercise}: not attempted yet")
+        return
+    try:
+        said = CHECKS[exercise](answer)
+    except Exception as error:  # whatever a wrong answer makes of it
+        said = f"{type(error).__name__}: {error}"
+    print(f"[x] Exercise {exercise}: right" if said is None else f"[!] Exercise {exercise}: {said}")
