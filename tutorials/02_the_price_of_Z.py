@@ -95,8 +95,8 @@ for seconds, name in ((1, "a second"), (3.156e7, "a year"), (4.35e17, "the age o
 right.set(xlabel="dimension", ylabel="seconds, at 32 nodes per axis")
 show(figure, "Figure 2.1: the same accuracy costs ever more nodes (left); beyond six dimensions nobody waits for it (right).",
      alt="Left, three falling curves of error against the number of nodes: the one for three dimensions needs tens of thousands of "
-         "nodes where the one for a single dimension needs thirty. Right, the time on a logarithmic axis, a straight line that passes a "
-         "year near dimension ten and the age of the universe below dimension twenty.")
+         "nodes where the one for a single dimension needs thirty. Right, the time on a logarithmic axis: a straight line that "
+         "passes a year near dimension ten and the age of the universe below dimension twenty.")
 
 # %% [markdown]
 # On a finite space the integral is a sum, and the bill is the number of states: $2^d$ for $d$ bits. Twenty spins are a million
@@ -166,7 +166,7 @@ for ax, n, color in zip(axes, (1, 10, 100), (MODEL, DATA, SAMPLES), strict=True)
     ax.axvline(0, color=BLACK, linestyle=":")
     ax.axvline(logs.mean(), color=color)
     ax.set(title=f"n = {n}, mean {logs.mean():.2f}", xlabel="log Ẑ − log Z", yticks=[])
-show(figure, "Figure 2.2: estimates of log Z from n points. Dotted: the truth; solid: their mean. (Left: values below −12 are drawn there.)",
+show(figure, "Figure 2.2: estimates of log Z from n points. Dotted: the truth; solid: their mean. (What is below −12 is drawn there.)",
      alt="Three histograms. For one point a wide one with a heap far to the left, its mean at minus eight. For ten points a skewed "
          "one near zero. For a hundred a narrow, nearly symmetric one at zero.")
 
@@ -213,8 +213,8 @@ ax.axhline(uniform, color=OTHER, linestyle=":", label="that of the uniform law")
 ax.set(xlabel="points n", ylabel="∂/∂a")
 ax.legend(loc="lower right")
 show(figure, "Figure 2.3: with one point the gradient is that of the proposal; with ten it begins to be the model's.",
-     alt="A rising curve of the mean gradient against the number of points, from minus 2.08 at one point, where it meets the dotted "
-         "line of the uniform law, to the dashed line of the true gradient at minus 0.85 from about ten points on.")
+     alt="A rising curve of the mean gradient against the number of points, from minus 2.08 at one point, where it meets the "
+         "dotted line of the uniform law, to the dashed line of the true gradient at minus 0.85 from about ten points on.")
 
 # %% [markdown]
 # So when is one sample enough? When it is drawn *from the model itself*. Then the gradient needs no $\hat Z$ and no weight:
