@@ -166,7 +166,7 @@ for ax, n, color in zip(axes, (1, 10, 100), (MODEL, DATA, SAMPLES), strict=True)
     ax.axvline(0, color=BLACK, linestyle=":")
     ax.axvline(logs.mean(), color=color)
     ax.set(title=f"n = {n}, mean {logs.mean():.2f}", xlabel="log Ẑ − log Z", yticks=[])
-show(figure, "Figure 2.2: estimates of log Z from n points. Dotted: the truth; solid: their mean. (What is below −12 is drawn there.)",
+show(figure, "Figure 2.2: estimates of log Z from n points. Dotted: the truth; solid: their mean. (All below −12 is drawn there.)",
      alt="Three histograms. For one point a wide one with a heap far to the left, its mean at minus eight. For ten points a skewed "
          "one near zero. For a hundred a narrow, nearly symmetric one at zero.")
 
