@@ -117,7 +117,8 @@ for node, (u, v) in place.items():
 ax.set(xlim=(-0.5, 6.6), ylim=(-1.1, 3.2))
 ax.axis("off")
 show(figure, "Figure 3.1: the same tape as a graph. Below each box its value (blue), above it the adjoint (orange).",
-     alt="A graph that flows from left to right: x, weights and biases enter products, sums and hyperbolic tangents, and end in one "
+     alt="A graph that flows from left to right: x, weights and biases enter products, sums and hyperbolic tangents, and end in "
+         "one "
          "sum, the energy. Every box carries its value, and its adjoint; that of the last bias is one.")
 
 # %% [markdown]
@@ -158,7 +159,8 @@ for (dtype, values), color, dash in zip(errors.items(), (DATA, MODEL), ("-", "--
 ax.set(xlabel="h", ylabel="error of the difference")
 ax.legend()
 show(figure, "Figure 3.2: a difference is best at h near the cube root of the rounding error.",
-     alt="Two V-shaped curves of error against the step h on logarithmic axes. In double precision the lowest point is near ten to the "
+     alt="Two V-shaped curves of error against the step h on logarithmic axes. In double precision the lowest point is near ten to "
+         "the "
          "minus five, with an error of about ten to the minus eleven; in single precision it is near one hundredth, far higher up.")
 
 # %% [markdown]
@@ -207,8 +209,10 @@ for ax, activation in zip(axes, ("silu", "relu"), strict=True):
     jumps[activation] = np.abs(np.diff(along, axis=0)).max()
 print({name: round(float(jump), 4) for name, jump in jumps.items()}, "largest change of the force over a step of 0.001")
 assert jumps["relu"] > 50 * jumps["silu"]
-show(figure, "Figure 3.3: energies (bright is low) and forces. With ReLU the force is constant between straight kinks, where it jumps.",
-     alt="Two maps of energy with arrows. Left, SiLU: arrows turn smoothly. Right, ReLU: the plane falls into flat facets, within each "
+show(figure, "Figure 3.3: energies (bright is low) and forces. With ReLU the force is constant between straight kinks, where it "
+     "jumps.",
+     alt="Two maps of energy with arrows. Left, SiLU: arrows turn smoothly. Right, ReLU: the plane falls into flat facets, within "
+         "each "
          "of which all arrows are equal.")
 
 # %% [markdown]
