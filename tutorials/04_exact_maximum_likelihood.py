@@ -81,8 +81,8 @@ for a, b in zip(by_hand, by_package, strict=True):
 # Is the derivation right? Differences will tell. The NLL itself is exact, so its difference quotients are, too.
 
 # %%
-pairs = []
-for layer, leaf, index in [(0, "W", (0, i)) for i in range(8)] + [(1, "W", (i, i)) for i in range(8)] + [(2, "W", (i, 0)) for i in range(8)]:
+pairs, weights = [], [(0, "W", (0, i)) for i in range(8)] + [(1, "W", (i, i)) for i in range(8)] + [(2, "W", (i, 0)) for i in range(8)]
+for layer, leaf, index in weights:
     values = []
     for h in (1e-4, -1e-4):
         moved = [dict(part) for part in theta]
@@ -185,8 +185,8 @@ print("your guess was", guess if guess is not ... else "not written down", "- it
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(7.8, 3.0))
-for ax, (update, mean_energy, kl), title in zip(axes, (one_term, both), ("only down at the data", "down at the data, up at the model"),
-                                                strict=True):
+titles = ("only down at the data", "down at the data, up at the model")
+for ax, (update, mean_energy, kl), title in zip(axes, (one_term, both), titles, strict=True):
     ax.plot(update, -mean_energy, "--", color=OTHER)
     ax.set(xlabel="updates", title=title)
     ax.set_ylabel("−E_data[E] (dashed)", color=OTHER)
@@ -217,8 +217,9 @@ check("4.2", energies)
 moons = te.datasets.load("two_moons")
 plane = te.MLP((2, 32, 32, 1), confinement=0.5)
 frames = {}
-fitted = te.fit(plane, moons, te.Reals(2), te.ExactLikelihood(rtol=1e-3), te.adam(lambda i: 0.02 * min(1.0, 2 - i / 150)), steps=300,
-                batch_size=1000, log_every=10, progress=False, callback=lambda step, p, _: frames.update({step: p}))
+rate = lambda i: 0.02 * min(1.0, 2 - i / 150)  # falls to zero over the second half
+fitted = te.fit(plane, moons, te.Reals(2), te.ExactLikelihood(rtol=1e-3), te.adam(rate), steps=300, batch_size=1000, log_every=10,
+                progress=False, callback=lambda step, p, _: frames.update({step: p}))
 gaps = dict(zip(fitted.history["step"], fitted.history["kl"], strict=True))
 print({step: round(gaps[step], 3) for step in (0, 10, 50, 100, 300)}, "KL(data‖model), exact")
 assert gaps[0] > 1 and gaps[300] < 0.1
@@ -228,7 +229,7 @@ for ax, step in zip(axes, (10, 50, 100, 300), strict=True):
     plots.density(frames[step], ax, [(-4, 4), (-3, 3)], resolution=70, interpolation="nearest")
     ax.set(title=f"{step} updates\nNLL {fitted.history['nll'][fitted.history['step'].index(step)]:.3f}", xlabel="x₁")
 axes[0].set_ylabel("x₂")
-show(figure, f"Figure 4.4: exact maximum likelihood learns two moons. The entropy of the population, {moons.entropy:.3f}, bounds the NLL from below.",
+show(figure, f"Figure 4.4: exact maximum likelihood learns two moons. No NLL is below the population's entropy, {moons.entropy:.3f}.",
      alt="Four densities in the plane: first a blur, then a bent band, then two moons that become sharper; the negative "
          "log-likelihood above each falls.")
 
@@ -270,7 +271,7 @@ te.fit(plane, few, te.Reals(2), te.ExactLikelihood(rtol=1e-3), te.adam(0.02), st
        callback=lambda step, p, _: learned.append((step, float(te.nll(p, few, 1e-4)), float(te.nll(p, moons, 1e-4)))))
 step, on_few, on_all = np.array(learned).T
 best = int(step[on_all.argmin()])
-print(f"NLL of the population: {on_all.min():.2f} after {best} updates, {on_all[-1]:.2f} at the end; of the 60 points {on_few[-1]:.2f}")
+print(f"NLL of the population: {on_all.min():.2f} after {best} updates, {on_all[-1]:.2f} at the end; of 60 points {on_few[-1]:.2f}")
 assert best < 160 and on_all[-1] > on_all.min() + 0.1 and on_few[-1] < on_few[step == best]
 
 figure, ax = plt.subplots(figsize=(6.2, 2.9))
