@@ -81,8 +81,8 @@ for a, b in zip(by_hand, by_package, strict=True):
 # Is the derivation right? Differences will tell. The NLL itself is exact, so its difference quotients are, too.
 
 # %%
-pairs, weights = [], [(0, "W", (0, i)) for i in range(8)] + [(1, "W", (i, i)) for i in range(8)] + [(2, "W", (i, 0)) for i in range(8)]
-for layer, leaf, index in weights:
+pairs = []
+for layer, leaf, index in [(layer, "W", place) for i in range(8) for layer, place in enumerate([(0, i), (i, i), (i, 0)])]:
     values = []
     for h in (1e-4, -1e-4):
         moved = [dict(part) for part in theta]
@@ -229,7 +229,7 @@ for ax, step in zip(axes, (10, 50, 100, 300), strict=True):
     plots.density(frames[step], ax, [(-4, 4), (-3, 3)], resolution=70, interpolation="nearest")
     ax.set(title=f"{step} updates\nNLL {fitted.history['nll'][fitted.history['step'].index(step)]:.3f}", xlabel="x₁")
 axes[0].set_ylabel("x₂")
-show(figure, f"Figure 4.4: exact maximum likelihood learns two moons. No NLL is below the population's entropy, {moons.entropy:.3f}.",
+show(figure, f"Figure 4.4: exact maximum likelihood learns two moons. No NLL is below their entropy, {moons.entropy:.3f}.",
      alt="Four densities in the plane: first a blur, then a bent band, then two moons that become sharper; the negative "
          "log-likelihood above each falls.")
 
