@@ -91,7 +91,7 @@ assert np.allclose(target @ P, kernel.push(target, well))  # a push is a product
 distances = {}
 for name, law in starts.items():
     law, found = law / law.sum(), []
-    for k in range(3001):
+    for _ in range(3001):
         found.append(total_variation(law, target))
         law = law @ P
     distances[name] = found
