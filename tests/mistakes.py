@@ -13,7 +13,7 @@ te.grad(lambda x: x * x)(np.ones(3)) -> TypeError: grad needs a scalar function,
 te.grad(lambda x: ops.sum(x))(np.array([1, 2])) -> TypeError: can only differentiate by floating-point arrays, got int64:
 te.grad(lambda x: ops.sum(x), argnum=1)(np.ones(2)) -> argnum=1 counts arguments from 0, and the function was called with 1
 te.grad(lambda x: np.array(1.0))("abc") -> TypeError: can only differentiate by floating-point arrays, got 'abc': convert
-te.grad(lambda x: None)(np.ones(2)) -> TypeError: the function returned None: is its `return` missing?
+te.grad(lambda x: None)(np.ones(2)) -> TypeError: the function must return one array, and returned None: is its `return` missing?
 te.grad(3) -> TypeError: a function to differentiate is wanted, got 3
 te.grad(lambda x: ops.sum(x) > 0)(np.ones(2)) -> TypeError: grad needs a function with a slope, this one returned bool: is a
 te.grad(lambda x: float(ops.sum(x)))(np.ones(2)) -> TypeError: an array under grad met a function that would lose its
@@ -48,7 +48,7 @@ te.Box(0, np.inf, 1) -> a box needs two numbers low < high, got 0 and inf
 te.Box(0, 1, 0) -> dim must be a positive integer, got 0
 te.Box([0, 0], [1, 1], 2) -> a box needs two numbers low < high, got [0, 0] and [1, 1]
 te.Box("0", "1", 2) -> a box needs two numbers low < high, got '0' and '1'
-te.Box(0, 1, 2, panels=0) -> panels must be a positive integer, got 0
+te.Box(0, 1, 2, panels=0) -> panels must be an integer from 1 to 1000, got 0
 te.Bits(0) -> dim must be a positive integer, got 0
 te.Bits(-1) -> dim must be a positive integer, got -1
 te.Bits(2.5) -> dim must be a positive integer, got 2.5
@@ -136,10 +136,10 @@ te.log_prob(p, x, log_z="big") -> log_z must be a number, the logarithm of Z
 te.probabilities(normal(50.0, 1.0)) -> Quadratur
 te.probabilities(five) -> exact answers need a grid, and a grid in dimension 5 would need about 40^5
 te.probabilities(p, nodes=1) -> nodes must be an integer >= 2, or 2 of them, got 1
-te.expectation(p, lambda x: 3.0) -> f must return one value per row, an array of shape (512, ...), got shape ()
+te.expectation(p, lambda x: 3.0) -> f must return one value per row, an array of real numbers of shape (512, ...), got
 te.expectation(p, "f") -> f must be a function of states x (n, d), got 'f'
-te.expectation(p, lambda x: x[:3]) -> f must return one value per row, an array of shape (512, ...), got shape (3, 2)
-te.expectation(p, lambda x: None) -> f must return one value per row, an array of shape (512, ...), got shape ()
+te.expectation(p, lambda x: x[:3]) -> f must return one value per row, an array of real numbers of shape (512, ...), got
+te.expectation(p, lambda x: None) -> f must return one value per row, an array of real numbers of shape (512, ...), got
 te.expectation(five, lambda x: x[:, 0]) -> quadrature is for dim <= 3: with 40 nodes per axis, dim 5 needs 1.0e+08 of
 te.entropy(five) -> quadrature is for dim <= 3: with 40 nodes per axis, dim 5 needs 1.0e+08 of
 te.entropy(p, rtol=-1) -> rtol must be between 0 and 1, got -1
@@ -293,7 +293,7 @@ te.fit(net, x, objective=cd, seed=1.5, **quick) -> seed must be an integer >= 0,
 te.fit(net, x, objective=cd, theta=wrong, **quick) -> theta does not belong to MLP: it holds 'W' of shape (1, 4), and 'W' of
 te.fit(net, x, objective=cd, theta=nantheta, **quick) -> theta holds nan or inf: nothing can start there
 te.fit(net, x, objective=cd, theta=3, **quick) -> theta does not belong to MLP: it is a list of 2 layers, got ndarray
-te.fit(net, x, objective=cd, theta=[], **quick) -> theta does not belong to MLP: it is a list of 2 layers, got list of 0
+te.fit(net, x, objective=cd, theta=[], **quick) -> theta holds no parameters: there is nothing to fit
 te.fit(net, x, objective=cd, device="tpu", **quick) -> device must be "cpu" or "gpu", got 'tpu'
 te.fit(net, x, objective=cd, device="gpu", **quick) -> ImportError: device="gpu" needs CuPy: pip install "tinyebm[gpu]"
 te.fit(net, x, objective=cd, dtype="float16", **quick) -> dtype must be one of float32, float64, got 'float16': did you mean
@@ -340,6 +340,54 @@ te.momentum(0.1, 1) -> decay must be in [0, 1), got 1
 te.kl(p, q) -> p lives on Reals and q on Reals: states of different dimension are not compared
 te.kl(p, b) -> p lives on Reals and q on Bits: states of different dimension are not compared
 te.kl(p, x) -> a Density, or a Target, is wanted: te.Density(energy, theta, space), got ndarray
+te.score(None, x) -> a Density, or a Target, is wanted
+te.entropy(None) -> a Density, or a Target, is wanted
+te.sample(law, 3, rng) -> a Density, or a Target, is wanted
+te.run(ula, None, x, 3, rng) -> a Density, or a Target, is wanted
+te.probabilities(None) -> a Density, or a Target, is wanted
+te.probabilities(p, nodes=10**5) -> QuadratureError: 100000 x 100000 nodes are 1.0e+10 atoms
+te.probabilities(E(lambda t, x: x[:, 0] * 0 + np.inf, te.Bits(2))) -> QuadratureError: the energy is nan or -inf at some atom
+te.expectation(p, lambda x: x[:, 0] * np.nan) -> f is nan where p is not 0
+te.expectation(p, lambda x: x[:, 0] * 1j) -> f must return one value per row, an array of real numbers
+te.score(E(lambda t, x: x[:, 0] * 1j), x) -> an energy must return one number per row: shape (6,), got (6,) of complex128
+te.log_prob(p, x.astype(complex)) -> x must be of real numbers, got complex128
+te.laplacian(te.Density(te.MLP((2, 4, 1), "relu"), theta, te.Reals(2)), x) -> there is no Laplacian of MLP
+te.laplacian(b, bits) -> there is no Laplacian of RBM
+te.log_partition(b, rtol=0) -> rtol must be between 0 and 1, got 0
+te.log_partition(p, max_nodes=0) -> max_nodes must be a positive number of nodes, got 0
+te.nll_gradient(b, bits, "x") -> rtol must be between 0 and 1, got 'x'
+te.spectral_gap(q, te.ULA(10.0)) -> QuadratureError: the steps take a mass of / off the grid
+te.transition_matrix(b, te.Gibbs) -> a kernel that can push laws is wanted
+te.exact_cd_gradient(q, x[:, :1] * 0 + 0.1, ula, 1, nodes="x") -> nodes must be an integer >= 2 per axis, got 'x'
+te.exact_cd_gradient(b, bits, te.Gibbs(), 1, nodes=7) -> a site of Bits / has 2 values, not 7
+te.exact_cd_gradient(b, np.r_[2.0, -1.0, np.zeros(14)], te.Gibbs(), 1) -> probabilities must not be negative, got -1.0
+te.exact_cd_gradient(te.Density(net, theta, te.Box(0, 1, 2)), x, ula, 1) -> some of the data lie outside Box
+te.exact_cd_gradient(p, x, te.ULA(0.1, temperature=0), 1) -> QuadratureError: without noise (temperature 0)
+te.ExactContrastiveDivergence("x", 1) -> a kernel that can push laws is wanted
+te.Pseudolikelihood().gradient(b, bits + 0.5, rng) -> some rows of x are no states of Bits
+te.ShortRun(ula, 2).gradient(p, x, 0) -> rng must be a generator
+te.DenoisingScoreMatching(0.1).gradient(p, x, 0) -> rng must be a generator
+law.log_prob(x[:, :1]) -> x must have shape (n, 2), got (6, 1)
+law.sample(-1, rng) -> n must be a number of draws >= 0, got -1
+te.Uniform(te.Bits(2)).log_prob(bits) -> x must have shape (n, 2), got (16, 4)
+te.Box(0, 1, 1, panels=10**9).atoms() -> panels must be an integer from 1 to 1000
+te.grad(lambda a: "x")(np.ones(2)) -> TypeError: the function must return one array, and returned a str
+te.hvp(lambda a: ops.sum(a["u"]), {"u": np.ones(2)}, {"w": np.ones(2)}) -> v must be a tree of the same structure as x
+te.fit(net, x, objective=cd, optimizer=te.adam(lambda s: -1), **quick) -> the learning rate of step 0 must be finite and >= 0
+te.fit(net, x, objective=cd, checkpoint="folder.csv", **quick) -> checkpoint must be a file, and folder.csv is a folder
+te.fit(net, x, objective=cd, checkpoint="", **quick) -> checkpoint must be a path, got ''
+te.mle(lambda t, x: ops.sum(x * x, axis=1), x, theta={}, progress=False) -> theta holds no parameters
+te.ais(p, 8, rng, base="x") -> a law to draw from is wanted
+te.ais(p, 8, rng, kernel=te.HMC) -> weights are right only if every kernel leaves its density invariant
+te.ais(p, 8, rng, temperatures=[[0, 1], [0, 1]]) -> temperatures is a positive number of steps
+te.reverse_ais(p, x[0], rng) -> x must have shape (n, 2), got (2,)
+te.run(lambda i: te.ULA, p, x, 3, rng) -> the kernel of step 1 must be one, like te.ULA(0.01), got / ULA
+te.run(te.MALA(0.1), p, x[:0], 3, rng) -> x must have one row at least, got 0
+te.compare(moons, steps=2, ema=np.nan, methods=["cd-1"], progress=False) -> ema must be in [0, 1), got nan
+te.compare(moons, steps=2, kernel="x", methods=["sm"], progress=False) -> a kernel is an instance
+te.compare(moons, methods=3) -> methods is a list of names
+te.sweep(lambda seed: 0, None, 2) -> a grid is a dict of lists or a list of dicts
+te.sweep(lambda seed: 0, {}, 2, seed=None) -> seed must be an integer >= 0, got None
 te.kl(p, p, rtol=0) -> rtol must be between 0 and 1, got 0
 te.kl(five, five) -> quadrature is for dim <= 3: with 40 nodes per axis, dim 5 needs 1.0e+08 of
 te.total_variation(p, q) -> p lives on Reals and q on Reals: states of different dimension are not compared

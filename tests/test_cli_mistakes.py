@@ -18,7 +18,8 @@ from tinyebm.models import save_model
 
 FILES = {"words.csv": "a,b\n1,2\n3,x\n", "ragged.csv": "a,b\n1,2\n3\n", "empty.csv": "", "header.csv": "a,b\n",
          "nan.csv": "1,2\nnan,3\n", "constant.csv": "1,5\n2,5\n3,5\n", "four.csv": "1,2,3,4\n2,3,4,6\n3,3,4,7\n9,8,1,2\n",
-         "good.csv": "1,2\n3,5\n5,4\n2,2\n7,1\n", "text.npz": "hello", "null.npy": "", "a file": ""}
+         "good.csv": "1,2\n3,5\n5,4\n2,2\n7,1\n", "text.npz": "hello", "null.npy": "", "a file": "",
+         "thousand.csv": "1,2\n1_000,3\n", "junk.npy": "\x93NUMPY\x01\x00\x0a\x00{'descr': (("}
 FIT = "fit --data bimodal --hidden 2 --steps 4 --batch-size 8"
 COMPARE = "compare --data bimodal --hidden 2 --steps 4 --batch-size 8"
 
@@ -98,6 +99,14 @@ MISTAKES = [  # a command line, and what its message must hold, / between phrase
     ("fit --data bimodal --out fresh --resume", "there is no fresh/checkpoint.npz to resume from"),
     ("fit --data good.csv --energy rbm", "'rbm' / for bits"),
     ("fit --data bars_and_stripes --hidden 4,4", "one hidden layer"),
+    ("fit --data bars_and_stripes --energy boltzmann --hidden 4", "a Boltzmann machine has no hidden layer"),
+    (f"{COMPARE} --methods cd-1 --step-size 1e300 --out hopeless", "every method failed: cd-1: update 1"),
+    (f"{FIT} --method lbfgs --resume", "--resume goes on with updates, and lbfgs makes none"),
+    (f"{FIT} --out ''", "--out: the folder has no name"),
+    ("plot model.npz --out ''", "must end in .png"),
+    ("sample model.npz -n 5 --out subfolder.npy", "subfolder.npy / directory"),
+    ("fit --data thousand.csv", "thousand.csv, line 2, column 1: '1_000' is not a finite number"),
+    ("fit --data junk.npy", "cannot read junk.npy"),
     ("compare --data bars_and_stripes --methods mle,cd-x", "unknown method 'cd-x' / pl"),
     ("plot model.npz --data two_moons", "2 columns / dimension 1"),
     ("plot model.npz --out model.xyz", "xyz / supported / png"),
@@ -113,8 +122,9 @@ def workshop(tmp_path_factory):
     """A folder with good and bad files."""
     folder = tmp_path_factory.mktemp("workshop")
     for name, text in FILES.items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="latin-1")
     (folder / "folder.csv").mkdir()
+    (folder / "subfolder.npy").mkdir()
     net, wide = te.MLP((1, 2, 1), confinement=1.0), te.GaussianEnergy(3)
     save_model(folder / "model.npz", te.Density(net, net.init(np.random.default_rng(0)), te.Reals(1)))
     save_model(folder / "wide.npz", te.Density(wide, wide.init(np.random.default_rng(0)), te.Reals(3)))
@@ -141,7 +151,7 @@ def tinyebm(line):
 def test_a_mistake_is_one_line(workshop, monkeypatch, capsys, line, words):
     """Catches a traceback, a warning or a usage above the message, a message that does not say what is wrong, status 0."""
     monkeypatch.chdir(workshop)
-    if "--resume" in line:
+    if "--resume" in line and "--method" not in line:
         line += " --method cd-1"
     assert tinyebm(line) == 2
 

@@ -173,7 +173,7 @@ def test_contains(space, rows, inside):
     (lambda: Reals(2, extent=math.inf), "extent must be positive and finite, got inf"),
     (lambda: Box(1, 1, 2), "low < high, got 1 and 1"), (lambda: Box(0, math.inf, 1), "got 0 and inf"),
     (lambda: Box((0, 0), (1, 1), 2), "two numbers low < high"), (lambda: Box(math.nan, 1, 1), "got nan"),
-    (lambda: Box(0, 1, 1, panels=0), "panels must be a positive integer, got 0"),
+    (lambda: Box(0, 1, 1, panels=0), "panels must be an integer from 1 to 1000, got 0"),
     (lambda: Cells(0), "the number of states must be a positive integer, got 0"), (lambda: Cells(2.5), "got 2.5"),
     (lambda: Box(0, 1, 2).atoms(1), "nodes must be an integer >= 2, or 2 of them, got 1"),
     (lambda: Box(0, 1, 2).atoms((4, 5, 6)), r"got \(4, 5, 6\)"), (lambda: Reals(1).atoms(7.5), "got 7.5"),

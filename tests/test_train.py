@@ -13,7 +13,7 @@ from tinyebm import ops
 from tinyebm.backend import Stream
 from tinyebm.checkpoint import load_tree
 from tinyebm.objectives.step import Step
-from tinyebm.tree import tree_flatten
+from tinyebm.tree import tree_flatten, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 ROWS = np.array([[-0.5], [0.0], [0.4], [2.1]])  # mean 0.5
@@ -208,6 +208,43 @@ def test_ctrl_c_saves_the_last_state(tmp_path):
     resumed, whole = fit(**options, objective=objective, checkpoint=path, resume=True), fit(**options, objective=objective)
 
     assert identical(whole.state, resumed.state) and str(whole.history) == str(resumed.history)
+
+
+def test_a_run_that_may_be_rescued_goes_on_from_its_log_point(tmp_path):
+    """Ctrl-C between log points, then a divergence: the rescue begins where that of the uninterrupted run does.
+
+    Catches a rescue that goes back to where Ctrl-C was.
+    """
+    options = dict(energy=NET, steps=20, log_every=10, batch_size=3, rollback=2, exact=False)
+    path = tmp_path / "run.npz"
+    whole = fit(**options, objective=Lost(interrupted=False))
+    with pytest.raises(KeyboardInterrupt):
+        fit(**options, objective=Lost(interrupted=True), checkpoint=path, resume=True)
+    resumed = fit(**options, objective=Lost(interrupted=False), checkpoint=path, resume=True)
+
+    assert identical(whole.state, resumed.state) and str(whole.history) == str(resumed.history)
+    assert whole.history["rollbacks"][-1] == 1
+    longer = {**options, "steps": 30, "rollback": 0}  # a metric that is no longer kept, and then again is
+    fit(**longer, objective=Lost(interrupted=False), checkpoint=path, resume=True)
+    again = fit(**{**options, "steps": 40}, objective=Lost(interrupted=False), checkpoint=path, resume=True)
+    assert again.history["rollbacks"][-1] == 1
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Persistent chains that are lost at update 13 of the first attempt, and Ctrl-C in update 12."""
+
+    interrupted: bool = field(repr=False)
+
+    def gradient(self, p, x, rng, state=None):
+        inner = te.PersistentContrastiveDivergence(te.ULA(0.1), 1, chains=16)
+        step = inner.gradient(p, x, rng, state)
+        number = 1 if state is None else int(state["number"]) + 1
+        if self.interrupted and number == 12:
+            raise KeyboardInterrupt
+        lost = number == 13 and rng.bit_generator.seed_seq.spawn_key == (13,)
+        gradient = tree_map(lambda g: g * np.nan, step.gradient) if lost else step.gradient
+        return step._replace(gradient=gradient, state={**step.state, "number": np.array(number)})
 
 
 def test_ctrl_c_while_a_log_point_is_measured(tmp_path, monkeypatch):

@@ -32,7 +32,7 @@ import numpy as np
 
 from tinyebm.checks import require_count
 from tinyebm.kinds import Tree
-from tinyebm.tree import tree_flatten
+from tinyebm.tree import structure, tree_flatten
 
 ADVICE = ("an array under grad met a function that would lose its derivative: use the tinyebm.ops function of that name, or "
           "tinyebm.stop_gradient(x) if a constant is meant")
@@ -166,11 +166,10 @@ def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
         if any(words in str(error) for words in LOST):
             raise TypeError(ADVICE) from error
         raise
-    if output is None:
-        raise TypeError("the function returned None: is its `return` missing?")
-    if isinstance(output, (dict, list, tuple)):
-        raise TypeError(f"the function must return one array, got a {type(output).__name__}: return one of its parts, or join "
-                        f"them by tinyebm.ops.concatenate")
+    if not hasattr(output, "dtype") and not isinstance(output, (int, float)):
+        advice = "is its `return` missing?" if output is None else "return one part, or join them by tinyebm.ops.concatenate"
+        given = "None" if output is None else f"a {type(output).__name__}"
+        raise TypeError(f"the function must return one array, and returned {given}: {advice}")
     if not (isinstance(output, Var) and output.tape is tape):  # a constant function
         return output, lambda g: rebuild([zeros_like(x) for x in leaves])
 
@@ -230,6 +229,8 @@ def grad(function: Callable, argnum: int = 0) -> Callable:
 def hvp(function: Callable, x: Tree, v: Tree) -> Tree:
     """Hessian-vector product ∇²f(x) v = ∇ <∇f(x), v>, for a Hessian is symmetric; x and v are trees of one structure."""
     def slope(x):
+        if structure(x) != structure(v):
+            raise ValueError("v must be a tree of the same structure as x")
         pairs = list(zip(tree_flatten(grad(function)(x))[0], tree_flatten(v)[0], strict=True))
         given = [np.shape(stop_gradient(w)) for _, w in pairs]
         if given != [g.shape for g, _ in pairs]:

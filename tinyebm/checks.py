@@ -5,8 +5,11 @@ What no comparison could be made with (a text, None, a list) is refused like a n
 
 import math
 import operator
+import types
 
 import numpy as np
+
+REAL = "fiub"  # kinds of dtypes that hold real numbers
 
 
 def number(value):
@@ -15,7 +18,7 @@ def number(value):
     >>> number(np.float32(0.5)), number("0.5"), number([0.5]), number(True)
     (0.5, nan, nan, nan)
     """
-    if isinstance(value, (str, bytes, bool)) or np.ndim(value) > 0:
+    if isinstance(value, (str, bytes, bool, np.ndarray)) or np.ndim(value) > 0:
         return math.nan
     try:
         return float(value)
@@ -30,7 +33,7 @@ def whole(value, least):
     (True, False, False, False, False)
     """
     try:
-        return not isinstance(value, bool) and operator.index(value) >= least
+        return not isinstance(value, (bool, np.ndarray)) and operator.index(value) >= least
     except TypeError:
         return False
 
@@ -101,12 +104,32 @@ def require_choice(what, value, names):
         raise ValueError(f"{what} must be one of {', '.join(names)}, got {value!r}: {did_you_mean(value, names)}".rstrip(": "))
 
 
+def require_columns(x, dim):
+    """Raise ValueError unless x is an array of real numbers of shape (n, dim).
+
+    >>> require_columns(np.zeros((5, 2)), 2)
+    """
+    if getattr(x, "ndim", None) != 2 or x.shape[1] != dim:
+        raise ValueError(f"x must have shape (n, {dim}), got {getattr(x, 'shape', type(x).__name__)}")
+    if x.dtype.kind not in REAL:
+        raise ValueError(f"x must be of real numbers, got {x.dtype}")
+
+
+def require_draws(n, rng):
+    """Raise ValueError unless n draws can be made with rng.
+
+    >>> require_draws(3, np.random.default_rng(0))
+    """
+    require_count(n, "n must be a number of draws >= 0", least=0)
+    require_generator(rng)
+
+
 def require_generator(rng):
     """Raise ValueError unless rng draws random numbers as NumPy's (or CuPy's) Generator does.
 
     >>> require_generator(np.random.default_rng(0))
     """
-    global_or_old = hasattr(rng, "seed")  # np.random itself, or a RandomState
+    global_or_old = isinstance(rng, (types.ModuleType, np.random.RandomState))  # np.random itself, or its past
     if global_or_old or not (hasattr(rng, "random") or hasattr(rng, "standard_normal")):
         raise ValueError(f"rng must be a generator, like np.random.default_rng(0), got {rng!r}")
 

@@ -25,7 +25,7 @@ def main(argv=None):
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads stdout has seen enough, as head does: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+    except (ValueError, OSError, ArithmeticError, MemoryError, TypeError, LookupError) as error:
         message = " ".join(str(error).split()) or "out of memory"
         print(f"tinyebm {arguments.command}: error: {message}", file=sys.stderr)
         return 2

@@ -45,12 +45,16 @@ def run_compare(a):
             found = replicate(a.seeds, executor, a.seed, target=a.data, standardise=not a.raw, **options)
     print(found.table())
     _tell(found.save(a.out))
+    if a.seeds == 1 and not found.fits:
+        raise ValueError(f"every method failed: {found.rows[0]['method']}: {found.rows[0]['status']}")
 
 
 def run_fit(a):
     """Fit one network by one method; write the model, a checkpoint, the history and a figure."""
     data, folder = _data(a), _folder(a.out)
     checkpoint = folder / "checkpoint.npz"
+    if a.resume and a.method == "lbfgs":
+        raise ValueError("--resume goes on with updates, and lbfgs makes none: leave it out")
     if a.resume and not checkpoint.exists():
         raise ValueError(f"there is no {checkpoint} to resume from")
     space = space_of(data, _dim(data))
@@ -87,7 +91,7 @@ def run_sample(a):
     if "scale" in notes:
         x = x * np.array(notes["scale"]) + np.array(notes["centre"])
     with whole_file(out) as file:
-        if out.suffix == ".npy":
+        if out.suffix.lower() == ".npy":
             np.save(file, x)
         else:
             header = ",".join(notes.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])])
@@ -155,6 +159,8 @@ def _dim(data):
 def _folder(name):
     """The folder, made before the work and not after it."""
     folder = Path(name)
+    if not name:
+        raise ValueError("--out: the folder has no name")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{name} is a file: --out is a folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,8 +170,10 @@ def _folder(name):
 def _writable(name, *suffixes):
     """The path of a file to write, refused before the work and not after it."""
     path = Path(name)
-    if suffixes and path.suffix not in suffixes:
-        raise ValueError(f"--out {name}: the name of the file must end in {' or '.join(suffixes)}")
+    if not name or suffixes and path.suffix.lower() not in suffixes:
+        raise ValueError(f"--out {name}: the name of the file must end in {' or '.join(suffixes or ('.png',))}")
+    if path.is_dir():
+        raise ValueError(f"--out {name}: that is a directory")
     if not path.parent.is_dir():
         raise ValueError(f"--out {name}: there is no folder {path.parent}")
     return path

@@ -9,7 +9,6 @@ contrastive divergence follows on average, beside the true one.
 import contextlib
 import math
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,17 +18,18 @@ import numpy as np
 
 from tinyebm import datasets
 from tinyebm.backend import Stream
-from tinyebm.checks import require_count, require_positive
-from tinyebm.errors import QuadratureError, or_nan
-from tinyebm.exact.likelihood import data_law, nll
+from tinyebm.checks import require_count, require_decay, require_positive
+from tinyebm.errors import QuadratureError
+from tinyebm.exact.likelihood import data_law
 from tinyebm.files import write_text
-from tinyebm.judging import FAILURES, bias, in_time, judge, truth_of
+from tinyebm.judging import FAILURES, bias, in_time, judge, stopwatch, truth_of
 from tinyebm.kinds import AnyData, Energy, Kernel
 from tinyebm.laws import moments_of
 from tinyebm.models import save_model
 from tinyebm.optimize import adam
 from tinyebm.progress import Progress
 from tinyebm.report import json_text, table
+from tinyebm.samplers.chains import require_kernel
 from tinyebm.setups import (
     all_methods,
     consistency,
@@ -147,11 +147,15 @@ def compare(target: Any = "faithful", methods: Sequence[str] = METHODS, steps: i
     >>> found.rows[0]["method"], found.reference
     ('cd-1', 'the population double_well')
     """
-    if methods != "all" and (isinstance(methods, str) or not methods or len(set(methods)) < len(methods)):
+    if methods != "all" and (isinstance(methods, str) or not np.size(methods) * np.ndim(methods) or
+                             not all(isinstance(method, str) for method in methods) or len(set(methods)) < len(methods)):
         raise ValueError(f"methods is a list of names, like ['mle', 'cd-10'], none twice, got {methods!r}")
     for label, value in {"learning_rate": learning_rate, "seconds": seconds}.items():
         if value is not None:
             require_positive(label, value)
+    require_decay("ema", ema)
+    if kernel is not None:
+        require_kernel(kernel)
     if steps is not None:
         require_count(steps, "steps must be a positive number of updates")
     name, data, train, test = _prepare(target, seed)
@@ -180,7 +184,7 @@ def compare(target: Any = "faithful", methods: Sequence[str] = METHODS, steps: i
 
     fits, curves, status = {}, {}, {}
     for method, objective in objectives.items():
-        curves[method], watch = _stopwatch(train, measured=space.discrete or space.dim <= 2)
+        curves[method], watch = stopwatch(train, measured=space.discrete or space.dim <= 2)
         try:
             fits[method] = trained(objective, steps, callback=watch, progress=progress and method)
             status[method] = "ok"
@@ -234,17 +238,3 @@ def _prepare(target, seed):
     if cut == 0:
         raise ValueError(f"{name}: {len(x)} rows are too few to hold some out")
     return name, data, x[order[cut:]], x[order[:cut]]
-
-
-def _stopwatch(train, measured):
-    """A curve, and a callback that appends to it (update, seconds of training, exact NLL or KL if measured, else nan)."""
-    curve, spent, started = [], 0.0, time.perf_counter()
-    entropy = getattr(train, "entropy", 0.0)
-
-    def watch(step, p, record):
-        nonlocal spent, started
-        spent += time.perf_counter() - started
-        curve.append((step, spent, float(or_nan(nll, p, train, 1e-3)) - entropy if measured else math.nan))
-        started = time.perf_counter()
-
-    return curve, watch

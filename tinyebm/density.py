@@ -12,7 +12,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.backend import beside, fused, to_host
-from tinyebm.checks import require_space
+from tinyebm.checks import REAL, require_columns, require_space
 from tinyebm.forward import slopes_and_laplacian
 from tinyebm.grids import CHUNK
 from tinyebm.kinds import Array
@@ -47,10 +47,16 @@ class Density:
             raise ValueError(f"the energy {self.energy!r} is for x of dimension {dim}, the space {self.space} has {self.space.dim}")
 
 
+def require_density(p):
+    """Raise ValueError unless p is a Density, or a Target."""
+    if isinstance(p, type) or not (hasattr(p, "energy") and hasattr(p, "space")):
+        raise ValueError(f"a Density, or a Target, is wanted: te.Density(energy, theta, space), got {type(p).__name__}")
+
+
 def require_rows(p, x):
     """Raise ValueError unless x is (n, d), d the dimension of p's space."""
-    if getattr(x, "ndim", None) != 2 or x.shape[1] != p.space.dim:
-        raise ValueError(f"x must have shape (n, {p.space.dim}), got {getattr(x, 'shape', type(x).__name__)}")
+    require_density(p)
+    require_columns(x, p.space.dim)
 
 
 def exponent(p, x):
@@ -66,9 +72,9 @@ def exponent(p, x):
     """
     require_rows(p, x)
     energies = p.energy(p.theta, x)
-    if getattr(energies, "shape", None) != x.shape[:1]:
+    if getattr(energies, "shape", None) != x.shape[:1] or energies.dtype.kind not in REAL:
         raise ValueError(f"an energy must return one number per row: shape {x.shape[:1]}, got "
-                         f"{getattr(energies, 'shape', type(energies).__name__)}")
+                         f"{getattr(energies, 'shape', type(energies).__name__)} of {getattr(energies, 'dtype', 'no dtype')}")
     return p.space.log_base(x) - energies
 
 
@@ -144,5 +150,13 @@ def laplacian(p: Density, x: Array) -> Array:
     """The divergence of the score, tr ∇² log p(x), shape (n,), in units of 1/[x]².
 
     Costs d + 1 forward passes: meant for small d.
+
+    Raises
+    ------
+    ValueError
+        On a discrete space, and for an energy with kinks (relu), whose Laplacian is a spike there.
     """
+    require_rows(p, x)
+    if p.space.discrete or not getattr(p.energy, "smooth", True):
+        raise ValueError(f"there is no Laplacian of {p.energy!r} on {p.space}: it takes second derivatives by x")
     return score_and_laplacian(p, x)[1]

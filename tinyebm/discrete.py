@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.checks import require_count
+from tinyebm.checks import require_count, require_generator, whole
 from tinyebm.grids import Enumeration
 from tinyebm.kinds import Array, Generator, Nodes
 
@@ -25,7 +25,7 @@ from tinyebm.kinds import Array, Generator, Nodes
 
 def _grid(self, nodes: Nodes = None) -> Enumeration:
     """All states, streamed in blocks; `nodes` may only repeat the number of values of a site."""
-    if nodes not in (None, len(self.values)):
+    if nodes is not None and not (whole(nodes, 1) and nodes == len(self.values)):
         raise ValueError(f"a site of {self} has {len(self.values)} values, not {nodes}")
     return Enumeration(self.values, self.dim)
 
@@ -42,6 +42,7 @@ def _log_base(self, x: Array) -> Any:
 
 def _initial(self, n: int, rng: Generator) -> Array:
     """n uniformly drawn states (n, dim)."""
+    require_generator(rng)
     draws = rng.integers(0, len(self.values), size=(n, self.dim))
     return np.asarray(self.values, like=draws)[draws]
 

@@ -67,10 +67,14 @@ class Grid:
 
         Raises QuadratureError if there are more than 2^26: some gigabytes.
         """
+        self.require_listable()
+        return self.block(0, self.size)
+
+    def require_listable(self):
+        """Raise QuadratureError if there are more than 2^26 atoms."""
         if self.size > MAX_STATES:
             raise QuadratureError(f"{' x '.join(map(str, self.shape))} nodes are {self.size:.1e} atoms, "
                                   f"{8 * (len(self.axes) + 1) * self.size / 2**30:.2g} GiB: take fewer per axis, or `blocks`")
-        return self.block(0, self.size)
 
     def corners(self):
         """The outermost nodes, (2^d, d)."""

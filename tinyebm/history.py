@@ -58,4 +58,4 @@ def fingerprint(data, x):
 
 def rollbacks(history):
     """How often the run has gone back and begun anew from a log point."""
-    return int(history.get("rollbacks", [0])[-1])
+    return max((int(n) for n in history.get("rollbacks", ()) if n == n), default=0)  # nan where none were allowed

@@ -1,6 +1,7 @@
 """The exact numbers about one fit: likelihood, divergences, masses of modes, and the bias of the gradient it followed."""
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -91,3 +92,17 @@ def _number(name, estimate):
 
 def _flat(tree):
     return ravel(tree)[0]
+
+
+def stopwatch(train, measured):
+    """A curve, and a callback that appends to it (update, seconds of training, exact NLL or KL if measured, else nan)."""
+    curve, spent, started = [], 0.0, time.perf_counter()
+    entropy = getattr(train, "entropy", 0.0)
+
+    def watch(step, p, record):
+        nonlocal spent, started
+        spent += time.perf_counter() - started
+        curve.append((step, spent, float(or_nan(nll, p, train, 1e-3)) - entropy if measured else math.nan))
+        started = time.perf_counter()
+
+    return curve, watch

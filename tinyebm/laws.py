@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
-from tinyebm.checks import require_space
+from tinyebm.checks import require_columns, require_draws, require_space
 from tinyebm.kinds import Array, Generator
 from tinyebm.spaces import Reals
 
@@ -60,10 +60,12 @@ class Normal:
 
     def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
+        require_draws(n, rng)
         return self.mean + rng.standard_normal((n, len(self.mean))) @ self._root.T
 
     def log_prob(self, x: Array) -> Array:
         """log N(x), (n,), in nats."""
+        require_columns(x, len(self.mean))
         z = (x - self.mean) @ self._whitening
         log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi) + float(np.log(np.diag(self._root)).sum())
         return -0.5 * ops.sum(z * z, axis=1) - log_norm
@@ -92,10 +94,12 @@ class Uniform:
 
     def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
+        require_draws(n, rng)
         return self.space.initial(n, rng)
 
     def log_prob(self, x: Array) -> Array:
         """Minus the logarithm of the volume, or of the number of states, (n,); -inf outside the space."""
+        require_columns(x, self.space.dim)
         size = len(self.space.values) if self.space.discrete else self.space.high - self.space.low
         flat = ops.sum(x * 0.0, axis=1) - self.space.dim * math.log(size)
         return ops.where(self.space.contains(stop_gradient(x)), flat, -math.inf)
@@ -131,12 +135,14 @@ class Independent:
 
     def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
+        require_draws(n, rng)
         levels = np.cumsum(self.probabilities, axis=1)[:, :-1]  # (d, q - 1)
         chosen = (rng.random((n, self.space.dim, 1)) >= levels).sum(axis=2)
         return np.asarray(self.space.values, like=levels)[chosen]
 
     def log_prob(self, x: Array) -> Array:
         """Σ_i log P(x_i), (n,), in nats; on two values it goes on linearly between them, so that it has a slope."""
+        require_columns(x, self.space.dim)
         log_p, values = np.log(self.probabilities), self.space.values
         if len(values) == 2:
             return (x - values[0]) @ self.slope + float(log_p[:, 0].sum())

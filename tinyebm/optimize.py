@@ -117,7 +117,13 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8):
 
 
 def _schedule(learning_rate):
-    if callable(learning_rate):
-        return learning_rate
-    require_positive("learning_rate", learning_rate)
-    return lambda step: learning_rate
+    if not callable(learning_rate):
+        require_positive("learning_rate", learning_rate)
+        return lambda step: learning_rate
+
+    def checked(step):
+        rate = learning_rate(step)
+        require_nonnegative(f"the learning rate of step {step}", rate)
+        return rate
+
+    return checked

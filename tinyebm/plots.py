@@ -117,7 +117,7 @@ def sheet(width, height):
 
 def save(figure, path):
     """Write a figure to an image file, close it, and return the path."""
-    kind = Path(path).suffix.lstrip(".") or "png"
+    kind = Path(path).suffix.lower().lstrip(".") or "png"
     kinds = figure.canvas.get_supported_filetypes()
     if kind not in kinds:
         raise ValueError(f"{path}: images of type {kind!r} are not supported; the types are {', '.join(sorted(kinds))}")

@@ -34,7 +34,7 @@ def read_csv(path):
 def _number(cell):
     """The number that a cell spells, or None."""
     try:
-        return float(cell)
+        return None if "_" in cell else float(cell)  # 1_000 is Python's, not a number's
     except ValueError:
         return None
 
@@ -44,7 +44,7 @@ def read_npy(path):
     try:
         with path.open("rb") as file:
             x = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # what reads headers fails in many ways on a damaged one
         raise ValueError(f"cannot read {path}: {error}") from error
 
     if x.dtype.kind not in "iuf" or x.ndim not in (1, 2) or x.size == 0:

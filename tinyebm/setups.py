@@ -48,6 +48,8 @@ def named_energy(name, space, hidden=None, activation="silu", confinement=1.0):
         raise ValueError(f"unknown energy {name!r}: {did_you_mean(name, ENERGIES)}the names are {', '.join(ENERGIES)}")
     if not space.discrete:
         raise ValueError(f"the energy {name!r} is for bits, and the data live on {space}: use mlp")
+    if name == "boltzmann" and hidden:
+        raise ValueError(f"a Boltzmann machine has no hidden layer, got widths {hidden}")
     if name == "boltzmann":
         return BoltzmannMachine(space.dim)
     if len(hidden or (8,)) != 1:

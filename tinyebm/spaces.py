@@ -22,7 +22,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
-from tinyebm.checks import number, require_count, require_positive, whole
+from tinyebm.checks import number, require_count, require_generator, require_positive, whole
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 from tinyebm.kinds import Array, Generator, Nodes
 
@@ -72,6 +72,7 @@ class Reals:
 
     def initial(self, n: int, rng: Generator) -> Array:
         """n starting points (n, dim): draws of N(0, base_scale² I), with scale 1 under Lebesgue measure."""
+        require_generator(rng)
         return (self.base_scale or 1.0) * rng.standard_normal((n, self.dim))
 
     def fold(self, x: Array) -> Array:
@@ -109,7 +110,8 @@ class Box:
         require_count(self.dim, "dim must be a positive integer")
         if not -math.inf < number(self.low) < number(self.high) < math.inf:
             raise ValueError(f"a box needs two numbers low < high, got {self.low!r} and {self.high!r}")
-        require_count(self.panels, "panels must be a positive integer")
+        if not (whole(self.panels, 1) and self.panels <= 1000):
+            raise ValueError(f"panels must be an integer from 1 to 1000, got {self.panels!r}")
 
     def grid(self, nodes: Nodes = None) -> Grid:
         """The Gauss-Legendre grid."""
@@ -134,6 +136,7 @@ class Box:
 
     def initial(self, n: int, rng: Generator) -> Array:
         """n uniform starting points (n, dim)."""
+        require_generator(rng)
         return self.low + (self.high - self.low) * rng.random((n, self.dim))
 
     def fold(self, x: Array) -> Array:

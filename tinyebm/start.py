@@ -1,5 +1,8 @@
 """What a run begins with: its settings, refused where they do not fit together, and the parameters of its start."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
 from tinyebm.checks import require_choice, require_count, require_decay, require_nonnegative, require_positive, require_space
@@ -40,8 +43,10 @@ def start_of(energy, theta, stream):
         if isinstance(energy, type) or not hasattr(energy, "init"):
             raise ValueError(f"the energy {energy!r} cannot start by itself: it has no init(rng). Give theta=, or an energy like "
                              f"te.MLP((2, 64, 1))")
-        return energy.init(stream.at(0))
+        theta = energy.init(stream.at(0))
     leaves, rebuild = tree_flatten(theta)
+    if not leaves:
+        raise ValueError("theta holds no parameters: there is nothing to fit")
     leaves = [np.asarray(leaf) if isinstance(leaf, (float, int)) else leaf for leaf in leaves]
     for leaf in leaves:
         if getattr(leaf, "dtype", np.dtype(object)).kind not in "fiu":
@@ -49,3 +54,12 @@ def start_of(energy, theta, stream):
         if not np.isfinite(leaf).all():
             raise ValueError("theta holds nan or inf: nothing can start there")
     return stream.place(rebuild(leaves))
+
+
+def require_path(checkpoint):
+    """Refuse a checkpoint that cannot be written, before the work and not after it; its folder is made."""
+    if not isinstance(checkpoint, (str, os.PathLike)) or not os.fspath(checkpoint):
+        raise ValueError(f"checkpoint must be a path, got {checkpoint!r}")
+    if Path(checkpoint).is_dir():
+        raise ValueError(f"checkpoint must be a file, and {checkpoint} is a folder")
+    Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.checks import whole
+from tinyebm.checks import require_count, whole
 from tinyebm.estimate import mean_of
 from tinyebm.progress import Progress
 from tinyebm.replay.blas import one_thread
@@ -74,6 +74,7 @@ def sweep(run: Callable, grid: Mapping[str, Sequence] | Sequence[Mapping[str, An
     """
     if not callable(run):
         raise ValueError(f"run must be a function of a seed and the settings of a point, got {run!r}")
+    require_count(seed, "seed must be an integer >= 0", least=0)
     points, numbers = _points(grid), _numbers(seeds)
     if executor is not None and not callable(getattr(executor, "map", None)):
         raise ValueError(f"an executor has a method map, like concurrent.futures.ProcessPoolExecutor: {executor!r} has none")
@@ -95,7 +96,7 @@ def _points(grid):
             if isinstance(values, str) or not hasattr(values, "__iter__"):
                 raise ValueError(f"grid[{name!r}] is a list of values, like [{values!r}], not {values!r}")
         grid = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    points = list(grid)
+    points = list(grid) if np.ndim(grid) else [grid]
     if not points or not all(isinstance(point, Mapping) for point in points):
         raise ValueError(f"a grid is a dict of lists or a list of dicts, none of them empty, got {points!r}")
     return points

@@ -10,18 +10,12 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import beside
-from tinyebm.checks import require_count, require_generator
+from tinyebm.checks import require_draws
 from tinyebm.density import require_rows
 from tinyebm.discrete import Bits
 from tinyebm.grids import Grid
 from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.spaces import Box, Reals
-
-
-def require_draws(n, rng):
-    """Raise ValueError unless n draws can be made with rng."""
-    require_count(n, "n must be a number of draws >= 0", least=0)
-    require_generator(rng)
 
 
 def _checked(sample):

@@ -27,7 +27,7 @@ from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
 from tinyebm.samplers.chains import kernel_at
 from tinyebm.spaces import Reals
-from tinyebm.start import require_runnable, start_of
+from tinyebm.start import require_path, require_runnable, start_of
 from tinyebm.tree import tree_map
 from tinyebm.watch import flatness, look, require_sound
 
@@ -116,8 +116,8 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     """
     if hasattr(data, "energy") and not hasattr(data, "sample"):
         raise ValueError("a Density has no rows to draw batches from: use te.sample(density, n, rng), or te.mle")
-    if checkpoint is not None and not isinstance(checkpoint, (str, os.PathLike)):
-        raise ValueError(f"checkpoint must be a path, got {checkpoint!r}")
+    if checkpoint is not None:
+        require_path(checkpoint)
     if resume and not checkpoint:
         raise ValueError("resume=True needs the checkpoint= to resume from")
     x, _ = law = data_law(data)
@@ -165,7 +165,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
                         require_sound(space, unseen)
                     except FloatingPointError:
                         if stream.attempt >= rollback:
-                            save(*good if len(unseen) > 1 else here)
+                            save(*(good if rollback or len(unseen) > 1 else here))
                             raise
                         here, unseen, stream = good, [], dataclasses.replace(stream, attempt=stream.attempt + 1)
                         continue
@@ -180,8 +180,8 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
                         callback(step, density, {name: values[-1] for name, values in record.items()})
                 here = new, history
                 bar(step, "  ".join(f"{name} {history[name][-1]:.4f}" for name in ("nll", "kl") if name in history))
-        except KeyboardInterrupt:  # go on later from here, unless that is not sure to be sound, or could not be told apart
-            save(*(good if unseen or stream.attempt != rollbacks(here[1]) else here))
+        except KeyboardInterrupt:  # go on later from here; where rescues begin if they may, or if here is not sure to be sound
+            save(*(good if rollback or unseen else here))
             raise
         state, history = here
     for caveat in (_clipping(objective, history), collapse):
@@ -214,7 +214,8 @@ def _noisy(x, data_noise, space, rng):
 
 def _clipping(objective, history):
     """What a `Recipe` that the objective runs did at the last update, if that was not Langevin dynamics; else None."""
-    caveat = "clipped" in history and kernel_at(objective.kernel, objective.k).caveat(history["clipped"][-1])
+    last = kernel_at(objective.kernel, objective.k) if "clipped" in history else None
+    caveat = hasattr(last, "caveat") and last.caveat(history["clipped"][-1])
     return f"at the last update {caveat}" if caveat else None
 
 

@@ -256,5 +256,13 @@ def test_fisher_divergence_hardly_sees_the_masses_of_modes():
 def test_states_have_no_slopes():
     bits = te.Density(te.BoltzmannMachine(2), {"W": np.zeros(1), "b": np.zeros(2)}, te.Bits(2))
     for p, q in ((bits, bits), (cells(0.5, 0.5), normal([0], [[1]])), (normal([0], [[1]]), cells(0.5, 0.5))):
-        with pytest.raises(ValueError, match="compares slopes, and (Bits|Cells).* has none"):
+        with pytest.raises(ValueError, match="compares slopes, and Bits.* has none|a sum and an integral are not compared"):
             te.fisher_divergence(p, q)
+
+
+@pytest.mark.parametrize("divergence", [te.kl, te.total_variation])
+def test_a_sum_and_an_integral_are_not_compared(divergence):
+    """Catches probabilities of states set beside a density's values at the same numbers."""
+    for p, q in ((cells(0.5, 0.5), normal([0], [[1]])), (normal([0], [[1]]), cells(0.5, 0.5))):
+        with pytest.raises(ValueError, match="a sum and an integral are not compared"):
+            divergence(p, q)

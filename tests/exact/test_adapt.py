@@ -95,7 +95,7 @@ def test_panels_cut_at_jumps():
     patches, log_z, error = on(energy, Box(0, 3, 2, panels=3), 1e-12)
 
     assert log_z == pytest.approx(math.log(1 + 2 / math.e) + math.log(2 + math.exp(-3)), abs=1e-13)
-    assert error < 1e-12 and len(patches.low) == 24**2
+    assert error < 1e-12 and 24**2 <= len(patches.low) < 1.2 * 24**2
 
 
 def exact_relu(net, theta, low, high):

@@ -22,7 +22,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.checks import require_count, require_generator
+from tinyebm.checks import REAL, require_count, require_generator
+from tinyebm.density import require_density
 from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
@@ -31,6 +32,7 @@ from tinyebm.laws import initial_law, support
 from tinyebm.replay.plans import remembering
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
+from tinyebm.samplers.metropolis import require_start
 
 TARGET = 0.6  # acceptance that the pilot run steers towards: between the optima of MALA, 0.574, and HMC, 0.651
 NEAR = 0.2  # how far from it a stage of that run may end
@@ -100,6 +102,7 @@ def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Arr
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
+    require_start(p, x, rng)
     if not p.space.contains(x).all():
         raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
     with remembering(p.energy):
@@ -110,12 +113,14 @@ def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Arr
 def _plan(p, n, rng, temperatures, base, kernel):
     """(path, kernel of every β but the ends, β from 0 to 1)."""
     require_count(n, "at least 2 chains are needed to see a spread of weights", least=2)
+    require_density(p)
     require_generator(rng)
     counted = np.ndim(temperatures) == 0
     if counted:
         require_count(temperatures, "temperatures is a positive number of steps, or β increasing from 0 to 1")
     betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if counted else np.asarray(temperatures)
-    if len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not (np.diff(betas) > 0).all():
+    if betas.ndim != 1 or betas.dtype.kind not in REAL or len(betas) < 2 or (betas[0], betas[-1]) != (0, 1) or not (
+            np.diff(betas) > 0).all():
         raise ValueError(f"temperatures is a positive number of steps, or β increasing from 0 to 1, got {temperatures!r}")
     base = initial_law(p.space) if base is None else law_of(base)
     if support(getattr(base, "space", p.space)) != support(p.space):
@@ -123,7 +128,11 @@ def _plan(p, n, rng, temperatures, base, kernel):
     layered = hasattr(p.energy, "tempered") and hasattr(base, "slope") and p.energy.other_layer(p.space)
     path = LayeredPath(p, base) if layered else Path(p, base)
     kernel = kernel or ((BlockGibbs() if layered else Gibbs()) if p.space.discrete else MALA)
-    if not getattr(kernel(1.0) if callable(kernel) else kernel, "invariant", False):
+    try:
+        made = kernel(1.0) if callable(kernel) else kernel
+    except (TypeError, ValueError):
+        made = None
+    if not getattr(made, "invariant", False):
         raise ValueError(f"weights are right only if every kernel leaves its density invariant: {kernel!r} does not say "
                          f"`invariant = True`; use MALA, HMC, Gibbs or their relatives")
     if not callable(kernel):

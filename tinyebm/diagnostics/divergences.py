@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tinyebm.checks import require_fraction
-from tinyebm.density import Density, exponent_and_score
+from tinyebm.density import Density, exponent_and_score, require_density
 from tinyebm.errors import EmptyError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
 from tinyebm.exact.normalised import expectation, log_prob, settled_mean
-from tinyebm.exact.partition import MAX_NODES, log_partition, quadrature, require_density
+from tinyebm.exact.partition import MAX_NODES, log_partition, quadrature
 from tinyebm.exact.window import find_window
 from tinyebm.kinds import AnyDensity
 from tinyebm.spaces import Reals
@@ -56,7 +56,9 @@ def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimat
     if p.space.discrete:
         overlap = sum(float(np.exp(log_overlap(x)).sum()) for x, _ in p.space.grid().blocks())
         return Estimate(1 - min(1.0, overlap), zp.error + zq.error)
-    low, high = (end(a, b) for end, a, b in zip((np.minimum, np.maximum), _extent(p, rtol), _extent(q, rtol), strict=True))
+    low, high = (end(a, b) for end, a, b in zip((np.maximum, np.minimum), _extent(p, rtol), _extent(q, rtol), strict=True))
+    if (low >= high).any():  # beyond either's box the smaller density is nothing
+        return Estimate(1.0, zp.error + zq.error)
     shared = Density(lambda theta, x: -log_overlap(x), {}, Reals(p.space.dim))
     try:
         _, log_z, error = adapt(shared, low, high, rtol, MAX_NODES)
@@ -104,6 +106,8 @@ def _require_comparable(p, q):
         require_density(density)
     if p.space.dim != q.space.dim:
         raise ValueError(f"p lives on {p.space} and q on {q.space}: states of different dimension are not compared")
+    if p.space.discrete != q.space.discrete:
+        raise ValueError(f"p lives on {p.space} and q on {q.space}: a sum and an integral are not compared")
 
 
 def _extent(p, rtol):

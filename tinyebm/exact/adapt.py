@@ -24,6 +24,7 @@ FINE = 12
 CAUTION = {1: 10, 2: 3, 3: 3}  # times the change between rules is the error: on the line one box holds a kink whole
 COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto),)}  # 9 is odd and 12 even: a jump in the
 # middle of a box looks different to them
+BESIDE = 10.0  # widths of a summit, so far from which there is nothing left of it
 WIDE = 8.0  # widths of a summit across a box that need not be halved for it
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
 
@@ -88,7 +89,8 @@ def adapt(p, low, high, rtol, max_nodes):
     slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)  # a box may know where its density jumps
     edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
     low, high = (Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0] for end in (slice(None, -1), slice(1, None)))
-    low, high = _closer(low, high, *summits(p, low.min(axis=0), high.max(axis=0), min(NEAR_SCAN[d], int(max_nodes ** (1 / d)))))
+    scan = min(NEAR_SCAN[d], max(3, int(max_nodes ** (1 / d))))
+    low, high = _closer(low, high, *summits(p, low.min(axis=0), high.max(axis=0), scan))
     by_coarse_rules = lambda low, high: np.stack([_log_integrals(p, low, high, *rule) for rule in COARSE[d]])
     coarse, fine = by_coarse_rules(low, high), _log_integrals(p, low, high, FINE)
     while True:
@@ -126,9 +128,10 @@ def _log_integrals(p, low, high, nodes, rule=legendre):
 
 
 def _closer(low, high, peaks, width):
-    """The boxes, those that hold a peak halved until they are no wider than some of its widths."""
+    """The boxes, those in or beside which a peak lies halved until they are no wider than some of its widths."""
+    near = BESIDE * width
     while True:
-        holds = ((low[:, None] <= peaks) & (peaks <= high[:, None])).all(axis=2)  # (m, peaks)
+        holds = ((low[:, None] - near <= peaks) & (peaks <= high[:, None] + near)).all(axis=2)  # (m, peaks)
         excess = np.where(holds[:, :, None], (high - low)[:, None] / width, 0.0).max(axis=1, initial=0.0)  # (m, d)
         split = (excess > WIDE).any(axis=1) & ~np.any(_too_thin(low, high), axis=1)
         if not split.any():

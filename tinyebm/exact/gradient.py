@@ -15,7 +15,8 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.backend import beside
-from tinyebm.density import Density, atoms_of, on_host, require_rows
+from tinyebm.checks import require_fraction
+from tinyebm.density import Density, atoms_of, on_host, require_density, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import first_nan, merge, quadrature, require_finite, require_normalisable
@@ -63,6 +64,7 @@ def exact_phase(p, rtol=1e-8, finer=False):
     `finer` takes the grid one refinement beyond the one on which log Z holds to `rtol`.
     """
     require_normalisable(p)
+    require_fraction("rtol", rtol)
     host = on_host(p)
     if closed_form(host) is not None:
         log_z, pullback = vjp(lambda theta: closed_form(replace(p, theta=theta)), host.theta)
@@ -95,6 +97,7 @@ def nll_gradient(p: Density, x: AnyData, rtol: float = 1e-8) -> Tree:
     >>> nll_gradient(p, np.array([[2.0], [4.0]]))["mean"].round(9)
     array([-3.])
     """
+    require_density(p)
     x, mass = data_law(x)
     require_rows(p, x)
     if not np.all(p.space.contains(x)):

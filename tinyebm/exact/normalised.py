@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyebm.checks import number
-from tinyebm.density import atom_exponents, exponent, exponents, on_host, require_rows
+from tinyebm.checks import REAL, number
+from tinyebm.density import atom_exponents, exponent, exponents, on_host, require_density, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature, rounding
@@ -42,8 +42,13 @@ def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Arr
     >>> probabilities(Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2)))
     array([0.75, 0.25])
     """
-    u = atom_exponents(p, p.space.grid(nodes))
+    require_density(p)
+    grid = p.space.grid(nodes)
+    grid.require_listable()
+    u = atom_exponents(p, grid)
     log_z = float(logsumexp(u))
+    if not math.isfinite(log_z):
+        raise QuadratureError("the energy is nan or -inf at some atom, or +inf at all of them")
     if not p.space.discrete:
         off = abs(log_z - log_partition(p, rtol=rtol / 10))
         if not off <= rtol:
@@ -65,6 +70,7 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
     >>> abs(expectation(uniform, lambda x: x[:, 0] ** 2) - 1 / 3) < 1e-12
     True
     """
+    require_density(p)
     if not callable(f):
         raise ValueError(f"f must be a function of states x (n, d), got {f!r}")
     p = on_host(p)
@@ -106,8 +112,11 @@ def mean_over(p, f, grid):
         shrink = math.exp(top - new_top)
         x, mass = x[mass > 0], mass[mass > 0]
         values = f(x)
-        if np.ndim(values) < 1 or len(values) != len(x):
-            raise ValueError(f"f must return one value per row, an array of shape ({len(x)}, ...), got shape {np.shape(values)}")
+        if np.ndim(values) < 1 or len(values) != len(x) or np.asarray(values).dtype.kind not in REAL:
+            raise ValueError(f"f must return one value per row, an array of real numbers of shape ({len(x)}, ...), got "
+                             f"{np.asarray(values).dtype} of shape {np.shape(values)}")
+        if (lost := np.isnan(values).reshape(len(x), -1).any(axis=1)).any():
+            raise ValueError(f"f is nan where p is not 0, for example at x = {x[lost][0].tolist()}")
         top, total, weighted = new_top, shrink * total + mass.sum(), shrink * weighted + np.tensordot(mass, values, axes=1)
     mean = weighted / total
     return mean if np.ndim(mean) else float(mean)
@@ -115,6 +124,7 @@ def mean_over(p, f, grid):
 
 def entropy(p: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
+    require_density(p)
     p = on_host(p)
     q = quadrature(p, rtol)
     mean, change = settled_mean(p, lambda x: q.log_z - exponent(p, x), q)

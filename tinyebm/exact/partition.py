@@ -17,8 +17,8 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import to_host
-from tinyebm.checks import require_fraction
-from tinyebm.density import atoms_of, exponent, exponents, on_host
+from tinyebm.checks import require_count, require_fraction
+from tinyebm.density import atoms_of, exponent, exponents, on_host, require_density
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
@@ -86,6 +86,7 @@ def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES)
     True
     """
     require_normalisable(p)
+    require_fraction("rtol", rtol)
     log_z = structural_log_z(p)
     if log_z is not None:
         return Estimate(log_z, rounding(log_z))
@@ -97,6 +98,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
     """The Quadrature behind `log_partition`: the grid on which it holds; on R^d its faces lie at least `least` nats down."""
     require_normalisable(p)
     require_fraction("rtol", rtol)
+    require_count(max_nodes, "max_nodes must be a positive number of nodes")
     if p.space.discrete:
         grid, log_z = p.space.grid(), structural_log_z(p)
         log_z = log_sum(p, grid) if log_z is None else log_z
@@ -129,7 +131,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
 def _first_refinement(p, max_nodes):
     """How far a box's grid must be refined so that no summit can hide between its nodes: three widths apart, they see it."""
     low, high = (np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
-    _, width = summits(on_host(p), low, high, min(BOX_SCAN[p.space.dim], int(max_nodes ** (1 / p.space.dim))))
+    _, width = summits(on_host(p), low, high, min(BOX_SCAN[p.space.dim], max(3, int(max_nodes ** (1 / p.space.dim)))))
     gaps = (high - low) * math.pi / 2 / p.space.counts(1.0)  # of Gauss-Legendre nodes, in the middle
     return float((gaps / width).max(initial=0.0)) / 3
 
@@ -171,12 +173,6 @@ def heavy_blocks(p, q, rtol):
 def rounding(log_z):
     """An error bound for the rounding of log Z."""
     return 8 * np.finfo(float).eps * (1 + abs(log_z))
-
-
-def require_density(p):
-    """Raise ValueError unless p is a Density, or a Target."""
-    if not (hasattr(p, "energy") and hasattr(p, "space")):
-        raise ValueError(f"a Density, or a Target, is wanted: te.Density(energy, theta, space), got {type(p).__name__}")
 
 
 def require_normalisable(p):

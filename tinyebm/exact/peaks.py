@@ -23,6 +23,7 @@ FAR_SCAN = {1: 3001, 2: 61, 3: 21}  # nodes per axis of the geometric scan, odd:
 NEAR_SCAN = {1: 2001, 2: 161, 3: 31}  # nodes per axis of the even scan of a box twice as wide as the window
 REACH = {1: (1e-3, 1e9), 2: (1e-1, 1e4), 3: (0.25, 256.0)}  # of the geometric scan, in natural scales
 FARTHEST = 1e12  # a face that goes farther belongs to a density without a bounded window
+MANY = {1: 1024, 2: 256, 3: 128}  # summits looked at in a box
 HALVINGS = 60  # of a step: from the gaps of a scan to their rounding
 LEVEL = 0.1  # nats that a step from a summit falls, so that it need not be sought more closely
 NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum of doubles
@@ -91,10 +92,13 @@ def _bumps(p, axes, most=64):
     d, shape = len(axes), tuple(map(len, axes))
     x = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, d)
     u = np.nan_to_num(exponents(p, x), nan=-np.inf).reshape(shape)
-    bump = np.isfinite(u)
+    bump, plain = np.isfinite(u), np.ones(shape, dtype=bool)
     for i in range(d):
         steps = np.diff(u, axis=i, prepend=-np.inf, append=-np.inf)
-        bump &= (np.take(steps, range(shape[i]), axis=i) >= 0) & (np.take(steps, range(1, shape[i] + 1), axis=i) <= 0)
+        before, after = np.take(steps, range(shape[i]), axis=i), np.take(steps, range(1, shape[i] + 1), axis=i)
+        bump &= (before >= 0) & (after <= 0)
+        plain &= (before == 0) & (after == 0)
+    bump &= ~plain  # a plain has no summit: every point of it is as high as the others
     highest = np.flatnonzero(bump)[np.argsort(-u[bump], kind="stable")[:most]]
     gaps = [np.gradient(t)[i] for t, i in zip(axes, np.unravel_index(highest, shape), strict=True)]
     return x[highest], u.reshape(-1)[highest], np.stack(gaps, axis=1)
@@ -126,7 +130,7 @@ def scales(p, x):
     return np.where(np.isinf(scale).all(axis=0), p.space.base_scale or 1.0, scale)
 
 
-@np.errstate(invalid="ignore")  # inf - inf: where two points lie outside the support
+@np.errstate(invalid="ignore", divide="ignore", over="ignore")  # on walls, and where two points lie outside the support
 def summits(p, low, high, n):
     """The highest points of log p in a box and around them, (m, d), and how far it takes to fall by one nat there, (m, d).
 
@@ -134,7 +138,7 @@ def summits(p, low, high, n):
     higher.  What carries no mass beside the others is left out.
     """
     d = p.space.dim
-    x, u, step = _bumps(p, tuple(np.linspace(a, b, n) for a, b in zip(low, high, strict=True)))
+    x, u, step = _bumps(p, tuple(np.linspace(a, b, n) for a, b in zip(low, high, strict=True)), MANY[d])
     if len(x) == 0:
         return x, step
     moves, width = np.concatenate([np.eye(d), -np.eye(d)]), step.copy()

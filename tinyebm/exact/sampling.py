@@ -10,8 +10,8 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import beside, host_generator
-from tinyebm.checks import require_count, require_generator
-from tinyebm.density import Density, exponent, exponents, on_host
+from tinyebm.checks import require_draws
+from tinyebm.density import Density, exponent, exponents, on_host, require_density
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.kinds import AnyDensity, Array, Generator
@@ -40,8 +40,8 @@ def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
     >>> sample(p, 3, np.random.default_rng(1)).shape
     (3, 1)
     """
-    require_count(n, "n must be a number of draws >= 0", least=0)
-    require_generator(rng)
+    require_density(p)
+    require_draws(n, rng)
     return beside(p.theta, _sample(on_host(p), n, host_generator(rng)))[0]
 
 
@@ -132,6 +132,8 @@ class Exact:
 
 def law_of(thing):
     """Something to draw from and to ask for its log density: the thing itself, or Exact draws of a Density."""
+    if isinstance(thing, type) or not (hasattr(thing, "energy") or hasattr(thing, "sample") and hasattr(thing, "log_prob")):
+        raise ValueError(f"a law to draw from is wanted, like te.Normal(mean, covariance), or a Density, got {thing!r}")
     return thing if hasattr(thing, "sample") else Exact(thing)
 
 

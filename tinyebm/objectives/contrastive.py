@@ -71,6 +71,7 @@ class PersistentContrastiveDivergence:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d) whose state is the pool of chains."""
+        require_batch(p, x)
         pool = Chains(self.chains, self.restart)
         chains = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
         slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
@@ -94,6 +95,7 @@ class ShortRun:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
+        require_batch(p, x)
         negatives, info = walk(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
         return Step(*contrast(p, x, negatives, self.alpha, info), state=None)
 
@@ -133,6 +135,7 @@ class PerfectSamples:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d)."""
+        require_batch(p, x)
         n = self.draws or len(x)
         if p.space.discrete or hidden_layer(p):
             negatives = sample(p, n, rng)

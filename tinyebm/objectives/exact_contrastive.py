@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.density import Density, exponents
+from tinyebm.checks import require_count
+from tinyebm.density import Density, exponents, require_density, require_rows
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
@@ -27,7 +28,7 @@ from tinyebm.grids import Grid, trapezoid
 from tinyebm.kinds import AnyData, Array, Generator, Nodes, PushKernel, Tree
 from tinyebm.objectives.step import Step
 from tinyebm.samplers.chains import require_steps
-from tinyebm.samplers.flows import grid_of, require_conserved
+from tinyebm.samplers.flows import grid_of, require_conserved, require_push
 from tinyebm.tree import tree_map
 
 MAX_ATOMS = 2**20
@@ -62,7 +63,10 @@ def exact_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nod
 
     Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs O(n N).
     """
+    require_density(p)
+    require_push(kernel)
     if p.space.discrete:
+        p.space.grid(nodes)
         return _between_states(p, data, kernel, k, start)
     x, mass, y, y_mass, grid = laws_on_grid(p, data, kernel, k, nodes, start)
     on_grid, stay = push_rows(p, y, y_mass, kernel, k, grid)
@@ -84,11 +88,19 @@ def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
         raise ValueError(f"exact laws need a grid, which is for dim <= 3, and {p.space} has {p.space.dim}")
     if not hasattr(kernel, "noise_scale"):
         raise ValueError(f"{kernel!r} has no exact law on {p.space}: use ULA, MALA or HMC")
+    if kernel.noise_scale == 0:
+        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: only `step` can follow it")
+    if nodes is not None:
+        require_count(nodes, "nodes must be an integer >= 2 per axis", least=2)
     x, mass = _rows(data)
     if x is None:
         grid = grid_of(p, mass)
         x = grid.all()[0]
     y, y_mass = (x, mass) if start is None else data_law(start)
+    for name, rows in {"data": x, "start": y}.items():
+        require_rows(p, rows)
+        if not np.all(p.space.contains(rows)):
+            raise ValueError(f"some of the {name} lie outside {p.space}")
     if getattr(data, "ndim", 2) != 1:
         grid = _grid_for(p, y, kernel, k, nodes)
         if start is None and hasattr(data, "energy") and not hasattr(data, "sample"):  # a Density: known on that grid too
@@ -156,6 +168,8 @@ def _rows(data):
         return data_law(data)
     if not abs(float(data.sum()) - 1) < 1e-6:
         raise ValueError(f"probabilities must sum to 1, got {float(data.sum())!r}")
+    if float(data.min()) < -1e-3:  # what HMC pushes may have ripples
+        raise ValueError(f"probabilities must not be negative, got {float(data.min())!r}")
     return None, data
 
 
@@ -196,6 +210,7 @@ class ExactContrastiveDivergence:
     k: int = 1
 
     def __post_init__(self):
+        require_push(self.kernel)
         require_steps(self.k)
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient, value_and_grad
+from tinyebm.backend import on_gpu
 from tinyebm.density import Density, exponent
 from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
@@ -60,6 +61,8 @@ class RatioMatching:
 def _descend(loss, p, x):
     """The Step of a mean over rows of `loss`, a function of their gains, in parts of bounded memory."""
     require_batch(p, x)
+    if not on_gpu(x) and not p.space.contains(x).all():
+        raise ValueError(f"some rows of x are no states of {p.space}")
     rows = max(1, NUMBERS // (p.space.dim**2 * len(p.space.values)))
     total, gradient = 0.0, tree_map(np.zeros_like, p.theta)
     for i in range(0, len(x), rows):

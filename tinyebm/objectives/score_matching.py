@@ -22,7 +22,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import vjp
-from tinyebm.checks import require_count, require_positive
+from tinyebm.checks import require_count, require_generator, require_positive
 from tinyebm.density import Density, score, score_and_laplacian
 from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
@@ -63,6 +63,8 @@ class SlicedScoreMatching:
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
         _require_curvature(self, p)
+        require_batch(p, x)
+        require_generator(rng)
         directions = [np.where(rng.random(x.shape) < 0.5, -1.0, 1.0).astype(x.dtype) for _ in range(self.projections)]
         return _descend(self, _sliced_loss, p, (x, *directions))
 
@@ -89,6 +91,8 @@ class DenoisingScoreMatching:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
+        require_batch(p, x)
+        require_generator(rng)
         z, sigma = rng.standard_normal(x.shape, dtype=x.dtype), float(self.sigma)
         return _descend(self, _denoising_loss, p, (x + sigma * z, z * (1 / sigma)))
 

@@ -53,10 +53,12 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
         If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients: with both numbers.
     """
     require_start(p, x, rng)
+    require_count(len(x), "x must have one row at least")
     if not on_gpu(x) and not np.all(p.space.contains(x)):  # on a GPU nothing waits to be looked at
         raise ValueError(f"some rows of x are nan or lie outside {p.space}, for example {x[~p.space.contains(x)][0].tolist()}")
     x, info = walk(kernel, p, x, steps, rng, record)
-    if "clipped" in info and (caveat := kernel_at(kernel, steps).caveat(float(info["clipped"]))):
+    last = kernel_at(kernel, steps)
+    if "clipped" in info and hasattr(last, "caveat") and (caveat := last.caveat(float(info["clipped"]))):
         warnings.warn(caveat, stacklevel=2)
     return x, info
 
@@ -68,7 +70,7 @@ def walk(kernel, p, x, steps, rng, record=None):
     if record is not None:
         require_count(record, "record must be a positive number of steps")
     kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)] if callable(kernel) else [kernel] * steps
-    if steps and all(hasattr(k, "diffusion") for k in set(kernels)) and not p.space.discrete:
+    if steps and all(hasattr(k, "diffusion") for k in {id(k): k for k in kernels}.values()) and not p.space.discrete:
         require_start(p, x, rng)
         found = chains(drift, p, x, [k.diffusion for k in kernels], rng, record)
         if found is not None:
@@ -91,7 +93,7 @@ def kernel_at(kernel, step):
     if not callable(kernel):
         return kernel
     found = kernel(step)
-    if not hasattr(found, "step"):
+    if isinstance(found, type) or not hasattr(found, "step"):
         raise ValueError(f"the kernel of step {step} must be one, like te.ULA(0.01), got {found!r}")
     return found
 

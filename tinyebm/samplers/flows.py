@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.density import require_density
 from tinyebm.errors import QuadratureError
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
@@ -39,8 +40,15 @@ def row_blocks(n, width):
     return [slice(start, start + size) for start in range(0, n, size)]
 
 
+def require_push(kernel):
+    """Raise ValueError unless the kernel can move laws."""
+    if isinstance(kernel, type) or not hasattr(kernel, "operator"):
+        raise ValueError(f"a kernel that can push laws is wanted, like te.Gibbs() or te.MALA(0.1), got {kernel!r}")
+
+
 def grid_of(p, probabilities):
     """The grid of the space whose atoms a vector of probabilities belongs to."""
+    require_density(p)
     if p.space.discrete:
         p.space.grid().require_listable()
     if np.ndim(probabilities) != 1:

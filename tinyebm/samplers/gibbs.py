@@ -59,6 +59,8 @@ class Gibbs:
         """`push`, set up once to be applied often."""
         _require_discrete(p, self)
         u = atom_exponents(p, grid).reshape(grid.shape)
+        if not np.isfinite(stop_gradient(u)).all():
+            raise ValueError(f"Gibbs moves laws of finite energies, and some energies on {p.space} are nan or infinite")
 
         def redraw(law, i):
             return law.sum(axis=i, keepdims=True) * ops.exp(u - ops.logsumexp(u, axis=i, keepdims=True))

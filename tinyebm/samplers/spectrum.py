@@ -7,9 +7,10 @@ distance to stationarity shrinks like |λ₂|^k: so does the bias of CD-k.
 
 import numpy as np
 
-from tinyebm.density import Density, atom_exponents
+from tinyebm.density import Density, atom_exponents, require_density
 from tinyebm.errors import QuadratureError
 from tinyebm.kinds import Array, Nodes, PushKernel
+from tinyebm.samplers.flows import require_conserved, require_push
 
 LARGEST = 4096  # atoms: a matrix of 128 MiB
 
@@ -31,8 +32,8 @@ def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Ar
     array([[0.75, 0.25],
            [0.75, 0.25]])
     """
-    if not hasattr(kernel, "operator"):
-        raise ValueError(f"a kernel that can push laws is wanted, like te.Gibbs() or te.MALA(0.1), got {kernel!r}")
+    require_density(p)
+    require_push(kernel)
     grid = p.space.grid(nodes)
     if grid.size > LARGEST:
         raise QuadratureError(f"a transition matrix of {p.space} would be {grid.size} x {grid.size}; it is for at most "
@@ -47,6 +48,8 @@ def spectrum(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
     Cost: O(N³).
     """
     P, u = transition_matrix(p, kernel, nodes), atom_exponents(p, p.space.grid(nodes))
+    law = np.exp(u - u.max())
+    require_conserved(1.0, float(law @ P.sum(axis=1) / law.sum()))
     with np.errstate(over="ignore", invalid="ignore"):
         S = P * np.exp((u[:, None] - u) / 2)  # symmetric if p_i P_ij = p_j P_ji
     reversible = np.isfinite(S).all() and np.allclose(S, S.T, rtol=0, atol=1e-10)
