@@ -218,4 +218,13 @@ MUTANTS = [
     ("replayed chains with one noise for all steps", "replay/chains.py", "np.add(moved, noise[i % ahead], state)",
      "np.add(moved, noise[0], state)", "replay/test_chains.py"),
     ("replayed chains without walls", "replay/chains.py", "state[...] = p.space.fold(state)", "pass", "replay/test_chains.py"),
+    ("few summits are looked at", "exact/peaks.py", "MANY = {1: 1024", "MANY = {1: 4", T_PARTITION),
+    ("summits on upper walls lost", "exact/adapt.py", "(peaks <= high[:, None] + near)", "(peaks < high[:, None] - near)",
+     T_PARTITION),
+    ("boxes beside a summit stay large", "exact/adapt.py", "BESIDE = 10.0", "BESIDE = 0.0", T_PARTITION),
+    ("missed peaks are ignored", "exact/window.py", "if len(found) == 0:", "if True:", T_PARTITION),
+    ("a coarse first grid in a box", "exact/partition.py", "(gaps / width).max(initial=0.0)) / 3",
+     "(gaps / width).max(initial=0.0)) / 300",
+     T_PARTITION),
+    ("a rescue from where Ctrl-C was", "train.py", "save(*(good if rollback or unseen else here))", "save(*here)", "test_train.py"),
 ]

@@ -222,6 +222,13 @@ def test_all_of_many_wells(height, k):
     assert abs(found - math.log(special.ive(0, height))) <= 1e-5
 
 
+@pytest.mark.parametrize(("n", "gap"), [(60, 40.0), (100, 30.0), (40, 1000.0)])
+def test_more_modes_than_are_looked_for_at_first(n, gap):
+    """Equal Gaussians in a row, more than one scan lists: the next scans find the others.  Catches a window around the first ones."""
+    theta = {"logits": np.zeros(n), "mean": gap * np.arange(float(n))[:, None], "log_scale": np.zeros(n)}
+    assert abs(log_partition(Density(GaussianMixtureEnergy(n, 1), theta, Reals(1)), 1e-6)) <= 1e-6
+
+
 @pytest.mark.parametrize("dim", [1, 2])
 @pytest.mark.parametrize("rate", [1e3, 1e6])
 def test_peaks_on_walls_and_in_corners(dim, rate):
