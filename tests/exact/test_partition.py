@@ -224,7 +224,7 @@ def test_all_of_many_wells(height, k):
 
 @pytest.mark.parametrize(("n", "gap"), [(60, 40.0), (100, 30.0), (40, 1000.0)])
 def test_more_modes_than_are_looked_for_at_first(n, gap):
-    """Equal Gaussians in a row, more than one scan lists: the next scans find the others.  Catches a window around the first ones."""
+    """Equal Gaussians in a row, more than one scan lists: later ones find the rest.  Catches a window around the first ones."""
     theta = {"logits": np.zeros(n), "mean": gap * np.arange(float(n))[:, None], "log_scale": np.zeros(n)}
     assert abs(log_partition(Density(GaussianMixtureEnergy(n, 1), theta, Reals(1)), 1e-6)) <= 1e-6
 
