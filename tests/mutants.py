@@ -223,6 +223,7 @@ MUTANTS = [
      T_PARTITION),
     ("boxes beside a summit stay large", "exact/adapt.py", "BESIDE = 10.0", "BESIDE = 0.0", T_PARTITION),
     ("missed peaks are ignored", "exact/window.py", "if len(found) == 0:", "if True:", T_PARTITION),
+    ("faces that forget where the peaks are", "exact/window.py", "        x[:, -len(peaks) :] = peaks\n", "", T_PARTITION),
     ("a coarse first grid in a box", "exact/partition.py", "(gaps / width).max(initial=0.0)) / 3",
      "(gaps / width).max(initial=0.0)) / 300",
      T_PARTITION),

@@ -222,6 +222,16 @@ def test_all_of_many_wells(height, k):
     assert abs(found - math.log(special.ive(0, height))) <= 1e-5
 
 
+@pytest.mark.parametrize(("second", "scales"), [((0.3177, 0.4131), (1e-4, 1e-5)), ((0.99977, 0.9991), (1e-6, 1e-6)),
+                                                ((2.0, -1.0), (1e-3, 1e-4))])  # fmt: skip
+def test_two_narrow_peaks_in_the_plane(second, scales):
+    """Gaussians of half the mass each.  Catches a face of the window that cuts through the wider one, beside a higher peak."""
+    theta = {"logits": np.zeros(2), "mean": np.array([[-0.5, -0.4], second]), "log_scale": np.log(scales)}
+    found = log_partition(Density(GaussianMixtureEnergy(2, 2), theta, Reals(2)), 1e-4)
+
+    assert abs(found) <= max(found.error, 1e-9)
+
+
 @pytest.mark.parametrize(("n", "gap"), [(60, 40.0), (100, 30.0), (40, 1000.0)])
 def test_more_modes_than_are_looked_for_at_first(n, gap):
     """Equal Gaussians in a row, more than one scan lists: later ones find the rest.  Catches a window around the first ones."""

@@ -120,7 +120,7 @@ def _push_faces(p, peaks, top, narrow, enough):
     origin = np.concatenate([peaks.min(axis=0), peaks.max(axis=0)])
     low, high = origin[:d] - 6 * narrow, origin[d:] + 6 * narrow
     diagonal = low + np.linspace(0, 1, 9)[:, None] * (high - low)
-    x = np.tile(np.concatenate([peaks, diagonal]), (2 * d, 1, 1))  # (faces, points, d)
+    x = np.tile(np.concatenate([diagonal, peaks, peaks]), (2 * d, 1, 1))  # (faces, points, d); the last stay beside their peaks
     frozen = np.zeros(x.shape, dtype=bool)
     frozen[face, :, axis] = True
     u = np.zeros(x.shape[:2])
@@ -133,6 +133,7 @@ def _push_faces(p, peaks, top, narrow, enough):
             return (exponent(p, place) - exponent(p, peaks[0] + 1.1 * (place - peaks[0]))) / math.log(1.1)
 
     for _ in range(100):
+        x[:, -len(peaks) :] = peaks
         x[face, :, axis] = (origin + sign * distance)[:, None]
         points, held = x[moving].reshape(-1, d), frozen[moving].reshape(-1, d)
         climbed, level = climb(p, points, (high - low) / 20, 12 if d > 1 else 1, held)
