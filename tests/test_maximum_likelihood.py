@@ -24,7 +24,7 @@ def gradient_at(found, data):
 @pytest.mark.parametrize("x", [PLANE[:, :1], PLANE, PLANE[:4]], ids=["line", "plane", "four points"])
 def test_a_gaussian_recovers_mean_and_covariance(x):
     """Of the sample, divided by n.  Catches n - 1, a precision taken for a covariance, and a run stopped too soon."""
-    found = mle(te.GaussianEnergy(x.shape[1]), x, gtol=1e-8)
+    found = mle(te.GaussianEnergy(x.shape[1]), x, gtol=1e-7)  # below, values of the NLL differ by rounding alone
 
     np.testing.assert_allclose(found.theta["mean"], x.mean(axis=0), rtol=0, atol=1e-6)
     covariance = np.cov(x.T, ddof=0).reshape(x.shape[1], -1)
