@@ -70,6 +70,7 @@ te.MLP((2, 8, 1), activation=np.tanh) -> activation must be one of tanh, silu, s
 te.MLP((2, 8, 1), confinement=-1) -> confinement must be finite and >= 0, got -1
 te.MLP((2, 8, 1), confinement=np.nan) -> confinement must be finite and >= 0, got nan
 te.MLP((2, 8, 1), confinement="1") -> confinement must be finite and >= 0, got '1'
+te.MLP((2, 8, 1), gain=-1) -> gain must be finite and >= 0, got -1
 te.GaussianEnergy(0) -> dim must be a positive integer, got 0
 te.GaussianEnergy("2") -> dim must be a positive integer, got '2'
 te.GaussianMixtureEnergy(0, 2) -> n must be a positive number of components, got 0

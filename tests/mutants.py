@@ -182,6 +182,7 @@ MUTANTS = [
     ("Ising's torus is open in one direction", "energies/lattice.py",
      "if _wraps(model, model.shape[0]):", "if False and _wraps(model, model.shape[0]):", "energies/test_lattice.py"),
     ("confinement without its half", "energies/mlp.py", "(0.5 * self.confinement)", "self.confinement", "energies/test_mlp.py"),
+    ("a gain of variances", "energies/mlp.py", "(gain / math.sqrt(n_in))", "math.sqrt(gain / n_in)", "energies/test_mlp.py"),
     ("mixture not normalised", "energies/analytic.py", "log_norm = self.dim * (", "log_norm = 1 * (", "energies/test_analytic.py"),
     ("moons twice as noisy", "toys.py", "return noisy_curves(curves, 0.2, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))",
      "return noisy_curves(curves, 0.4, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))", "test_datasets.py"),

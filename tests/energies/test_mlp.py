@@ -72,6 +72,13 @@ def test_initial_weights_have_variance_one_over_fan_in():
         assert stats.kstest(layer["W"].reshape(-1) * math.sqrt(n_in), "norm").pvalue > 1e-4
 
 
+def test_gain_is_of_the_hidden_weights():
+    """Twice the gain is twice the hidden weights, and no others.  Catches a gain of variances."""
+    first, second = (MLP((3, 8, 4, 1), gain=gain).init(np.random.default_rng(1)) for gain in (1.0, 2.0))
+    for a, b, ratio in zip(first, second, (2, 2, 1), strict=True):
+        np.testing.assert_array_equal(ratio * a["W"], b["W"])
+
+
 # ---------------------------------------------------------------------- is there a density?
 
 def outcome(net, theta, space):
@@ -141,7 +148,7 @@ def test_one_dimension_and_no_hidden_layer():
     ({"sizes": (2, 0, 1)}, r"got \(2, 0, 1\)"), ({"sizes": (2, 2.5, 1)}, "sizes must be positive integers"),
     ({"activation": "gelu"}, "one of tanh, silu, softplus, relu, got 'gelu'"),
     ({"confinement": -0.1}, "confinement must be finite and >= 0, got -0.1"), ({"confinement": math.inf}, "got inf"),
-    ({"confinement": math.nan}, "got nan")])  # fmt: skip
+    ({"confinement": math.nan}, "got nan"), ({"gain": -1.0}, "gain must be finite and >= 0, got -1.0")])  # fmt: skip
 def test_nonsense_is_refused(options, message):
     """Catches a network that would fail later, or run with another activation than was asked for."""
     with pytest.raises(ValueError, match=message):

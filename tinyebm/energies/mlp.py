@@ -31,6 +31,9 @@ class MLP:
     confinement : float
         c ≥ 0, in units of 1/[x]².  On R^d with Lebesgue measure Z is finite for
         every θ if c > 0; without it most random networks have Z = ∞.
+    gain : float
+        Of the hidden weights at the start, N(0, gain²/in): 1 (LeCun et al. 1998,
+        Efficient BackProp, section 4.6), or √2 (He et al. 2015, for ReLU).
 
     theta is a list of {"W": (in, out), "b": (out,)}.
 
@@ -43,6 +46,7 @@ class MLP:
     sizes: tuple = (2, 64, 64, 1)
     activation: str = "silu"
     confinement: float = 0.0
+    gain: float = 1.0
 
     def __post_init__(self):
         sizes = tuple(self.sizes) if np.ndim(self.sizes) == 1 else ()
@@ -51,6 +55,7 @@ class MLP:
         object.__setattr__(self, "sizes", tuple(map(int, sizes)))
         require_choice("activation", self.activation, ACTIVATIONS)
         require_nonnegative("confinement", self.confinement)
+        require_nonnegative("gain", self.gain)
 
     @property
     def dim(self) -> int:
@@ -63,10 +68,10 @@ class MLP:
         return self.activation != "relu"
 
     def init(self, rng: Generator) -> Tree:
-        """Weights N(0, 1/in), biases zero (LeCun et al. 1998, Efficient BackProp, section 4.6)."""
-        theta = []
-        for n_in, n_out in itertools.pairwise(self.sizes):
-            W = rng.standard_normal((n_in, n_out)) * (1 / math.sqrt(n_in))
+        """Weights N(0, gain²/in), those of the last layer N(0, 1/in); biases zero."""
+        theta, gains = [], [self.gain] * (len(self.sizes) - 2) + [1.0]
+        for n_in, n_out, gain in zip(self.sizes[:-1], self.sizes[1:], gains, strict=True):
+            W = rng.standard_normal((n_in, n_out)) * (gain / math.sqrt(n_in))
             theta.append({"W": W, "b": np.zeros_like(W, shape=(n_out,))})
         return theta
 
