@@ -1,19 +1,22 @@
 # %% [markdown]
 # # 03 How does a network become an energy?
 #
-# Training an energy needs its slope by the parameters, $\nabla_\theta E$. Sampling from it needs its slope by the state, $\nabla_x
-# E$. Both come
-# from one idea, *reverse-mode automatic differentiation*, which fits on a page. Here is the page.
+# A network with one output *is* an energy (notebook 01). To use it one needs two gradients:
+# training needs the one with respect to the parameters, $\nabla_\theta E$; sampling needs the one
+# with respect to the state, $\nabla_x E$. Both come from one idea, *reverse-mode automatic
+# differentiation*, which fits on a page. Here is the page.
 #
-# **You need** notebook 01, NumPy, the chain rule. **You will** write an automatic differentiator, print its tape, catch wrong
-# derivatives with
-# finite differences, look at the forces of two networks, and see how the package makes it fast. Running time: a few seconds.
+# **You need** notebook 01, NumPy, the chain rule. **You will** write an automatic differentiator,
+# print its tape, catch wrong derivatives with finite differences, look at the forces of two
+# networks, and see how a tape becomes a fast program. Running time: a few seconds.
 #
-# > **A question first.** Take a network $E(x) = w \cdot h(x) + b$ and train it by the exact gradient of the likelihood for a
-# > thousand
-# > updates. How far does the last bias $b$ move? Write down: far, a little, or not at all.
+# > **A question first.** Take a network $E(x) = w \cdot h(x) + b$ and train it by the exact
+# > gradient of the likelihood for sixty updates. How far does the last bias $b$ move? Write down:
+# > far, a little, or not at all.
 
 # %%
+from collections import namedtuple
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -26,24 +29,32 @@ guess = ...  # "far", "a little", "not at all"
 # %% [markdown]
 # ## 1. A tape
 #
-# A program is a list of simple operations. If each knows its own derivative, the chain rule gives that of the whole: go through
-# the list
-# *backwards*, and hand every intermediate value $v$ its *adjoint* $\bar v = \partial E / \partial v$. An operation $y = f(a, b)$
-# passes on
+# A program is a list of simple operations. If each knows its own derivative, the chain rule gives
+# that of the whole: go through the list *backwards*, and give every intermediate value $v$ its
+# *adjoint* $\bar v = \partial E / \partial v$. An operation $y = f(a, b)$ passes on
 #
-# $$\bar a \mathrel{+}= \bar y\, \frac{\partial y}{\partial a}, \qquad \bar b \mathrel{+}= \bar y\, \frac{\partial y}{\partial b}.$$
+# $$\bar a \mathrel{+}= \bar y\, \frac{\partial y}{\partial a}, \qquad
+# \bar b \mathrel{+}= \bar y\, \frac{\partial y}{\partial b}.$$
 #
-# That is all. A `Node` holds a value and remembers where it came from; the list of nodes is the *tape*.
+# It is $\mathrel{+}=$ because a value may be used more than once, and what comes back from its uses
+# adds up. And backwards is the right order: everything that used a value comes after it in the
+# list, so when we reach the value, its adjoint is complete.
+#
+# That is all. A `Node` holds a value and remembers where it came from; the list of nodes is the
+# *tape*.
 
 # %%
+tape = []  # every Node that is made is appended here
+
+
 class Node:
-    """A number on a tape: its value, its name, and (parent, local derivative) pairs."""
+    """A number on the tape: its value, its name, and (parent, local derivative) pairs."""
 
     def __init__(self, value, name, parents=()):
         self.value, self.name, self.parents, self.adjoint = value, name, parents, 0.0
         tape.append(self)
 
-    def __add__(self, other):
+    def __add__(self, other):  # both must be Nodes
         return Node(self.value + other.value, "+", [(self, 1.0), (other, 1.0)])
 
     def __mul__(self, other):
@@ -56,7 +67,9 @@ def tanh(a):
 
 
 def backward(output):
-    """Fill in the adjoint of every node before the output."""
+    """Fill in the adjoint of every node on the tape."""
+    for node in tape:
+        node.adjoint = 0.0
     output.adjoint = 1.0
     for node in reversed(tape):
         for parent, slope in node.parents:
@@ -69,7 +82,7 @@ def backward(output):
 # $$E(x) = w_1 \tanh(v_1 x + c_1) + w_2 \tanh(v_2 x + c_2) + b.$$
 
 # %%
-tape = []
+tape.clear()
 x = Node(0.5, "x")
 v1, c1, w1 = Node(1.2, "v₁"), Node(-0.3, "c₁"), Node(0.8, "w₁")
 v2, c2, w2 = Node(-0.7, "v₂"), Node(0.4, "c₂"), Node(1.5, "w₂")
@@ -81,48 +94,58 @@ backward(E)
 print("entry  what    value  adjoint   from entries")
 for i, node in enumerate(tape):
     origin = ", ".join(str(tape.index(parent)) for parent, _ in node.parents)
-    print(f"{i:5}  {node.name:5} {node.value:7.4f}  {node.adjoint:7.4f}   {origin}")
+    print(f"{i:5}  {node.name:5} {node.value:7.4f}  {node.adjoint:7.4f}   {origin}".rstrip())
+slope_at_x = x.adjoint  # dE/dx
 
 # %% [markdown]
-# One sweep found the slope by *every* entry: by the parameters and by $x$. The package does the same on arrays. Its tape holds
-# whole matrices, its
-# operations are a table of some thirty functions (`tinyebm.ops`), and each derivative is again made of these functions, so that one
-# can differentiate twice.
+# One backward sweep gave the derivative with respect to *every* entry: the parameters and $x$. The
+# package does the same on arrays. Its tape holds whole matrices, its operations are the functions
+# of `tinyebm.ops`, and each derivative is again made of these functions, so that one can
+# differentiate twice. (The functions are NumPy's, or CuPy's where the arrays are on a GPU.)
 
 # %%
 net = te.MLP((1, 2, 1), activation="tanh")
-theta = [{"W": np.array([[1.2, -0.7]]), "b": np.array([-0.3, 0.4])}, {"W": np.array([[0.8], [1.5]]), "b": np.array([0.1])}]
+theta = [{"W": np.array([[1.2, -0.7]]), "b": np.array([-0.3, 0.4])},
+         {"W": np.array([[0.8], [1.5]]), "b": np.array([0.1])}]
 point = np.array([[0.5]])
 
 by_theta = te.grad(lambda theta: ops.sum(net(theta, point)))(theta)
 by_x = te.grad(lambda x: ops.sum(net(theta, x)))(point)
-assert np.allclose(by_theta[0]["W"], [[v1.adjoint, v2.adjoint]]) and np.allclose(by_theta[0]["b"], [c1.adjoint, c2.adjoint])
-assert np.allclose(by_theta[1]["W"], [[w1.adjoint], [w2.adjoint]]) and np.allclose(by_x, x.adjoint)
+assert np.allclose(by_theta[0]["W"], [[v1.adjoint, v2.adjoint]])
+assert np.allclose(by_theta[0]["b"], [c1.adjoint, c2.adjoint])
+assert np.allclose(by_theta[1]["W"], [[w1.adjoint], [w2.adjoint]])
+assert np.allclose(by_theta[1]["b"], [b.adjoint]) and np.allclose(by_x, slope_at_x)
 
 # %%
-figure, ax = plt.subplots(figsize=(7.8, 3.0))
-place = {x: (0, 1), v1: (0, 2.2), v2: (0, -0.2), c1: (1, 2.6), c2: (1, -0.6), w1: (3, 2.6), w2: (3, -0.6), b: (5, 2.4)}
-inner = [node for node in tape if node.parents]
-for node, spot in zip(inner, [(1, 1.7), (2, 1.9), (3, 1.8), (1, 0.3), (2, 0.1), (3, 0.2), (4, 1.8), (4, 0.2), (5, 1.0), (6, 1.2)],
-                      strict=True):
-    place[node] = spot
+place = {x: (0, 1), v1: (0, 2.6), v2: (0, -0.6), c1: (1, 3.3), c2: (1, -1.3),
+         w1: (3, 3.3), w2: (3, -1.3), b: (5, 2.8)}
+inner = [node for node in tape if node.parents]  # in the order in which they were computed
+spots = [(1, 1.8), (2, 2.0), (3, 1.8), (1, 0.2), (2, 0.0), (3, 0.2), (4, 1.9), (4, 0.1), (5, 1.0),
+         (6, 1.2)]
+place.update(zip(inner, spots, strict=True))
+
+figure, ax = plt.subplots(figsize=(7.8, 3.9))
+arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 18, "shrinkB": 18}
 for node in tape:
     for parent, _ in node.parents:
-        ax.annotate("", place[node], place[parent], arrowprops={"arrowstyle": "->", "color": "0.6", "shrinkA": 16, "shrinkB": 16})
+        ax.annotate("", place[node], place[parent], arrowprops=arrow)
 for node, (u, v) in place.items():
+    edge = DATA if node.parents else OTHER
     ax.text(u, v, node.name, ha="center", va="center", fontsize=10, weight="bold",
-            bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": DATA if node.parents else OTHER})
-    ax.text(u, v - 0.33, f"{node.value:.2f}", ha="center", va="center", fontsize=8, color=DATA)
-    ax.text(u, v + 0.36, f"{node.adjoint:.2f}", ha="center", va="center", fontsize=8, color=MODEL)
-ax.set(xlim=(-0.5, 6.6), ylim=(-1.1, 3.2))
+            bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": edge})
+    ax.text(u, v - 0.42, f"{node.value:.2f}", ha="center", va="center", fontsize=8, color=DATA)
+    ax.text(u, v + 0.44, f"{node.adjoint:.2f}", ha="center", va="center", fontsize=8, color=MODEL)
+ax.set(xlim=(-0.5, 6.6), ylim=(-2.0, 4.0))
 ax.axis("off")
-show(figure, "Figure 3.1: the same tape as a graph. Below each box its value (blue), above it the adjoint (orange).",
-     alt="A graph that flows from left to right: x, weights and biases enter products, sums and hyperbolic tangents, and end in "
-         "one "
-         "sum, the energy. Every box carries its value, and its adjoint; that of the last bias is one.")
+show(figure, "Figure 3.1: the same tape as a graph. Below each box its value (blue), above it "
+             "the adjoint (orange).",
+     alt="A graph that flows from left to right: x, weights and biases enter products, sums "
+         "and hyperbolic tangents, and end in one sum, the energy. Every box carries its value "
+         "and its adjoint; that of the last bias is one.")
 
 # %% [markdown]
-# **Exercise 3.1.** Teach the tape another function: write `softplus(a)` for a `Node`, $y = \log(1 + e^a)$.
+# **Exercise 3.1.** Teach the tape another function: write `softplus(a)` for a `Node`,
+# $y = \log(1 + e^a)$. It returns a `Node`.
 
 # %% ex="3.1"
 softplus = ...
@@ -132,44 +155,58 @@ check("3.1", softplus)
 # %% [markdown]
 # ## 2. Is it right?
 #
-# A wrong derivative raises no error: training just goes somewhere else. So every derivative is compared with a *central
-# difference*,
+# A wrong derivative raises no error: training just goes quietly wrong. So every derivative is
+# compared with a *central difference*,
 #
-# $$\frac{E(x + h) - E(x - h)}{2h} = E'(x) + O(h^2) + \frac{O(\text{rounding})}{h}.$$
+# $$\frac{E(x + h) - E(x - h)}{2h} = E'(x) + O(h^2) + \frac{O(\epsilon)}{h},$$
 #
-# Neither a large nor a tiny $h$ will do: in between there is a best one.
+# where $\epsilon$ is the rounding error, about $10^{-16}$ in double and $10^{-7}$ in single
+# precision. Neither a large nor a tiny $h$ will do. The sum $h^2 + \epsilon/h$ is smallest near
+# $h = \epsilon^{1/3}$, which is about $10^{-5}$ or $10^{-2}$.
 
 # %%
 def difference(f, x, h):
     return (f(x + h) - f(x - h)) / (2 * h)
 
 
+def energy_in(dtype):
+    """The energy of the network as a function of one number, computed in a precision."""
+    typed = [{name: leaf.astype(dtype) for name, leaf in layer.items()} for layer in theta]
+    return lambda t: net(typed, np.full((1, 1), t, dtype))[0]
+
+
 steps = 10.0 ** np.arange(-12, 1)
 errors = {}
-for dtype in ("float64", "float32"):
-    typed = [{name: leaf.astype(dtype) for name, leaf in layer.items()} for layer in theta]
-    f = lambda t, typed=typed, dtype=dtype: net(typed, np.full((1, 1), t, dtype))[0]
-    cast = np.dtype(dtype).type
-    errors[dtype] = [abs(float(difference(f, cast(0.5), cast(h))) - x.adjoint) + 1e-17 for h in steps]
-assert min(errors["float64"]) < 1e-10 and min(errors["float32"]) > 1e-7
+for dtype in (np.float64, np.float32):
+    f = energy_in(dtype)
+    found = [float(difference(f, dtype(0.5), dtype(h))) for h in steps]
+    errors[dtype.__name__] = np.abs(np.array(found) - slope_at_x)
+    print(f"{dtype.__name__}: smallest error {errors[dtype.__name__].min():.0e} "
+          f"at h = {steps[errors[dtype.__name__].argmin()]:.0e}")
+assert errors["float64"].min() < 1e-10 and errors["float32"].min() > 1e-7
 
+# %%
 figure, ax = plt.subplots(figsize=(6.2, 3.0))
 for (dtype, values), color, dash in zip(errors.items(), (DATA, MODEL), ("-", "--"), strict=True):
     ax.loglog(steps, values, dash, color=color, marker="o", markersize=4, label=dtype)
 ax.set(xlabel="h", ylabel="error of the difference")
 ax.legend()
-show(figure, "Figure 3.2: a difference is best at h near the cube root of the rounding error.",
-     alt="Two V-shaped curves of error against the step h on logarithmic axes. In double precision the lowest point is near ten to "
-         "the "
-         "minus five, with an error of about ten to the minus eleven; in single precision it is near one hundredth, far higher up.")
+show(figure, "Figure 3.2: a difference is best at h near the cube root of the rounding error. "
+             "(Flat on the left: x + h rounds to x, and the difference is zero.)",
+     alt="Two V-shaped curves of error against the step h on logarithmic axes. In double "
+         "precision the lowest point is near ten to the minus six, with an error of about ten "
+         "to the minus eleven; in single precision it is near one hundredth, far higher up, "
+         "and small steps have a constant, large error.")
 
 # %% [markdown]
-# **Exercise 3.2.** One of these derivatives is wrong. Find out which, by differences, and answer with its name.
+# **Exercise 3.2.** One of these derivatives is wrong. Find out which, by differences, and answer
+# with its name.
 
 # %%
-suspects = {
+suspects = {  # name: (function, its derivative, so they say)
     "square root": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
-    "silu": (lambda x: x / (1 + np.exp(-x)), lambda x: (1 + x / (1 + np.exp(x))) / (1 + np.exp(-x))),
+    "silu": (lambda x: x / (1 + np.exp(-x)),
+             lambda x: (1 + x / (1 + np.exp(x))) / (1 + np.exp(-x))),
     "log cosh": (lambda x: np.log(np.cosh(x)), np.tanh),
     "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), lambda x: np.exp(-x) / (1 + np.exp(-x))),
     "arctan": (np.arctan, lambda x: 1 / (1 + x * x)),
@@ -183,43 +220,62 @@ check("3.2", culprit)
 # %% [markdown]
 # ## 3. Forces
 #
-# $-\nabla_x E$ is a *force*: it points to lower energy. A sampler moves along it (notebook 05), so it should not jump. Here are
-# the forces of two
-# networks with the same weights, one with SiLU, one with ReLU. Note how the energy is differentiated at 400 points at once: the
-# energies
-# of different rows do not depend on each other's points, so the slope of their *sum* holds every row's own slope.
+# $-\nabla_x E$ is a *force*: it points to lower energy. A sampler moves along it in finite steps
+# (notebook 05), and does best if it does not jump. Here are the forces of two networks with the
+# same weights, one with SiLU, one with ReLU.
+#
+# Note how an energy is differentiated at many points at once: the energy of one row does not depend
+# on the other rows, so the gradient of the *sum* of energies holds every row's own gradient.
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.6))
-t = np.linspace(-3, 3, 18)
+t = np.linspace(-3, 3, 12)
 points = np.stack(np.meshgrid(t, t), axis=-1).reshape(-1, 2)
 fine = np.linspace(-3, 3, 61)
 plane = np.stack(np.meshgrid(fine, fine), axis=-1).reshape(-1, 2)
+cut = np.stack([np.linspace(-3, 3, 6001), np.ones(6001)], axis=1)  # the line x₂ = 1
+
+figure, axes = plt.subplots(1, 3, figsize=(7.8, 2.7))
 jumps = {}
-for ax, activation in zip(axes, ("silu", "relu"), strict=True):
+for ax, activation, color, dash in zip(axes, ("silu", "relu"), (DATA, MODEL), ("-", "--"),
+                                       strict=False):
     energy = te.MLP((2, 16, 1), activation=activation)
-    weights = [{name: 2 * leaf for name, leaf in layer.items()} for layer in energy.init(np.random.default_rng(2))]
-    force = -te.grad(lambda x, energy=energy, weights=weights: ops.sum(energy(weights, x)))(points)
+    weights = [{name: 2 * leaf for name, leaf in layer.items()}
+               for layer in energy.init(np.random.default_rng(2))]
+
+    def total(x, energy=energy, weights=weights):
+        return ops.sum(energy(weights, x))
+
+    force = -te.grad(total)(points)
     p = te.Density(energy, weights, te.Reals(2))
-    assert np.allclose(force, te.score(p, points))  # the package call: the score is minus the slope of the energy
-    ax.contourf(fine, fine, energy(weights, plane).reshape(61, 61), 12, cmap="cividis_r")
-    ax.quiver(*points.T, *force.T, color="white", width=0.004)
-    ax.set(title=activation, xlabel="x₁", ylabel="x₂", aspect="equal")
-    along = te.score(p, np.stack([np.linspace(-3, 3, 6001), np.zeros(6001)], axis=1))
-    jumps[activation] = np.abs(np.diff(along, axis=0)).max()
-print({name: round(float(jump), 4) for name, jump in jumps.items()}, "largest change of the force over a step of 0.001")
+    assert np.allclose(force, te.score(p, points))  # the package call: ∇ log p = -∇E
+
+    ax.contourf(fine, fine, energy(weights, plane).reshape(61, 61), 12, cmap="cividis_r", alpha=0.6)
+    ax.quiver(*points.T, *force.T, width=0.008)
+    ax.set(title=activation, xlabel="x₁", aspect="equal")
+    along = te.score(p, cut)[:, 0]
+    jumps[activation] = np.abs(np.diff(along)).max()
+    axes[2].plot(cut[:, 0], along, linestyle=dash, color=color, label=activation)
+axes[0].set_ylabel("x₂")
+axes[2].set(title="force along x₂ = 1", xlabel="x₁")
+axes[2].legend(fontsize=9)
+print("largest change of the force over a step of 0.001:",
+      ", ".join(f"{name} {jump:.4f}" for name, jump in jumps.items()))
 assert jumps["relu"] > 50 * jumps["silu"]
-show(figure, "Figure 3.3: energies (bright is low) and forces. With ReLU the force is constant between straight kinks, where it "
-     "jumps.",
-     alt="Two maps of energy with arrows. Left, SiLU: arrows turn smoothly. Right, ReLU: the plane falls into flat facets, within "
-         "each "
-         "of which all arrows are equal.")
+show(figure, "Figure 3.3: energies (bright is low) and forces. With ReLU the force is constant "
+             "on facets and jumps between them.",
+     alt="Two maps of energy with arrows that look alike, and a plot of the force along a "
+         "line: with SiLU a smooth curve, with ReLU a staircase with sudden jumps.")
 
 # %% [markdown]
-# **Exercise 3.3.** For score matching (notebook 08) one needs second derivatives: write `curvature(energy, x)`, the sum over
-# coordinates of
-# $\partial^2 E / \partial x_i^2$ at every row of `x` (n, 2), for a function `energy(x)` of rows. `te.hvp(f, x, v)` gives $\nabla^2
-# f\, v$.
+# **Exercise 3.3.** Score matching (notebook 08) needs second derivatives: write
+# `curvature(energy, x)`, the sum over coordinates of $\partial^2 E / \partial x_i^2$ at every row
+# of `x` (n, 2), for a function `energy(x)` of rows. The package has `te.hvp(f, x, v)`, the product
+# $\nabla^2 f\, v$ of the matrix of second derivatives with `v`; here `f` must return one number,
+# and `v` has the shape of `x`. For example:
+
+# %%
+total = lambda x: ops.sum(x[:, 0] ** 2 * x[:, 1])  # of x₁² x₂: [[2 x₂, 2 x₁], [2 x₁, 0]]
+print(te.hvp(total, np.array([[3.0, 5.0]]), np.array([[1.0, 0.0]])))  # its first column
 
 # %% ex="3.3"
 curvature = ...
@@ -229,83 +285,87 @@ check("3.3", curvature)
 # %% [markdown]
 # ## 4. The parameter that never learns
 #
-# **The surprise.** The exact gradient of the mean negative log-likelihood has two terms (notebook 04 derives it):
+# **The surprise.** The exact gradient of the mean negative log-likelihood (NLL) has two terms,
+# which notebook 04 derives: an average over the data and one over the model,
 #
-# $$\nabla_\theta\, \mathrm{NLL} = \mathbb{E}_{\text{data}}[\nabla_\theta E] - \mathbb{E}_p[\nabla_\theta E].$$
+# $$\nabla_\theta\, \mathrm{NLL} = \mathbb{E}_{\text{data}}[\nabla_\theta E]
+# - \mathbb{E}_p[\nabla_\theta E].$$
 #
-# For the last bias $\partial E / \partial b = 1$ at every $x$: look at its adjoint in Figure 3.1. So its gradient is $1 - 1 = 0$.
-# For ever.
+# For the last bias $\partial E / \partial b = 1$ at every $x$: look at its adjoint in Figure 3.1.
+# So its gradient is $1 - 1 = 0$, at every update. It is the constant of notebook 01, section 5,
+# which does not change $p$. (`te.fit` trains; `te.ExactLikelihood` says by which gradient.)
 
 # %%
 energy = te.MLP((2, 16, 16, 1), confinement=0.5)
 data = te.datasets.load("two_moons").sample(500, np.random.default_rng(0))
 start = energy.init(np.random.default_rng(1))
 gradient = te.nll_gradient(te.Density(energy, start, te.Reals(2)), data)
-print("largest gradient of a weight:", f"{np.abs(gradient[-1]['W']).max():.3f}", "| of the last bias:", gradient[-1]["b"])
+print(f"gradient of the last layer: of a weight up to {np.abs(gradient[-1]['W']).max():.3f}, "
+      f"of the bias below 1e-12: {np.abs(gradient[-1]['b'].item()) < 1e-12}")
 assert abs(gradient[-1]["b"].item()) < 1e-12 < np.abs(gradient[-1]["W"]).max()
 
-trained = te.fit(energy, data, te.Reals(2), te.ExactLikelihood(), te.sgd(0.1), steps=60, theta=start, progress=False)
+trained = te.fit(energy, data, te.Reals(2), te.ExactLikelihood(), te.sgd(0.1), steps=60,
+                 theta=start, progress=False)
 moved = [np.abs(a["b"] - b["b"]).max() for a, b in zip(trained.theta, start, strict=True)]
-print("biases moved by", [f"{m:.1e}" for m in moved], "- your guess was", guess if guess is not ... else "not written down")
+for layer, far in enumerate(moved, 1):
+    print(f"after 60 updates the biases of layer {layer} have moved by up to {far:.3f}")
 assert moved[0] > 1e-3 and moved[-1] < 1e-12
+print("your guess:", guess if guess is not ... else "not written down", "| the answer: not at all")
 
 # %% [markdown]
-# The height of an energy is not identifiable: it cancels against $Z$. That is no defect, but it means that an energy *value* says
-# nothing by
-# itself, and that some recipes add a term to the loss just to keep it from drifting (notebook 10).
+# The height of an energy is not identifiable: it cancels against $Z$. This is not a defect, but it
+# means that an energy *value* says nothing by itself, and that some recipes add a term to the loss
+# just to keep it from drifting (notebook 10).
 #
-# ## 5. Why it is fast: the tape as a program
+# ## 5. The tape as a program
 #
-# A tape is written anew for every batch. But for the same energy it is always the *same list of NumPy calls*. So the package
-# writes the list
-# down once, throws away what nobody needs, and afterwards only calls NumPy. The idea in a few lines:
+# A tape is written anew for every batch. But for the same energy it is always the *same list of
+# NumPy calls*. So the package writes the list down once, drops what is not needed, and afterwards
+# only makes the calls. The idea in a few lines: everything that depends on the input is an `Entry`,
+# a value with its place in the list.
 
 # %%
-class Traced(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array that writes down the NumPy functions it meets."""
-
-    def __init__(self, value, place, program):
-        self.value, self.place, self.program = value, place, program
-
-    def __array_ufunc__(self, function, method, *inputs, **options):
-        call = function if method == "__call__" else getattr(function, method)
-        known = [a.value if isinstance(a, Traced) else a for a in inputs]
-        places = [("entry", a.place) if isinstance(a, Traced) else ("constant", a) for a in inputs]
-        self.program.append((call, places, options))
-        return Traced(call(*known, **options), len(self.program), self.program)
+Entry = namedtuple("Entry", ["value", "place"])  # place 0 is the input
+program = []
 
 
-def replay(program, x):
-    """Run the list on another input: no tape, no Python objects but arrays."""
+def call(f, *inputs):
+    """Call a NumPy function, and write the call down."""
+    values = [a.value if isinstance(a, Entry) else a for a in inputs]
+    program.append((f, inputs))
+    return Entry(f(*values), len(program))
+
+
+def replay(x):
+    """Make the calls of the list again, for another input."""
     entries = [x]
-    for call, places, options in program:
-        entries.append(call(*[entries[a] if kind == "entry" else a for kind, a in places], **options))
+    for f, inputs in program:
+        entries.append(f(*[entries[a.place] if isinstance(a, Entry) else a for a in inputs]))
     return entries[-1]
 
 
-def small_energy(x):
-    hidden = np.tanh(x @ theta[0]["W"] + theta[0]["b"])
-    return np.add.reduce(hidden * theta[1]["W"][:, 0], axis=1) + theta[1]["b"]
+x = Entry(np.zeros((4, 1)), 0)
+hidden = call(np.tanh, call(np.add, call(np.matmul, x, theta[0]["W"]), theta[0]["b"]))
+call(np.add, call(np.matmul, hidden, theta[1]["W"][:, 0]), theta[1]["b"])
+print("the program:", ", ".join(f.__name__ for f, _ in program))
 
-
-program = []
-small_energy(Traced(np.zeros((4, 1)), 0, program))
-print("\n".join(f"{i + 1}: {getattr(call, '__name__', call)}" for i, (call, _, _) in enumerate(program)))
 fresh = np.random.default_rng(5).standard_normal((1000, 1))
-assert np.allclose(replay(program, fresh), small_energy(fresh)) and np.allclose(replay(program, fresh), net(theta, fresh))
+assert np.allclose(replay(fresh), net(theta, fresh))
 
 # %% [markdown]
-# There is a trap: what is not a NumPy call of the traced array is *frozen*. A function that looks at numbers and decides cannot be
-# replayed, and must be refused.
+# There is a trap: only the calls are written down. Anything else, such as an `if` that looks at
+# numbers and decides, is *frozen* as it went the first time. So what looks at its numbers must not
+# be recorded, and the package refuses to.
 #
-# **Exercise 3.4.** `shifty` adds 1 if its input's first number is positive. It is traced with an input of zeros, then replayed
-# with ones.
-# By how much is the replayed result off? (Work it out, then look at `replay(...)` if you like.)
+# **Exercise 3.4.** `shifty` adds 1 if its input's first number is positive. Suppose it is recorded
+# with an input of zeros, then replayed with ones. By how much is the replayed result off? (Work it
+# out, then try it, if you like.)
 
 # %%
 def shifty(x):
-    value = x.value if isinstance(x, Traced) else x
-    return x + 1.0 if value[0] > 0 else x * 1.0
+    if x.value[0] > 0:
+        return call(np.add, x, 1.0)
+    return call(np.multiply, x, 1.0)
 
 
 # %% ex="3.4"
@@ -316,17 +376,18 @@ check("3.4", off_by)
 # %% [markdown]
 # ## What broke, and why
 #
-# * *A derivative was wrong* (exercise 3.2), and only differences told. The package compares every one of its rules with
-# differences, to
-#   second order.
+# * *A derivative was wrong* (exercise 3.2), and only finite differences revealed it. The package
+#   compares every one of its rules with differences, to second order.
 # * *A bias did not learn.* Nothing is broken: it has no effect on $p$.
 # * *A replayed branch was stale.* A recording knows only what was done, not why.
 #
 # ## Summary
 #
-# Reverse mode: write the operations on a tape, go back through it, pass adjoints on. One sweep costs a few times the function
-# itself, however many
-# parameters there are, and gives slopes by parameters and by states alike. Griewank & Walther (2008, *Evaluating derivatives*) is
-# the book; Baydin,
-# Pearlmutter, Radul & Siskind (2018, JMLR 18:153) the survey. Next, [04](04_exact_maximum_likelihood.ipynb): what learning does to
-# a landscape.
+# Reverse mode: write the operations on a tape, go back through it, pass adjoints on. One sweep
+# costs a few times the function itself, however many parameters there are, and gives derivatives
+# with respect to parameters and states alike. Griewank & Walther ([2008, *Evaluating
+# derivatives*](https://doi.org/10.1137/1.9780898717761)) is the book; Baydin, Pearlmutter, Radul &
+# Siskind ([2018](https://jmlr.org/papers/v18/17-468.html), JMLR 18:153) the survey.
+#
+# With $\nabla_\theta E$ in hand we can train. Next, [04](04_exact_maximum_likelihood.ipynb): what
+# learning does to a landscape.

@@ -1,15 +1,17 @@
 # %% [markdown]
 # # 05 Can noise turn descent into sampling?
 #
-# Notebook 04 needed averages under the model and computed them on a grid. In high dimension one needs *samples* from $p =
-# e^{-E}/Z$. Langevin's
-# idea (1908, for pollen in water): go downhill a little, then shake.
+# Notebook 04 needed averages under the model and computed them on a grid. In high dimension one
+# needs *samples* from $p = e^{-E}/Z$. The method of this notebook is named after Langevin (1908),
+# who described the motion of a particle in water by friction and random kicks: go downhill a
+# little, then shake.
 #
-# **You need** notebooks 01 to 04. **You will** turn gradient descent into a sampler by one term, follow not only its samples but
-# their exact
-# *law*, see what a finite step does to it, repair that, and read the true temperature off a recipe. Running time: ten seconds.
+# **You need** notebooks 01 to 04. **You will** turn gradient descent into a sampler by adding one
+# term, follow not only its samples but their exact *distribution*, see what a finite step does to
+# it, repair that, and read the true temperature off a recipe. Running time: about five seconds.
 #
-# > **A question first.** "With infinitely many steps Langevin sampling is exact." True or false, for a step size that stays fixed?
+# > **A question first.** "With infinitely many steps Langevin sampling is exact." True or false,
+# > for a step size that stays fixed?
 
 # %%
 import warnings
@@ -26,13 +28,17 @@ guess = ...  # "true" or "false"
 # %% [markdown]
 # ## 1. Descent, and noise
 #
-# The *score* $\nabla \log p = -\nabla E$ points to where $p$ grows; $Z$ has dropped out. Following it leads to the nearest peak
-# and stays there. Langevin
-# dynamics adds noise of just the right size:
+# In notebook 04 the gradient was with respect to the parameters. From here on it is with respect to
+# the state $x$. The *score* $\nabla_x \log p = -\nabla_x E$ points in the direction in which $p$
+# grows fastest, and does not involve $Z$. Following it leads uphill to a peak or, as in the picture
+# below, to the crest of a ridge, and stays there. Langevin dynamics adds noise of just the right
+# size:
 #
-# $$x' = x + \varepsilon\, \nabla \log p(x) + \sqrt{2 \varepsilon}\; \xi, \qquad \xi \sim N(0, I).$$
+# $$x' = x + \varepsilon\, \nabla_x \log p(x) + \sqrt{2 \varepsilon}\; \xi, \qquad \xi \sim N(0, I).$$
 #
-# One step by hand, and one by the package (`te.ULA`, the *unadjusted Langevin algorithm*), with the same random numbers:
+# One step by hand, and one by the package (`te.ULA`, the *unadjusted Langevin algorithm*), with the
+# same random numbers. (The package takes a temperature $T$, too, which multiplies the noise by
+# $\sqrt T$: $T = 0$ is plain descent.)
 
 # %%
 moons = te.datasets.load("two_moons")  # its density is known, and so is its score
@@ -44,100 +50,113 @@ by_hand = x + step_size * te.score(moons, x) + np.sqrt(2 * step_size) * noise
 assert np.allclose(by_hand, te.ULA(step_size).step(moons, x, np.random.default_rng(1)).x)
 
 # %%
-figure, axes = plt.subplots(2, 4, figsize=(7.8, 3.9), sharex=True, sharey=True)
 window = [(-4, 4), (-3, 3)]
-for row, (temperature, name) in zip(axes, ((0.0, "descent only"), (1.0, "with noise")), strict=True):
-    points, done = x, 0
+figure, axes = plt.subplots(2, 4, figsize=(7.8, 3.9), sharex=True, sharey=True)
+for row, temperature, name in zip(axes, (0.0, 1.0), ("descent only", "with noise"), strict=True):
+    kernel, points, done = te.ULA(step_size, temperature), x, 0
     for ax, steps in zip(row, (0, 10, 100, 1000), strict=True):
-        points, _ = te.run(te.ULA(step_size, temperature), moons, points, steps - done, np.random.default_rng(2))
+        points, _ = te.run(kernel, moons, points, steps - done, np.random.default_rng(2))
         done = steps
         plots.density(moons, ax, window, resolution=50, interpolation="nearest", alpha=0.35)
-        plots.data(points, ax, window, color=MODEL if temperature else BLACK, s=3)
+        plots.data(points, ax, window, color=BLACK, s=3, alpha=0.7)
         ax.set(title=f"{steps} steps")
     row[0].set_ylabel(name)
-show(figure, "Figure 5.1: 400 points run downhill (top) or follow Langevin dynamics (bottom). Pale: the density.",
-     alt="Two rows of pictures of 400 points over two faint moons. Without noise they end on the thin ridges of the moons. With "
-         "noise "
-         "they spread over the moons' whole width.")
+show(figure, "Figure 5.1: 400 points run downhill (top) or follow Langevin dynamics (bottom). "
+             "Pale: the density.",
+     alt="Two rows of pictures of 400 points over two faint moons. Without noise they end on "
+         "the thin ridges of the moons. With noise they spread over the moons' whole width.")
 
 # %% [markdown]
-# ## 2. The law, not the samples
+# ## 2. Distributions instead of samples
 #
-# A cloud of points is a blurred picture of a *law*. In one dimension the law itself can be followed: probabilities on a grid,
-# moved by the
-# transition density of one step. `kernel.push(law, p)` does that, and nothing is random. A double well, $E(x) = 2 (x^2 - 1)^2$,
-# from
-# three starts:
+# A cloud of points is a blurred picture of a *distribution*. In one dimension the distribution
+# itself can be followed: probabilities on a grid, moved by the transition density of one step.
+# `kernel.push(probabilities, p)` does that, and nothing is random.
+#
+# Our example is a double well, $E(x) = 2 (x^2 - 1)^2$, in a box with walls at $\pm 3$ that reflect.
+# (The walls matter; section 3 says why.)
 
 # %%
 well = te.Density(te.DoubleWell(), {"barrier": np.array(2.0)}, te.Box(-3, 3, 1))
+states, log_w = well.space.atoms(200)  # nodes, not evenly spaced, and the logs of their widths
+nodes, widths = states[:, 0], np.exp(log_w)
 target = te.probabilities(well, 200)
-nodes = well.space.atoms(200)[0][:, 0]
 kernel = te.ULA(0.01)
+P = te.transition_matrix(well, kernel, 200)
+assert np.allclose(target @ P, kernel.push(target, well))  # a push is a product with this matrix
 
 
 def total_variation(a, b):
-    """Half the summed difference: the largest by which two laws differ on any set."""
+    """Half the summed difference: the largest by which two distributions differ on any set."""
     return 0.5 * np.abs(a - b).sum()
 
 
-starts = {
-    "a point in the left well": np.exp(-0.5 * ((nodes + 1) / 0.1) ** 2),
-    "a point between the wells": np.exp(-0.5 * (nodes / 0.1) ** 2),
-    "uniform": np.ones(200) * np.exp(well.space.atoms(200)[1]),
+def distances(start, steps=3000, goal=target):
+    """The total variation from p (or from another goal) after 0, 1, ..., steps."""
+    q, found = start / start.sum(), []
+    for _ in range(steps + 1):
+        found.append(total_variation(q, goal))
+        q = q @ P
+    return np.array(found)
+
+
+paths = {
+    "near -1, in the left well": distances(np.exp(-50 * (nodes + 1) ** 2) * widths),
+    "near 0, between the wells": distances(np.exp(-50 * nodes**2) * widths),
+    "uniform": distances(widths),
 }
-P = te.transition_matrix(well, kernel, 200)
-assert np.allclose(target @ P, kernel.push(target, well))  # a push is a product with the transition matrix
-distances = {}
-for name, law in starts.items():
-    law, found = law / law.sum(), []
-    for _ in range(3001):
-        found.append(total_variation(law, target))
-        law = law @ P
-    distances[name] = found
-print({name: round(float(found[-1]), 4) for name, found in distances.items()}, "after 3000 steps")
-assert 0.01 < min(found[-1] for found in distances.values()) and max(found[-1] for found in distances.values()) < 0.03
+for name, path in paths.items():
+    print(f"{name:25}: {path[100]:.4f} after 100 steps, {path[-1]:.4f} after 3000")
+assert all(0.02 < path[-1] < 0.03 for path in paths.values()) and paths["uniform"].min() < 0.015
 
 figure, ax = plt.subplots(figsize=(6.6, 3.0))
-for (name, found), color, dash in zip(distances.items(), (MODEL, DATA, SAMPLES), DASHES, strict=False):
-    ax.semilogy(found, dash, color=color, label=name)
-ax.set(xlabel="steps K", ylabel="total variation from p", xlim=(-20, 1500))
+for (name, path), color, dash in zip(paths.items(), (MODEL, DATA, SAMPLES), DASHES, strict=False):
+    ax.semilogy(path[:1501], linestyle=dash, color=color, label=name)
+ax.set(xlabel="steps K", ylabel="total variation from p")
 ax.legend()
-show(figure, "Figure 5.2: how far the law after K steps is from p, without a random number. All end on one floor, which is not "
-     "zero.",
-     alt="Three falling curves of total variation against the number of steps. The uniform start falls fastest, and even dips "
-         "below "
-         "where it ends; the start in one well takes hundreds of steps. All flatten at the same small value.")
+show(figure, "Figure 5.2: how far the distribution after K steps is from p, from three starts, "
+             "without a random number. All end on one floor, which is not zero.",
+     alt="Three falling curves of total variation against the number of steps. The uniform "
+         "start falls fastest, and even dips below where it ends; the start in one well takes "
+         "hundreds of steps. All flatten at the same small value.")
 
 # %% [markdown]
-# Two things are to be seen. How many steps are needed depends on the start and on the barrier: $K$ is a *setting* of a sampler,
-# not a detail. And the
-# curves end on a floor that more steps do not lower.
+# Two things stand out. How many steps are needed depends on the start: $K$ is a *setting* of a
+# sampler, not a detail. And the curves end on a floor that more steps do not lower. (The uniform
+# start dips below it because it passes close to $p$ on its way to somewhere else.)
 #
 # ## 3. Infinitely many steps
 #
-# **The surprise.** The floor is the step size. A discretised motion has a stationary law of its own. For the normal law $N(0,
-# s^2)$ it can be
-# computed by hand: the variance is not $s^2$ but
+# **The surprise.** The floor comes from the step size. A discretised motion has a stationary
+# distribution of its own: one that a step leaves as it is. For the normal distribution $N(0, s^2)$
+# it can be computed by hand: the variance is not $s^2$ but
 #
-# $$\frac{s^2}{1 - \varepsilon / 2s^2}, \qquad \varepsilon < 2 s^2,$$
+# $$\frac{s^2}{1 - \varepsilon / (2s^2)}, \qquad \varepsilon < 2 s^2,$$
 #
-# and beyond $\varepsilon = 2s^2$ every step overshoots by more than the last, and the chain explodes.
+# and beyond $\varepsilon = 2s^2$ every step overshoots by more than the last, and the chain
+# explodes.
 
 # %%
-normal = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
+theta = {"mean": np.zeros(1), "precision": np.eye(1)}
+normal = te.Density(te.GaussianEnergy(1), theta, te.Reals(1))
 sampled = {}
 for epsilon in (0.1, 0.4, 0.8, 1.125, 1.4):
     x, _ = te.run(te.ULA(epsilon), normal, np.zeros((100_000, 1)), 80, np.random.default_rng(3))
     sampled[epsilon] = x.var(), x.var() * (2 / len(x)) ** 0.5
-for epsilon, (variance, error) in sampled.items():
-    print(f"ε = {epsilon:5}: variance {variance:.4f} ± {error:.4f}, formula {1 / (1 - epsilon / 2):.4f}")
-    assert abs(variance - 1 / (1 - epsilon / 2)) < 5 * error
+for epsilon, (found, error) in sampled.items():
+    formula = 1 / (1 - epsilon / 2)
+    print(f"ε = {epsilon:5}: variance {found:.4f} ± {error:.4f}, formula {formula:.4f}")
+    assert abs(found - formula) < 5 * error
+
+x, _ = te.run(te.ULA(2.1), normal, np.zeros((1000, 1)), 80, np.random.default_rng(3))
+print(f"ε = 2.1: variance {x.var():.0f} after 80 steps, and growing")
+assert x.var() > 1000
 
 # %% [markdown]
-# **Exercise 5.1.** On $N(0, s^2)$ a step is $x' = (1 - \varepsilon/s^2)\,x + \sqrt{2\varepsilon}\,\xi$. Write `variance(s,
-# epsilon, k)`: the exact variance of $x$ after
-# $k$ steps from $x = 0$.
+# **Exercise 5.1.** On $N(0, s^2)$ a step is
+# $x' = (1 - \varepsilon/s^2)\,x + \sqrt{2\varepsilon}\,\xi$. Write `variance(s, epsilon, k)`: the
+# exact variance of $x$ after $k$ steps from $x = 0$. (For $k \to \infty$ it must reproduce itself,
+# $v = (1 - \varepsilon/s^2)^2 v + 2\varepsilon$, which gives the formula above.)
 
 # %% ex="5.1"
 variance = ...
@@ -145,66 +164,69 @@ variance = ...
 check("5.1", variance)
 
 # %% [markdown]
-# For the double well there is no formula, but the stationary law is the eigenvector of the transition matrix. Here `jump` is the
-# size of the noise of
-# one step, $\sqrt{2\varepsilon}$.
+# For the double well there is no formula, but we can push probabilities until they no longer
+# change. That is where the walls come in: without them this energy, which is steeper than
+# quadratic, has no stationary distribution at *any* fixed step size. A step that lands too far out
+# is thrown back even farther, and the chain explodes. With small steps that takes very long; with
+# $\varepsilon = 0.08$ nearly every chain has gone after 2000.
 
 # %%
-def stationary(epsilon, p=well):
-    """The law that a step of ULA leaves as it is, and the nodes it lives on."""
-    n = max(60, int(np.ceil(np.pi / 2 * 6 / (0.5 * np.sqrt(2 * epsilon)))))
-    P = te.transition_matrix(p, te.ULA(epsilon), n)
-    values, vectors = np.linalg.eig(P.T)
-    law = np.abs(vectors[:, np.argmax(values.real)].real)
-    return n, law / law.sum()
+def stationary(epsilon):
+    """Where ULA ends up, on 400 nodes: 2^14 pushes."""
+    P = te.transition_matrix(well, te.ULA(epsilon), 400)
+    return te.probabilities(well, 400) @ np.linalg.matrix_power(P, 2**14)
 
 
-table = {}
-for jump in (0.05, 0.1, 0.2, 0.3):
-    n, law = stationary(jump**2 / 2)
-    table[jump] = total_variation(law, te.probabilities(well, n, rtol=1e-3))
-    print(f"noise {jump:4}, ε = {jump**2 / 2:.5f}: total variation {table[jump]:.4f}")
-for jump, expected in {0.05: 0.003, 0.1: 0.012, 0.2: 0.055, 0.3: 0.159}.items():
-    assert abs(table[jump] - expected) < 0.003
-print("your guess was", guess if guess is not ... else "not written down", "- it is false")
+table = {epsilon: total_variation(stationary(epsilon), te.probabilities(well, 400))
+         for epsilon in (0.00125, 0.005, 0.02, 0.045, 0.08, 0.125)}
+for epsilon, distance in table.items():
+    print(f"ε = {epsilon:7}, noise √(2ε) = {np.sqrt(2 * epsilon):.2f}: "
+          f"total variation from p {distance:.4f}")
+for epsilon, expected in {0.00125: 0.003, 0.005: 0.012, 0.02: 0.055, 0.045: 0.159}.items():
+    assert abs(table[epsilon] - expected) < 0.0005
+
+no_walls = te.Density(te.DoubleWell(), {"barrier": np.array(2.0)}, te.Reals(1))
+with np.errstate(over="ignore", invalid="ignore"):
+    x, _ = te.run(te.ULA(0.08), no_walls, np.ones((2000, 1)), 2000, np.random.default_rng(4))
+gone = np.mean(~(np.abs(x) < 10))
+print(f"without walls, at ε = 0.08, {gone:.0%} of 2000 chains have left for infinity")
+assert gone > 0.9
+print("your guess:", guess if guess is not ... else "not written down", "| the answer: false")
+
+# %% [markdown]
+# (So for long steps the answer depends on what becomes of the chains that go astray: at noises of
+# 0.4 and 0.5 the walls hold the distance at 0.28 and 0.35, and without walls it is 1.)
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(7.8, 3.1))
+figure, (left, middle, right) = plt.subplots(1, 3, figsize=(7.8, 3.0))
 grid = np.linspace(0, 1.6, 200)
 left.plot(grid, 1 / (1 - grid / 2), color=EXACT, label="formula")
-left.errorbar(list(sampled), [v for v, _ in sampled.values()], [5 * e for _, e in sampled.values()], fmt="o", color=SAMPLES,
-              label="100 000 chains (± 5 se)")
+found = [found for found, _ in sampled.values()]
+left.plot(list(sampled), found, "o", color=SAMPLES, label="chains")
 left.axhline(1, color=BLACK, linestyle=":")
-left.set(xlabel="step size ε", ylabel="variance on N(0, 1)", ylim=(0.5, 5.5))
+left.set(xlabel="step size ε", title="variance on N(0, 1)", ylim=(0.5, 5.5))
 left.legend()
-for jump, color, dash in ((0.1, DATA, "--"), (0.3, MODEL, "-."), (0.5, OTHER, (0, (5, 1)))):
-    n, law = stationary(jump**2 / 2)
-    states, log_w = well.space.atoms(n)
-    right.plot(states, law / np.exp(log_w), linestyle=dash, color=color, label=f"noise {jump}")
-right.plot(nodes, target / np.exp(well.space.atoms(200)[1]), color=BLACK, linewidth=1, label="p")
-right.set(xlabel="x", ylabel="density", xlim=(-2.5, 2.5))
-right.legend(fontsize=9)
-show(figure, "Figure 5.3: the laws that Langevin dynamics with a fixed step really samples: too wide.",
-     alt="Left, the variance as a function of the step size rises from one and bends up towards infinity; dots with error bars lie "
-         "on the curve. Right, a density with two peaks, and the stationary laws of longer and longer steps, whose peaks sink and "
-         "widen.")
+middle.loglog(list(table), list(table.values()), "o-", color=MODEL)
+middle.set(xlabel="step size ε", title="total variation,\ndouble well")
+fine, log_w400 = well.space.atoms(400)
+for epsilon, color, dash in ((0.045, MODEL, "-."), (0.125, OTHER, (0, (5, 1)))):
+    right.plot(fine, stationary(epsilon) / np.exp(log_w400), linestyle=dash, color=color,
+               label=f"ε = {epsilon}")
+right.plot(nodes, target / widths, color=BLACK, linewidth=1, label="p")
+right.set(xlabel="x", title="density", xlim=(-2.5, 2.5), ylim=(0, 1.0))
+right.legend(fontsize=9, ncols=2, loc="upper center")
+show(figure, "Figure 5.3: what Langevin dynamics with a fixed step really samples. The "
+             "Gaussian becomes too wide; of the double well the peaks become broader and the "
+             "valley fuller.",
+     alt="Left, the variance as a function of the step size rises from one and bends up "
+         "towards infinity; dots lie on the curve. Middle, the distance from p grows with the "
+         "step size, first in proportion. Right, a density with two peaks, and the stationary "
+         "densities of longer steps, whose peaks sink and widen.")
 
 # %% [markdown]
-# (In a box with walls there is a stationary law for any step. On the whole line the double well's quartic walls throw a chain that
-# steps too far out ever
-# farther: with noise 0.5 it is only a question of time.)
-
-# %%
-open_well = te.Density(te.DoubleWell(), {"barrier": np.array(2.0)}, te.Reals(1))
-with np.errstate(over="ignore", invalid="ignore"):
-    x, _ = te.run(te.ULA(0.125), open_well, np.ones((2000, 1)), 500, np.random.default_rng(4))
-print(f"{np.mean(~(np.abs(x) < 10)):.0%} of 2000 chains have left for infinity after 500 steps")
-assert np.mean(~(np.abs(x) < 10)) > 0.9
-
-# %% [markdown]
-# **Exercise 5.2.** Of the step sizes $\varepsilon$ = 0.002, 0.004, 0.008 and 0.016: which is the largest whose stationary law on
-# the double well is within 0.01 of
-# $p$, in total variation?
+# **Exercise 5.2.** Of the step sizes $\varepsilon$ = 0.001, 0.003, 0.006 and 0.012: which is the
+# largest whose stationary distribution on the double well is within 0.01 of $p$, in total
+# variation?
 
 # %% ex="5.2"
 largest = ...
@@ -214,82 +236,144 @@ check("5.2", largest)
 # %% [markdown]
 # ## 4. The repair
 #
-# *MALA*, the Metropolis-adjusted algorithm, treats a Langevin step $x \to y$ as a proposal and accepts it with probability
+# *MALA*, the Metropolis-adjusted Langevin algorithm, treats a Langevin step $x \to y$ as a
+# proposal, accepts it with probability
 #
 # $$\min\Bigl(1,\ \frac{p(y)\, q(x \mid y)}{p(x)\, q(y \mid x)}\Bigr),$$
 #
-# where $q$ is the density of a step. Forget the two $q$ (the *Hastings* correction) and it samples something else; that is the
-# most common mistake in
-# hand-written samplers. With it, $p$ is stationary for *every* step size.
+# where $q$ is the density of a step, and else stays at $x$. With it, $p$ is stationary for *every*
+# step size. Leave out the two $q$'s (the *Hastings* correction), a classic mistake, and the repair
+# does more harm than good.
 
 # %%
-for epsilon in (0.02, 0.1, 0.3):
-    mala, n = te.MALA(epsilon), 120
-    law = te.probabilities(well, n)
-    drift = total_variation(mala.push(law, well), law)
-    x, info = te.run(mala, well, te.sample(well, 2000, np.random.default_rng(5)), 50, np.random.default_rng(6))
-    print(f"ε = {epsilon}: one push moves p by {drift:.0e}; {info['acceptance']:.0%} of the steps are accepted")
-    assert drift < 1e-13
+epsilon, n = 0.02, 300
+proposal = te.transition_matrix(well, te.ULA(epsilon), n)
+mass, w = te.probabilities(well, n), np.exp(well.space.atoms(n)[1])
+
+
+def adjusted(hastings=True):
+    """The transition matrix with acceptance, with or without the two q's."""
+    p, q = mass / w, np.maximum(proposal / w, 1e-300)  # densities; q[i, j] is q(j | i)
+    ratio = p[None, :] / p[:, None] * (q.T / q if hastings else 1.0)
+    P = proposal * np.minimum(1, ratio)
+    np.fill_diagonal(P, 0)
+    return P + np.diag(1 - P.sum(axis=1))  # the rest stays where it is
+
+
+mala = te.transition_matrix(well, te.MALA(epsilon), n)
+inside = np.abs(well.space.atoms(n)[0][:, 0]) < 2.5  # at a wall ULA reflects, MALA refuses
+assert np.allclose(adjusted()[inside], mala[inside], rtol=0, atol=1e-12)
+settled = {"MALA": mass @ np.linalg.matrix_power(mala, 2**14),
+           "without the q's": mass @ np.linalg.matrix_power(adjusted(False), 2**14),
+           "no acceptance at all (ULA)": mass @ np.linalg.matrix_power(proposal, 2**14)}
+for name, q in settled.items():
+    print(f"{name:26}: total variation from p {total_variation(q, mass):.3f}")
+assert total_variation(settled["MALA"], mass) < 1e-10
+assert abs(total_variation(settled["without the q's"], mass) - 0.162) < 0.005
 
 # %% [markdown]
-# What MALA cannot repair is a barrier. Between two wells a chain waits for a time that grows *exponentially* with the height. The
-# *spectral gap* of the transition matrix tells how fast the chain forgets where it began: the distance to $p$ shrinks like $(1 -
-# \text{gap})^K$.
+# What MALA cannot repair is a barrier. Between two wells a chain waits for a time that grows
+# *exponentially* with the height. How fast it forgets where it began is told by the *spectral gap*,
+# one minus the second-largest eigenvalue of the transition matrix in absolute value: the distance
+# shrinks like $(1 - \text{gap})^K$. That is the straight part of the solid curve in Figure 5.2:
+# here it is once more, measured from where ULA ends up.
 
 # %%
+end = target @ np.linalg.matrix_power(P, 2**14)
+path = distances(np.exp(-50 * (nodes + 1) ** 2) * widths, 1000, goal=end)
+slope = np.log(path[1000] / path[500]) / 500
+gap = te.spectral_gap(well, kernel, 200)
+print(f"per step log(distance) changes by {slope:.5f}; log(1 - gap) = {np.log(1 - gap):.5f}")
+assert abs(slope / np.log(1 - gap) - 1) < 1e-3
+
 heights = np.arange(1.0, 8.5, 0.5)
 gaps = []
 for h in heights:
     p = te.Density(te.DoubleWell(), {"barrier": np.array(h)}, te.Box(-1.8, 1.8, 1))
     gaps.append(te.spectral_gap(p, te.MALA(0.003), 160))
-slope = np.polyfit(heights[6:], np.log(gaps[6:]), 1)[0]
-print(f"for every nat of barrier the gap shrinks by a factor of {np.exp(-slope):.2f}")
-assert 2.0 < np.exp(-slope) < np.e
-
-_, info = te.run(te.MALA(0.02), well, np.full((8, 1), -1.0), 2000, np.random.default_rng(7), record=1)
-ess = te.effective_sample_size(info["trajectory"])[0]
-print(f"8 chains of 2000 steps are worth {ess:.0f} independent draws; split R-hat {te.split_rhat(info['trajectory'])[0]:.2f}")
+scale = np.array(gaps) / (heights * np.exp(-heights))
+print("gap / (h e^{-h}):", scale[[0, 4, 8, 14]].round(4), "for h = 1, 3, 5, 8")
+assert np.ptp(scale[heights >= 3]) < 0.02 * scale[-1]
 
 figure, ax = plt.subplots(figsize=(6.2, 2.9))
-ax.semilogy(heights, 1 / np.array(gaps), color=MODEL, marker="o", markersize=4)
-ax.set(xlabel="barrier, nats", ylabel="steps to forget, 1 / gap")
-show(figure, "Figure 5.4: the steps that MALA (ε = 0.003) needs to cross a barrier.",
-     alt="A nearly straight rising line on a logarithmic axis: from a few hundred steps at a barrier of one nat to nearly a "
-         "hundred thousand at eight.")
+ax.semilogy(heights, 1 / np.array(gaps), "o", color=MODEL, label="1 / gap of MALA, ε = 0.003")
+ax.semilogy(heights, np.exp(heights) / heights / scale[-1], color=BLACK, linewidth=1,
+            label="a constant times exp(h) / h")
+ax.set(xlabel="barrier h, nats", ylabel="steps to forget")
+ax.legend()
+show(figure, "Figure 5.4: the relaxation time, 1 / gap, against the height of the barrier.",
+     alt="Dots that rise along a nearly straight line on a logarithmic axis, from a few "
+         "hundred steps at a barrier of one nat to eighty thousand at eight.")
 
 # %% [markdown]
+# The gap is proportional to $h\, e^{-h}$: $e^{-h}$ is how rare the top of the barrier is, and the
+# factor $h$ comes from the curvature (Kramers 1940).
+#
+# Can a running chain tell that it is stuck? Two numbers are in use. States of a chain resemble each
+# other; if $\rho_t$ is their correlation at lag $t$, $N$ states are worth about
+# $N / (1 + 2 \sum_t \rho_t)$ independent draws, the *effective sample size*. *Split R-hat* cuts
+# each chain in half and compares the spread between the pieces with the spread within: it is 1 when
+# they agree, and above 1.01 they have not mixed (Vehtari et al. 2021).
+
+# %%
+deep = te.Density(te.DoubleWell(), {"barrier": np.array(8.0)}, te.Box(-3, 3, 1))
+starts = {"all in the left well": np.full((8, 1), -1.0),
+          "four in each well": np.repeat([-1.0, 1.0], 4)[:, None]}
+verdicts = {}
+for name, x in starts.items():
+    _, info = te.run(te.MALA(0.02), deep, x, 2000, np.random.default_rng(7), record=1)
+    chains = info["trajectory"]
+    verdicts[name] = te.split_rhat(chains)[0]
+    print(f"8 chains of 2000 steps, {name}: acceptance {info['acceptance']:.0%}, R-hat "
+          f"{verdicts[name]:.2f}, effective sample size {te.effective_sample_size(chains)[0]:.0f}")
+assert verdicts["all in the left well"] < 1.01 and verdicts["four in each well"] > 1.5
+
+# %% [markdown]
+# In the first line every number looks perfect, and the chains have missed half of the mass. What
+# nobody visits, no diagnostic of the chains sees.
+#
 # ## 5. The temperature of a recipe
 #
-# Recipes on images often have a *step* and a *noise* of their own: $x' = x - \eta \nabla E + \sigma \xi$. Compare with Langevin
-# dynamics at temperature $T$,
-# whose noise is $\sqrt{2 \eta T}$:
+# Recipes for images often have a *step* and a *noise* of their own:
+# $x' = x - \eta \nabla_x E + \sigma \xi$. Compare with Langevin dynamics for $e^{-E/T}$, the
+# temperature of notebook 01: its noise is $\sqrt{2 \eta T}\,\xi$. So the recipe runs at
 #
 # $$T = \frac{\sigma^2}{2 \eta}.$$
 #
-# Only $T = 1$ samples $e^{-E}$. Read the numbers of two well-known notebooks:
+# Only at $T = 1$ do the chains sample $e^{-E}$ (for small steps). Here are the settings of two
+# well-known notebooks: tutorial 8 of the UvA deep learning course (Lippe), and the energy-based
+# example of `intro_dgm` (Tomczak).
 
 # %%
-uva = te.Recipe.uva_tutorial_8()  # step 10, noise 0.005, gradients clipped at 0.03
-print(f"step 10, noise 0.005: T = {uva.temperature:.3g}")
-print(f"step 1, noise 0.01: T = {te.Recipe(1.0, 0.01).temperature:.3g}")
-assert np.isclose(uva.temperature, 1.25e-6) and np.isclose(te.Recipe(1.0, 0.01).temperature, 5e-5)
-
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    x, _ = te.run(te.Recipe(0.01, 0.005), well, np.random.default_rng(8).uniform(-2, 2, (500, 1)), 300, np.random.default_rng(9))
-print("the package says:", caught[0].message)
-draws = te.sample(well, 20_000, np.random.default_rng(1))
-print(f"spread within the right well: {x[x > 0].std():.4f}, of p: {draws[draws > 0].std():.3f}")
-assert x[x > 0].std() < 0.05
+uva = te.Recipe.uva_tutorial_8()
+print(f"UvA tutorial 8, step 10, noise 0.005: T = {uva.temperature:.3g}")
+print(f"intro_dgm, step 1, noise 0.01:        T = {te.Recipe(1.0, 0.01).temperature:.3g}")
+assert np.isclose(uva.temperature, 1.25e-6)
+assert np.isclose(te.Recipe(1.0, 0.01).temperature, 5e-5)
 
 # %% [markdown]
-# Such chains are gradient descent with a little jitter. They may draw fine pictures; they do not sample $e^{-E}/Z$, and what is
-# learned with them
-# is not its density. This is said of the numbers, not of their authors: the notebooks teach well, and the pictures are real.
+# (The UvA recipe also clips the gradient at 0.03, and images to [-1, 1], so it is not quite
+# Langevin dynamics at any temperature.) What such a temperature does is easy to see. On the double
+# well a step of 10 would explode; with step 0.01 and the same noise, $T$ = 0.00125:
+
+# %%
+cold, start = te.Recipe(0.01, 0.005), np.random.default_rng(8).uniform(-2, 2, (500, 1))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    x, _ = te.run(cold, well, start, 300, np.random.default_rng(9))
+print("the package says:", caught[0].message)
+draws = te.sample(well, 20_000, np.random.default_rng(1))
+print(f"spread within the right well: {x[x > 0].std():.4f}, and of p: {draws[draws > 0].std():.3f}")
+narrow = np.sqrt(cold.temperature / 16)  # E'' is 16 at the bottom of a well
+print(f"a narrow Gaussian at temperature T has √(T/16) = {narrow:.4f}")
+assert x[x > 0].std() < 0.05 < 0.2 < draws[draws > 0].std()
+
+# %% [markdown]
+# Such chains are gradient descent with a little jitter. They may draw fine pictures, but they do
+# not sample $e^{-E}/Z$, and a model trained with them does not have that density.
 #
-# **Exercise 5.3.** By what number must one multiply the energy so that step 10 with noise 0.005 becomes honest Langevin dynamics,
-# at $T = 1$, for $e^{-E}$ of
-# the *original* energy? (Think of which energy is sampled at temperature $T$.)
+# **Exercise 5.3.** Keep step 10 and noise 0.005, and replace $E$ by $cE$. For which $c$ do the
+# chains sample $e^{-E}$, if steps are small?
 
 # %% ex="5.3"
 factor = ...
@@ -297,16 +381,25 @@ factor = ...
 check("5.3", factor)
 
 # %% [markdown]
+# (The drift is then $10\,c$ per unit of slope: honest, and far too slow for the sixty steps of the
+# recipe. Speed is what the low temperature buys.)
+#
 # ## What broke, and why
 #
 # * *Descent* found the ridges: the most likely points are not typical ones.
-# * *Fixed steps* have a stationary law of their own, wider than $p$; too long ones have none.
-# * *Barriers* keep a correct chain in one well for exponentially long. No acceptance rate shows it; several chains, and split
-# R-hat, may.
+# * *Fixed steps* change what is sampled. On a Gaussian, or between walls, ULA has a stationary
+#   distribution of its own; on the line, under a quartic energy, it has none.
+# * *Barriers* keep a correct chain in one well for exponentially many steps. The acceptance rate
+#   does not show it, and R-hat shows it only if the chains *start* in different wells.
 #
 # ## Summary
 #
-# Langevin dynamics needs only the slope of $E$. Infinitely many steps are exact for MALA, and for ULA in the limit of small steps,
-# but not at a fixed one
-# (Roberts & Tweedie 1996, Bernoulli 2:341). In practice one makes $K$ steps, and $K$ is a setting that shapes what is learned: see
-# [06](06_contrastive_divergence_exactly.ipynb).
+# Langevin dynamics needs only the gradient of $E$. Infinitely many steps are exact for MALA, and
+# for ULA in the limit of small steps, but not at a fixed one (Roberts & Tweedie
+# [1996](https://doi.org/10.2307/3318418), Bernoulli 2:341). As a way to draw samples it was
+# proposed by Parisi ([1981](https://doi.org/10.1016/0550-3213(81)90056-0)) and by Grenander &
+# Miller (1994, J. R. Stat. Soc. B 56:549); R-hat and effective sample sizes are those of Vehtari,
+# Gelman, Simpson, Carpenter & Bürkner ([2021](https://doi.org/10.1214/20-BA1221)).
+#
+# In practice one takes $K$ steps, and $K$ is a setting that shapes what is learned. Next,
+# [06](06_contrastive_divergence_exactly.ipynb): what CD-k does with $k$ steps from the data.

@@ -1,11 +1,14 @@
-"""The picture at the top of the project, still and moving: `python tutorials/hero.py` writes figures/hero.png and figures/hero.gif.
+"""The moving pictures of the project: `python tutorials/animations.py [hero] [tug_of_war]` writes figures/NAME.gif and NAME.png.
 
-A network learns two moons by exact maximum likelihood: its energy, its density with Z, Langevin particles that follow it, and below
-the exact negative log-likelihood.
+hero: a network learns two moons by exact maximum likelihood: its energy, its density with Z, Langevin particles that follow it,
+and below the exact negative log-likelihood.  tug_of_war: the same on the line, with the force on the energy.
 """
 
+import os
 import pathlib
+import sys
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import matplotlib
 
 matplotlib.use("Agg")
@@ -17,22 +20,36 @@ import tinyebm as te
 from tinyebm import plots
 
 FIGURES = pathlib.Path(__file__).parent / "figures"
-WINDOW, UPDATES, EVERY, LARGEST = [(-4.5, 4.5), (-3.5, 3.5)], 320, 8, 1_500_000
+WINDOW, LARGEST, PER_SECOND, HELD = [(-4.5, 4.5), (-3.5, 3.5)], 1_500_000, 6, 12  # HELD: how often the last frame is repeated
 
 
-def learn():
-    """(update, density, exact NLL) at every frame, and the population."""
-    moons, frames = te.datasets.load("two_moons"), []
-    net = te.MLP((2, 32, 32, 1), confinement=0.5)
-    rate = lambda i: 0.02 * min(1.0, 2 * (1 - i / UPDATES))
-    te.fit(net, moons, te.Reals(2), te.ExactLikelihood(rtol=1e-3), te.adam(rate), steps=UPDATES, batch_size=1000, log_every=EVERY,
-           progress="learn", callback=lambda step, p, record: frames.append((step, p, record["nll"])))
-    return frames, moons
+def film(energy, population, space, updates, rate, count):
+    """Exact maximum likelihood: (update, density, exact NLL) at about `count` updates, the early ones closer to each other."""
+    wanted = (2 * np.round(np.geomspace(1, updates // 2, count)).astype(int)).tolist()
+    begun = te.Density(energy, energy.init(np.random.default_rng(0)), space)
+    frames = [(0, begun, te.nll(begun, population, 1e-4).value)]
+
+    def look(step, p, record):
+        if step in wanted:
+            frames.append((step, p, record["nll"]))
+
+    te.fit(energy, population, space, te.ExactLikelihood(rtol=1e-3), te.adam(rate), steps=updates, batch_size=1000,
+           theta=begun.theta, log_every=2, progress="learn", callback=look)
+    return frames
 
 
-def draw(figure, frames, i, particles, moons):
-    """Frame i on an emptied figure."""
-    figure.clear()
+def hero():
+    """Functions that draw the frames of the hero, one after the other."""
+    updates, moons = 320, te.datasets.load("two_moons")
+    falling = lambda i: 0.02 * min(1.0, 2 * (1 - i / updates))
+    frames = film(te.MLP((2, 32, 32, 1), confinement=0.5), moons, te.Reals(2), updates, falling, 46)
+    rng, particles = np.random.default_rng(0), np.random.default_rng(1).standard_normal((300, 2)) * 2
+    for i, (_, p, _) in enumerate(frames):
+        particles, _ = te.run(te.ULA(0.01), p, particles, 40 if i else 0, rng)
+        yield lambda figure, i=i, particles=particles: _draw_hero(figure, frames, i, particles, moons)
+
+
+def _draw_hero(figure, frames, i, particles, moons):
     top = figure.subfigures(2, 1, height_ratios=[2.4, 1])
     axes, below = top[0].subplots(1, 3, sharey=True), top[1].subplots()
     step, p, _ = frames[i]
@@ -41,37 +58,74 @@ def draw(figure, frames, i, particles, moons):
     plots.density(p, axes[2], WINDOW, resolution=60, interpolation="nearest", alpha=0.3)
     plots.data(particles, axes[2], WINDOW, color=plots.VERMILION, s=4)
     z = np.exp(float(te.log_partition(p, 1e-5)))
-    titles = ("energy E(x)", f"exp(−E)/Z, Z = {z:.3g} by quadrature", "Langevin particles")
+    titles = ("energy E(x), bright is low", f"exp(−E)/Z, Z = {z:.3g} by quadrature", "Langevin particles")
     for ax, title in zip(axes, titles, strict=True):
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=9)
+    _draw_likelihood(below, frames, i, moons)
+
+
+def _draw_likelihood(ax, frames, i, population):
+    """The exact NLL against updates, and where frame i is."""
     steps, values = [step for step, *_ in frames], [nll for *_, nll in frames]
-    below.plot(steps, values, color="0.6")
-    below.plot(step, values[i], "o", color=plots.VERMILION)
-    below.axhline(moons.entropy, color=plots.BLACK, linestyle=":", linewidth=1)
-    below.set(xlim=(0, UPDATES * 1.02), ylim=(moons.entropy - 0.1, values[0] + 0.1))
-    below.set_xlabel("updates", fontsize=9)
-    below.set_ylabel("NLL, exact", fontsize=9)
-    below.tick_params(labelsize=8)
+    ax.plot(steps, values, color="0.6")
+    ax.plot(steps[i], values[i], "o", color=plots.VERMILION)
+    ax.axhline(population.entropy, color=plots.BLACK, linestyle=":", linewidth=1)
+    ax.text(steps[-1], population.entropy, "entropy of the population", ha="right", va="top", fontsize=8)
+    room = values[0] - population.entropy
+    ax.set(xlim=(-0.02 * steps[-1], 1.02 * steps[-1]), ylim=(population.entropy - 0.35 * room, values[0] + 0.1 * room))
+    ax.set_xlabel(f"updates: {steps[i]}", fontsize=9)
+    ax.set_ylabel("NLL, exact", fontsize=9)
+    ax.tick_params(labelsize=8)
 
 
-def main():
-    """Learn, draw, write; refuse what is too large to be looked at on a page."""
-    frames, moons = learn()
-    figure = plt.figure(figsize=(8.4, 3.9), dpi=80, layout="constrained")
-    rng, particles = np.random.default_rng(0), np.random.default_rng(1).standard_normal((300, 2)) * 2
-    writer = PillowWriter(fps=6)
-    with writer.saving(figure, FIGURES / "hero.gif", dpi=80):
-        for i, (_, p, _) in enumerate(frames):
-            particles, _ = te.run(te.ULA(0.01), p, particles, 40, rng)
-            draw(figure, frames, i, particles, moons)
+def tug_of_war():
+    """Functions that draw the frames of the tug of war, one after the other."""
+    population = te.datasets.load("bimodal")
+    frames = film(te.MLP((1, 32, 32, 1), gain=2**0.5), population, te.Box(-8, 8, 1), 600, 5e-3, 46)
+    for i in range(len(frames)):
+        yield lambda figure, i=i: _draw_tug(figure, frames, i, population)
+
+
+def _draw_tug(figure, frames, i, population):
+    above, middle, below = figure.subplots(3, 1, height_ratios=[1.5, 1, 1])
+    t = np.linspace(-4, 4, 321)
+    data, model = np.exp(population.log_prob(t[:, None])), np.exp(te.log_prob(frames[i][1], t[:, None]))
+    above.fill_between(t, data, color=plots.BLUE, alpha=0.3)
+    above.plot(t, model, color=plots.VERMILION)
+    above.set(ylim=(0, 0.62), xticks=[])
+    above.set_title("the data's density (blue) and the model's (orange)", fontsize=9)
+    push = model - data
+    middle.fill_between(t, push, 0, where=push < 0, color=plots.BLUE, alpha=0.6)
+    middle.fill_between(t, push, 0, where=push > 0, color=plots.VERMILION, alpha=0.6)
+    middle.axhline(0, color=plots.BLACK, linewidth=0.8)
+    middle.set(ylim=(-0.6, 0.6))
+    middle.set_title("their difference: the energy is pulled down (blue) and pushed up (orange)", fontsize=9)
+    for ax in (above, middle):
+        ax.tick_params(labelsize=8)
+    _draw_likelihood(below, frames, i, population)
+
+
+def write(name, frames, width, height):
+    """figures/name.gif, whose last frame stays for a while, and that frame as name.png; nothing larger than a page bears."""
+    figure, new = plt.figure(figsize=(width, height), dpi=80, layout="constrained"), FIGURES / f"new-{name}.gif"
+    writer = PillowWriter(fps=PER_SECOND)
+    with writer.saving(figure, new, dpi=80):
+        for draw in frames:
+            figure.clear()
+            draw(figure)
             writer.grab_frame()
-    plots.save(figure, FIGURES / "hero.png")
-    size = (FIGURES / "hero.gif").stat().st_size
-    if size > LARGEST:
-        raise SystemExit(f"hero.gif has {size} bytes, more than {LARGEST}")
-    print(f"hero.gif: {size // 1000} kB, hero.png: {(FIGURES / 'hero.png').stat().st_size // 1000} kB")
+        for _ in range(HELD):
+            writer.grab_frame()
+    plots.save(figure, FIGURES / f"{name}.png")
+    if new.stat().st_size > LARGEST:
+        raise SystemExit(f"{new} has {new.stat().st_size} bytes, more than {LARGEST}")
+    new.replace(FIGURES / f"{name}.gif")
+    print(f"{name}.gif: {(FIGURES / f'{name}.gif').stat().st_size // 1000} kB")
 
 
 if __name__ == "__main__":
-    main()
+    every = {"hero": (hero, 8.4, 3.9), "tug_of_war": (tug_of_war, 6.0, 4.6)}
+    for name in sys.argv[1:] or every:
+        make, width, height = every[name]
+        write(name, make(), width, height)

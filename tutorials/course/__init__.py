@@ -1,9 +1,10 @@
 """What the notebooks share: a style, figures that say what they show, exercises that are checked.
 
-    from course import check, show, style
+    from course import check, show
 """
 
 import io
+import re
 
 import matplotlib.pyplot as plt
 
@@ -11,6 +12,7 @@ from course.checks import CHECKS
 
 DATA, MODEL, SAMPLES, EXACT, OTHER, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000"  # Okabe & Ito 2008
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))  # lines differ without their colours, too
+FIGURES = None  # a folder: every figure is written there, too, as PDF
 
 plt.rcParams.update({
     "figure.figsize": (7.5, 3.2), "figure.dpi": 80, "figure.constrained_layout.use": True, "font.size": 11, "axes.titlesize": 11,
@@ -22,30 +24,41 @@ def show(figure, caption, alt):
     """Display a figure with its caption below; `alt` says in words what is to be seen."""
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=80, metadata={"Software": None})  # no stamp: the same figure is the same file
+    if FIGURES:
+        name = re.sub(r"\W+", "-", caption.partition(":")[0].lower())  # figure-3-2
+        figure.savefig(FIGURES / f"{name}.pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
     plt.close(figure)
-    display(png.getvalue(), alt)
-    print(caption)
+    display(png.getvalue(), alt, caption)
 
 
-def display(png, alt):
-    """Show an image in the notebook; nowhere else is there a place for it.  `build.py` puts its own function here."""
+def display(png, alt, caption):
+    """Show an image and its caption in the notebook; nowhere else is there a place for it.  `build.py` has its own way."""
     try:
         from IPython import get_ipython
-        from IPython.display import Image
+        from IPython.display import Image, Markdown
         from IPython.display import display as shown
     except ImportError:
         return
     if get_ipython() is not None:
         shown(Image(png, alt=alt))
+        shown(Markdown(emphasised(caption)))
+
+
+def emphasised(caption):
+    """A caption in Markdown: what would be a sign there is a letter here."""
+    return "*" + re.sub(r"([*_`$<>])", r"\\\1", caption) + "*"
 
 
 def check(exercise, answer):
-    """Say whether an answer is right; the truth is computed anew, by another road than the exercise suggests."""
+    """Say whether an answer is right; the truth is computed when it is asked for."""
+    judge = CHECKS[exercise]
     if answer is ...:
         print(f"[ ] Exercise {exercise}: not attempted yet")
         return
     try:
-        said = CHECKS[exercise](answer)
+        said = judge(answer)
+    except ValueError as error:
+        said = str(error)
     except Exception as error:  # whatever a wrong answer makes of it
-        said = f"{type(error).__name__}: {error}"
+        said = f"the check could not use the answer ({type(error).__name__}: {error})"
     print(f"[x] Exercise {exercise}: right" if said is None else f"[!] Exercise {exercise}: {said}")

@@ -1,10 +1,13 @@
-# Solutions of notebook 02: of every exercise one, and after "wrong" an answer that must not pass.
+# Solutions of notebook 02: of every exercise one, and after "wrong" answers that must not pass.
 
 # %% ex="2.1"
 years = 40**10 / 1e8 / 3.156e7  # about three and a third
 
 # %% ex="2.1 wrong"
 years = 40 * 10 / 1e8 / 3.156e7
+
+# %% ex="2.1 wrong 2"
+years = 3.2
 
 # %% ex="2.2"
 relation = "<="  # the logarithm is concave
@@ -26,3 +29,6 @@ points_needed = (relative**10 - 1) / 0.01**2
 
 # %% ex="2.4 wrong"
 points_needed = 1 / 0.01**2  # as if the dimension did not matter
+
+# %% ex="2.4 wrong 2"
+points_needed = 3.4e8  # a little too many

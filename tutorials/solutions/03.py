@@ -1,4 +1,4 @@
-# Solutions of notebook 03: of every exercise one, and after "wrong" an answer that must not pass.
+# Solutions of notebook 03: of every exercise one, and after "wrong" answers that must not pass.
 
 # %% ex="3.1"
 def softplus(a):
@@ -26,9 +26,9 @@ def curvature(energy, x):
     return te.hvp(total, x, np.ones_like(x)).sum(axis=1)  # with the mixed derivatives
 
 # %% ex="3.4"
-program_of_shifty = []
-shifty(Traced(np.zeros(3), 0, program_of_shifty))
-off_by = (shifty(np.ones(3)) - replay(program_of_shifty, np.ones(3))).max()
+program.clear()
+shifty(Entry(np.zeros(3), 0))
+off_by = (np.ones(3) + 1.0 - replay(np.ones(3))).max()
 
 # %% ex="3.4 wrong"
 off_by = 0.0  # as if a branch were recorded

@@ -1,4 +1,4 @@
-# Solutions of notebook 04: of every exercise one, and after "wrong" an answer that must not pass.
+# Solutions of notebook 04: of every exercise one, and after "wrong" answers that must not pass.
 
 # %% ex="4.1"
 def slope(m, x):
@@ -8,11 +8,18 @@ def slope(m, x):
 def slope(m, x):
     return x.mean() - m
 
+# %% ex="4.1 wrong 2"
+def slope(m, x):
+    return m - x  # one for every point
+
 # %% ex="4.2"
 energies = -np.log(np.array([0.5, 0.3, 0.2]) / 0.5)
 
 # %% ex="4.2 wrong"
 energies = np.log(np.array([0.5, 0.3, 0.2]) / 0.5)
+
+# %% ex="4.2 wrong 2"
+energies = -np.log([0.5, 0.3, 0.2])  # the first is not 0
 
 # %% ex="4.3"
 well = te.Density(te.Quartic(), {"a": np.array(-4.0), "b": np.array(2.0)}, te.Reals(1))
@@ -21,3 +28,6 @@ draws_needed = (fourth - second**2) / 0.01**2
 
 # %% ex="4.3 wrong"
 draws_needed = 1 / 0.01**2
+
+# %% ex="4.3 wrong 2"
+draws_needed = 50.1  # sd / 0.01, not squared
