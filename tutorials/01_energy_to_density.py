@@ -36,7 +36,11 @@ guess = ...  # how many in a hundred have a finite Z?
 # * *Density estimation*: where do points tend to lie? The answer is $p(x)$.
 #
 # The first two never ask whether the point they are given is a likely one. The third asks nothing
-# else. (`te.grad` below gives the gradient of a function; notebook 03 builds it. `te.ops` holds the
+# else. In symbols: $p(y \mid x)$ sums to one over the two classes, separately at every $x$. Nothing
+# ties one $x$ to another, so it can be certain where no data ever come. $p(x)$ has to share one
+# unit of probability among *all* $x$.
+#
+# (`te.grad` below gives the gradient of a function; notebook 03 builds it. `te.ops` holds the
 # functions that it can differentiate.)
 
 # %%
@@ -84,7 +88,7 @@ plots.data(x[::2], axes[1], window, color=DATA)
 axes[1].plot(t1[inside], np.polyval(polynomial, t1[inside]), color=MODEL)
 
 plots.density(moons, axes[2], window, resolution=90, interpolation="nearest")
-titles = ("which moon? p(y | x)", "what is x₂? E[x₂ | x₁]", "where are data? p(x)")
+titles = ("which moon? p(y | x)", "x₂ on average, given x₁", "where are data? p(x)")
 for ax, title in zip(axes, titles, strict=True):
     ax.set(title=title, xlabel="x₁")
 axes[0].set_ylabel("x₂")
@@ -125,12 +129,13 @@ print(f"Z = {Z:.10f}")
 assert (p >= 0).all() and abs(p.sum() * step - 1) < 1e-12
 
 signed = 0.5 + 2 * np.linspace(-1, 1, 2001)  # integrates to one, and is no density
-assert not (signed >= 0).all()
+assert abs(signed.mean() * 2 - 1) < 1e-12 and not (signed >= 0).all()
 
 # %% [markdown]
-# The package does the same, and also reports how large its error may be. An energy is a function of
-# parameters $\theta$ and of rows of $x$; a `Density` is an energy, its parameters, and the space
-# that $x$ lives in. `te.Reals(1)` is the real line.
+# The package does the same, and also reports how large its error may be. An energy takes parameters
+# $\theta$ and an array $x$ of shape (n, d), one point in each row, and returns n numbers (hence
+# `t[:, None]` below). A `Density` is an energy, its parameters, and the space that $x$ lives in.
+# `te.Reals(1)` is the real line.
 
 # %%
 quartic = te.Density(te.Quartic(), {"a": np.array(-0.5), "b": np.array(0.25)}, te.Reals(1))
@@ -176,7 +181,8 @@ check("1.1", my_Z)
 #
 # On a finite set the integral is a sum, and *any* list of numbers is an energy: nothing can
 # diverge. The package treats both alike; only the space changes. (The network below has a
-# `confinement`, a term $0.05\,x^2$, so that its energy grows; section 6 says why.)
+# `confinement`, a term $0.05\,x^2$, so that its energy grows; section 6 says why. Its activation is
+# SiLU, $z / (1 + e^{-z})$, a smooth relative of $\mathrm{relu}(z) = \max(0, z)$.)
 
 # %%
 rng = np.random.default_rng(1)
@@ -194,9 +200,12 @@ assert abs(te.probabilities(table).sum() - 1) < 1e-12
 # %% [markdown]
 # ## 4. Freedom
 #
-# What may an energy look like? In a box, like anything at all; on the whole plane, like anything
-# that grows fast enough. A network, a formula, a picture: after $e^{-\cdot}$ and a division it is a
-# density. That freedom is the point of energy-based models.
+# What may an energy look like? In a box, like any bounded function; on the whole plane, like
+# anything that grows fast enough. A network, a formula, a picture: after $e^{-\cdot}$ and a
+# division it is a density. Models that are normalised by construction pay with their form: a
+# Gaussian has one shape, a normalising flow must be invertible, an autoregressive model must choose
+# an order. An energy only has to return one number. That freedom is the point of energy-based
+# models.
 
 # %%
 def smiley(theta, x):
@@ -209,11 +218,14 @@ def smiley(theta, x):
     return -ops.logsumexp(parts, axis=0)  # a soft minimum of the parts
 
 
-steep = te.MLP((2, 64, 64, 1), activation="tanh", gain=3.0)  # three times the usual weights
-weights = steep.init(rng)
-weights[-1]["W"] *= 3
+draw = np.random.default_rng(2)
+bumpy = te.MLP((2, 64, 64, 1), activation="tanh", gain=3.0)  # three times the usual weights
+weights = bumpy.init(draw)
+for layer in weights[:-1]:
+    layer["b"] = 2 * draw.standard_normal(64)
+weights[-1]["W"] = 2 * weights[-1]["W"]
 gallery = {
-    "a network": (steep, weights),
+    "a network": (bumpy, weights),
     "a ring": (te.Ring(), te.Ring().init(rng)),
     "a banana": (te.Banana(), te.Banana().init(rng)),
     "waves": (lambda theta, x: 2 * ops.sin(3 * x[:, 0]) * ops.cos(2 * x[:, 1]), {}),
@@ -237,7 +249,8 @@ show(figure, "Figure 1.3: the densities of six energies in the box [−4, 4]²."
 # in $e^{-E/T}$, does matter: it divides every difference by $T$.
 #
 # How much it matters can be measured by the *entropy* $-\int p \log p$, which is large when mass is
-# spread out. With natural logarithms its unit is the *nat*.
+# spread out. With natural logarithms its unit is the *nat*. (A density, unlike a probability, may
+# exceed 1, and its entropy may be negative.)
 #
 # **Exercise 1.2.** Add 5 to an energy everywhere. By how much does $\log Z$ change?
 
@@ -249,11 +262,14 @@ check("1.2", change_of_log_z)
 # %%
 well = te.DoubleWell()  # E = h (x² - 1)²: two valleys and a barrier of h nats between them
 t = np.linspace(-2.2, 2.2, 400)
+entropies = []
 figure, ax = plt.subplots(figsize=(7.5, 2.8))
 for T, color, dash in ((0.5, MODEL, "-"), (1.0, DATA, "--"), (4.0, EXACT, "-.")):
-    warm = te.Density(well, {"barrier": np.array(2.0 / T)}, te.Reals(1))
-    label = f"T = {T}, entropy {te.entropy(warm):.2f} nats"
+    warm = te.Density(well, {"barrier": np.array(2.0 / T)}, te.Reals(1))  # h = 2, and E/T has h/T
+    entropies.append(float(te.entropy(warm)))
+    label = f"T = {T}, entropy {entropies[-1]:.2f} nats"
     ax.plot(t, np.exp(te.log_prob(warm, t[:, None])), dash, color=color, label=label)
+assert entropies == sorted(entropies)
 ax.set(xlabel="x", ylabel="p(x)", ylim=(0, None))
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 show(figure, "Figure 1.4: one energy at three temperatures. Heat spreads the mass.",
@@ -273,17 +289,17 @@ check("1.3", added_entropy)
 # ## 6. When Z is infinite
 #
 # On the whole plane $e^{-E}$ must fade away in *every* direction. Does a network do that? Far out
-# along a ray, $x = tu$, biases no longer matter, and SiLU and softplus look like ReLU: $E(tu)/t$
-# tends to the value at $u$ of the network *without biases and with ReLU*,
+# along a ray, $x = tu$, biases no longer matter, and SiLU and softplus look like relu: $E(tu)/t$
+# tends to the value at $u$ of the network *without biases and with relu*,
 #
-# $$E_\infty(u) = W_L^\top\, \mathrm{relu}(\dots\, \mathrm{relu}(W_1^\top u)),
-# \qquad \mathrm{relu}(z) = \max(0, z).$$
+# $$E_\infty(u) = W_L^\top\, \mathrm{relu}(\dots\, \mathrm{relu}(W_1^\top u)).$$
 #
 # This is the *recession function*: the growth of the energy per unit of length. If it is positive
 # in all directions $u$, the energy grows at least like a cone, and $Z < \infty$. If it is negative
 # in one, then by continuity it is so in a whole sector around it: there $e^{-E}$ *grows* outwards,
-# and $Z = \infty$. (Zero is the borderline, which the package counts as infinite. A network with
-# tanh is bounded, so its $Z$ on the plane is always infinite.)
+# and $Z = \infty$. And if it is zero in one direction, $E$ stays bounded in a strip along that ray,
+# and $Z = \infty$ again. So $Z$ is finite *if and only if* the least growth is positive. (A network
+# with tanh is bounded, so its $Z$ on the plane is always infinite.)
 
 # %%
 def recession(theta, u):
@@ -300,9 +316,12 @@ angle = np.linspace(0, 2 * np.pi, 721)
 u = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 growth = recession(theta, u)
 
-t = 1e5
-print(f"E(tu) / t at t = 10^5 is off by {np.abs(net(theta, t * u) / t - growth).max():.0e}")
-assert np.abs(net(theta, t * u) / t - growth).max() < 1e-4
+rng = np.random.default_rng(0)
+biased = [{"W": layer["W"], "b": rng.standard_normal(len(layer["b"]))} for layer in theta]
+t = 1e7
+off = np.abs(net(biased, t * u) / t - growth).max()
+print(f"E(tu) / t at t = 10^7, with random biases, is off by {off:.0e}")
+assert off < 1e-6
 
 least, direction = net.min_recession(theta)  # the package finds the least value exactly
 print(f"least growth {least:.4f} per unit of length, in direction {direction.round(3)}")
@@ -330,16 +349,16 @@ for sizes in ((2, 32, 32, 1), (2, 128, 128, 1), (2, 32, 1)):
 
 for sizes, expected in {(2, 32, 32, 1): 0.9025, (2, 128, 128, 1): 0.905, (2, 32, 1): 0.92}.items():
     assert abs(found[sizes] - expected) <= 0.005
-print("your guess:", guess if guess is not ... else "not written down", "in a hundred")
+print("your guess:", f"{guess} in a hundred" if guess is not ... else "not written down")
 
 # %% [markdown]
-# Ten in a hundred! The last layer's weights are as often negative as positive, so the energy falls
-# in about half of all directions, and a finite $Z$ needs it to rise in *all* of them. A network at
-# its start is usually *not* the energy of a density on the plane.
+# Eight to ten in a hundred! The last layer's weights are as often negative as positive, so the
+# energy falls in about half of all directions, and a finite $Z$ needs it to rise in *all* of them.
+# A network at its start is usually *not* the energy of a density on the plane.
 #
-# Two things help. Training by exact likelihood inside a box usually repairs it, as notebook 04
-# does: a model that puts its mass where the data are has raised the energy everywhere else. And one
-# can guarantee it: add $\tfrac c2 |x|^2$, which beats every cone. In the package that is
+# Two things help. Training by exact likelihood inside a box usually makes $Z$ finite, as notebook
+# 04 does: a model that puts its mass where the data are has raised the energy everywhere else. And
+# one can guarantee it: add $\tfrac c2 |x|^2$, which beats every cone. In the package that is
 # `confinement=c`. (A box has no "far away": there any bounded energy will do.)
 
 # %%
@@ -382,7 +401,7 @@ check("1.4", least_growth)
 #
 # A density is non-negative and integrates to one. Any energy gives one by $e^{-E}/Z$, if $Z$ is
 # finite: an integral on a continuous space, a sum on a discrete one. Constants in the energy do not
-# matter, temperature does. LeCun, Chopra, Hadsell, Ranzato & Huang (2006, *A tutorial on
+# matter; temperature does. LeCun, Chopra, Hadsell, Ranzato & Huang (2006, *A tutorial on
 # energy-based learning*) tell the wider story, in which energies need not be normalised at all.
 #
 # All this freedom has a price, and it is $Z$. Next, [02](02_the_price_of_Z.ipynb): why not just

@@ -1,4 +1,4 @@
-"""What is right, for every exercise: found by another road than the exercise suggests, when it is asked for.
+"""What is right, for every exercise: computed when it is asked for, by another road than the exercise suggests if there is one.
 
 A check takes an answer and returns None, or what is wrong with it.
 """

@@ -28,7 +28,7 @@ relative = 10 * np.sqrt(np.pi) / (2 * np.pi)  # of one axis: V ∫ e^{-x²} dx /
 points_needed = (relative**10 - 1) / 0.01**2
 
 # %% ex="2.4 wrong"
-points_needed = 1 / 0.01**2  # as if the dimension did not matter
+points_needed = 1 / 0.01**2  # as if c were one
 
 # %% ex="2.4 wrong 2"
 points_needed = 3.4e8  # a little too many
