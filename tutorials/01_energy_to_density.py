@@ -166,7 +166,9 @@ show(figure, "Figure 1.2: from an energy (top) to something positive (middle) to
 # %% [markdown]
 # > **About signs.** Some courses let the network be $f = -E$ and still call it an energy: there the
 # > *highest* value is the most likely. Whenever you read code, look for the sign in front of the
-# > network first. Here it is always $p = e^{-E}/Z$.
+# > network first. With $f$ one writes $p = e^{f}/Z$ and $\nabla_x \log p = \nabla_x f$; a sampler
+# > said to go for "higher energy" climbs $f$, that is, it goes to *lower* $E$. Here it is always
+# > $p = e^{-E}/Z$.
 #
 # **Exercise 1.1.** Compute $Z$ of $E(x) = x^4$ on a grid of your own choice, to seven decimals.
 # (There is a formula with the gamma function, and the check uses it. You do not need it.)

@@ -166,7 +166,7 @@ check("3.1", softplus)
 # precision. Neither a large nor a tiny $h$ will do. The sum $h^2 + \epsilon/h$ is smallest near
 # $h = \epsilon^{1/3}$, which is about $5 \cdot 10^{-6}$ or $5 \cdot 10^{-3}$.
 
-# %%
+# %% varies
 def difference(f, x, h):
     return (f(x + h) - f(x - h)) / (2 * h)
 
@@ -200,8 +200,8 @@ show(figure, "Figure 3.2: a difference is best at h near the cube root of the ro
              "(float32 is flat on the left: x + h rounds to x, and the difference is zero.)",
      alt="Two V-shaped curves of error against the step h on logarithmic axes. In double "
          "precision the lowest point is near ten to the minus six, with an error of about ten "
-         "to the minus eleven; in single precision it is near one hundredth, far higher up, "
-         "and small steps have a constant, large error.")
+         "to the minus eleven; in single precision it is between a thousandth and a hundredth, "
+         "far higher up, and small steps have a constant, large error.")
 
 # %% [markdown]
 # **Exercise 3.2.** One of these derivatives is wrong. Find out which, by differences, and answer

@@ -4,9 +4,9 @@ hero: a network learns two moons by exact maximum likelihood: its energy, its de
 and below the exact negative log-likelihood.  tug_of_war: the same on the line, with the force on the energy.
 """
 
+import argparse
 import os
 import pathlib
-import sys
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import matplotlib
@@ -20,7 +20,10 @@ import tinyebm as te
 from tinyebm import plots
 
 FIGURES = pathlib.Path(__file__).parent / "figures"
-WINDOW, LARGEST, PER_SECOND, HELD = [(-4.5, 4.5), (-3.5, 3.5)], 1_500_000, 6, 12  # HELD: how often the last frame is repeated
+WINDOW = [(-4.5, 4.5), (-3.5, 3.5)]
+LARGEST = 1_500_000  # bytes of a file
+PER_SECOND = 6  # frames
+HELD = 12  # how often the last frame is repeated
 
 
 def film(energy, population, space, updates, rate, count):
@@ -38,9 +41,9 @@ def film(energy, population, space, updates, rate, count):
     return frames
 
 
-def hero():
+def hero(updates=320):
     """Functions that draw the frames of the hero, one after the other."""
-    updates, moons = 320, te.datasets.load("two_moons")
+    moons = te.datasets.load("two_moons")
     falling = lambda i: 0.02 * min(1.0, 2 * (1 - i / updates))
     frames = film(te.MLP((2, 32, 32, 1), confinement=0.5), moons, te.Reals(2), updates, falling, 46)
     rng, particles = np.random.default_rng(0), np.random.default_rng(1).standard_normal((300, 2)) * 2
@@ -79,10 +82,10 @@ def _draw_likelihood(ax, frames, i, population):
     ax.tick_params(labelsize=8)
 
 
-def tug_of_war():
+def tug_of_war(updates=600):
     """Functions that draw the frames of the tug of war, one after the other."""
     population = te.datasets.load("bimodal")
-    frames = film(te.MLP((1, 32, 32, 1), gain=2**0.5), population, te.Box(-8, 8, 1), 600, 5e-3, 46)
+    frames = film(te.MLP((1, 32, 32, 1), gain=2**0.5), population, te.Box(-8, 8, 1), updates, 5e-3, 46)
     for i in range(len(frames)):
         yield lambda figure, i=i: _draw_tug(figure, frames, i, population)
 
@@ -118,14 +121,27 @@ def write(name, frames, width, height):
         for _ in range(HELD):
             writer.grab_frame()
     plots.save(figure, FIGURES / f"{name}.png")
-    if new.stat().st_size > LARGEST:
-        raise SystemExit(f"{new} has {new.stat().st_size} bytes, more than {LARGEST}")
+    if (size := new.stat().st_size) > LARGEST:
+        new.unlink()
+        raise SystemExit(f"{name}.gif has {size} bytes, more than {LARGEST}")
     new.replace(FIGURES / f"{name}.gif")
     print(f"{name}.gif: {(FIGURES / f'{name}.gif').stat().st_size // 1000} kB")
 
 
-if __name__ == "__main__":
-    every = {"hero": (hero, 8.4, 3.9), "tug_of_war": (tug_of_war, 6.0, 4.6)}
-    for name in sys.argv[1:] or every:
-        make, width, height = every[name]
+EVERY = {"hero": (hero, 8.4, 3.9), "tug_of_war": (tug_of_war, 6.0, 4.6)}  # name: what draws it, width and height in inches
+
+
+def main(argv=None):
+    """Make the films whose names are given, all by default."""
+    parser = argparse.ArgumentParser(description="Make the animations of the project.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(EVERY)}; all by default")
+    names = parser.parse_args(argv).names or EVERY
+    if unknown := [name for name in names if name not in EVERY]:
+        parser.error(f"there is no film {', '.join(unknown)}: they are {', '.join(EVERY)}")
+    for name in names:
+        make, width, height = EVERY[name]
         write(name, make(), width, height)
+
+
+if __name__ == "__main__":
+    main()

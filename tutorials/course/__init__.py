@@ -3,12 +3,12 @@
     from course import check, show
 """
 
+import html
+import importlib
 import io
 import re
 
 import matplotlib.pyplot as plt
-
-from course.checks import CHECKS
 
 DATA, MODEL, SAMPLES, EXACT, OTHER, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000"  # Okabe & Ito 2008
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))  # lines differ without their colours, too
@@ -32,7 +32,10 @@ def show(figure, caption, alt):
 
 
 def display(png, alt, caption):
-    """Show an image and its caption in the notebook; nowhere else is there a place for it.  `build.py` has its own way."""
+    """Show an image and what stands below it in the notebook; nowhere else is there a place for them.
+
+    `build.py` has its own way.
+    """
     try:
         from IPython import get_ipython
         from IPython.display import Image, Markdown
@@ -41,17 +44,19 @@ def display(png, alt, caption):
         return
     if get_ipython() is not None:
         shown(Image(png, alt=alt))
-        shown(Markdown(emphasised(caption)))
+        shown(Markdown(under(caption, alt)))
 
 
-def emphasised(caption):
-    """A caption in Markdown: what would be a sign there is a letter here."""
-    return "*" + re.sub(r"([*_`$<>])", r"\\\1", caption) + "*"
+def under(caption, alt):
+    """What stands below a figure, in Markdown: the caption, and the figure in words, for those who cannot see it."""
+    letters = re.sub(r"([\\*_`$<>])", r"\\\1", caption)  # what would be a sign is a letter
+    return f"*{letters}*\n\n<details><summary>In words</summary>{html.escape(alt, quote=False)}</details>"
 
 
 def check(exercise, answer):
     """Say whether an answer is right; the truth is computed when it is asked for."""
-    judge = CHECKS[exercise]
+    number = int(exercise.partition(".")[0])
+    judge = importlib.import_module(f"course.checks{number:02d}").CHECKS[exercise]
     if answer is ...:
         print(f"[ ] Exercise {exercise}: not attempted yet")
         return

@@ -23,10 +23,10 @@ def slope(answer):
 def energies(answer):
     """By L-BFGS on the exact likelihood of ten observations."""
     x = np.repeat([0.0, 1.0, 2.0], [5, 3, 2])[:, None]
-    found, wanted = np.asarray(answer, dtype=float).reshape(-1), te.mle(te.TabularEnergy(3), x, te.Cells(3), gtol=1e-9,
-                                                                        progress=False).theta["energy"]
-    if found.shape != (3,):
-        return f"three numbers are wanted, not {found.size}"
+    if isinstance(answer, str) or np.size(answer) != 3:
+        return f"three numbers are wanted, not {answer!r}"
+    found = np.asarray(answer, dtype=float).reshape(-1)
+    wanted = te.mle(te.TabularEnergy(3), x, te.Cells(3), gtol=1e-9, progress=False).theta["energy"]
     if np.allclose(found, wanted[0] - wanted, atol=1e-3):
         return "these make the rarest state the likeliest"
     if np.allclose(found - found[0], wanted - wanted[0], atol=1e-3):

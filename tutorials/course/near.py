@@ -8,7 +8,7 @@ def number(answer):
     if answer is None:
         raise ValueError("None came back: is a return missing?")
     value = np.asarray(answer) if not callable(answer) else None
-    if value is None or value.size != 1 or value.dtype.kind not in "bifu":
+    if value is None or value.size != 1 or value.dtype.kind not in "ifu":
         raise ValueError(f"one real number is wanted, not {answer!r}")
     return float(value.reshape(()))
 

@@ -8,6 +8,10 @@ def softplus(a):
 def softplus(a):
     return Node(np.log1p(np.exp(a.value)), "softplus", [(a, 1 / (1 + np.exp(a.value)))])  # the sigmoid of -a
 
+# %% ex="3.1 wrong 2"
+def softplus(a):
+    return Node(np.log1p(np.exp(-a.value)), "softplus", [(a, 1 / (1 + np.exp(-a.value)))])  # another value
+
 # %% ex="3.2"
 culprit = [name for name, (f, slope) in suspects.items() if abs(difference(f, 0.7, 1e-5) - slope(0.7)) > 1e-6][0]
 
