@@ -24,7 +24,7 @@ import numpy as np
 
 import tinyebm as te
 from course import DATA, MODEL, OTHER, check, show
-from tinyebm import ops
+from tinyebm import ops, plots
 
 guess = ...  # "far", "a little", "not at all"
 
@@ -237,8 +237,6 @@ check("3.2", culprit)
 # %%
 t = np.linspace(-3, 3, 12)
 points = np.stack(np.meshgrid(t, t), axis=-1).reshape(-1, 2)
-fine = np.linspace(-3, 3, 61)
-plane = np.stack(np.meshgrid(fine, fine), axis=-1).reshape(-1, 2)
 cut = np.stack([np.linspace(-3, 3, 6001), np.ones(6001)], axis=1)  # the line x₂ = 1
 
 figure, axes = plt.subplots(1, 3, figsize=(7.8, 2.7))
@@ -256,7 +254,7 @@ for ax, activation, color, dash in zip(axes, ("silu", "relu"), (DATA, MODEL), ("
     p = te.Density(energy, weights, te.Reals(2))
     assert np.allclose(force, te.score(p, points))  # the package call: ∇ log p = -∇E
 
-    ax.contourf(fine, fine, energy(weights, plane).reshape(61, 61), 12, cmap="cividis_r", alpha=0.6)
+    plots.energy(p, ax, [(-3, 3), (-3, 3)], resolution=61, levels=12, alpha=0.6)
     ax.quiver(*points.T, *force.T, width=0.008)
     ax.set(title=activation, xlabel="x₁", aspect="equal")
     along = te.score(p, cut)[:, 0]

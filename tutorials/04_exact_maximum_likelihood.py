@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tinyebm as te
-from course import BLACK, DASHES, DATA, EXACT, MODEL, OTHER, SAMPLES, check, show
+from course import BLACK, DATA, EXACT, MODEL, OTHER, SAMPLES, check, show
 from tinyebm import ops, plots
 
 guess = ...  # "rises", "stays", "falls"
@@ -256,13 +256,10 @@ assert lowest < -7.9 and -2.5 < highest < 2.3
 figure, axes = plt.subplots(1, 2, figsize=(7.8, 2.9))
 t = np.linspace(-8, 8, 321)[:, None]
 for ax, path, title in zip(axes, (one_term, both), titles, strict=True):
-    for update, color, dash in zip((0, 100, 200), (BLACK, DATA, MODEL), DASHES, strict=False):
-        energy = net(path[update].theta, t)
-        ax.plot(t, energy, linestyle=dash, color=color, label=f"{update} updates")
-    ax.axvspan(-2.5, 2.3, color="0.9")
-    ax.set(xlabel="x", title=title)
-axes[0].set_ylabel("E(x)")
-axes[0].legend(fontsize=9)
+    energies = {f"{update} updates": (t, net(path[update].theta, t)) for update in (0, 100, 200)}
+    plots.curves(energies, ax, xlabel="x", ylabel="E(x)", log=False)
+    ax.axvspan(-2.5, 2.3, color="0.9", zorder=0)
+    ax.set(title=title)
 show(figure, "Figure 4.4: the landscapes (grey: where the data are). Left, the energy falls "
              "everywhere, most at the wall, and least in the midst of the data.",
      alt="Left, three energies: a flat one at the start, and two that fall from the middle to "

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tinyebm as te
-from course import BLACK, DASHES, DATA, EXACT, MODEL, OTHER, SAMPLES, check, show
+from course import BLACK, EXACT, MODEL, OTHER, SAMPLES, check, show
 from tinyebm import plots
 
 guess = ...  # "true" or "false"
@@ -118,10 +118,8 @@ for name, path in paths.items():
 assert all(0.02 < path[-1] < 0.03 for path in paths.values()) and paths["uniform"].min() < 0.015
 
 figure, ax = plt.subplots(figsize=(6.6, 3.0))
-for (name, path), color, dash in zip(paths.items(), (MODEL, DATA, SAMPLES), DASHES, strict=False):
-    ax.semilogy(path[:1501], linestyle=dash, color=color, label=name)
-ax.set(xlabel="steps K", ylabel="total variation from p")
-ax.legend()
+shown = {name: (np.arange(1501), path[:1501]) for name, path in paths.items()}
+plots.curves(shown, ax, xlabel="steps K", ylabel="total variation from p")
 show(figure, "Figure 5.2: how far the distribution after K steps is from p, from three starts, "
              "without a random number. All end on one floor, which is not zero.",
      alt="Three falling curves of total variation against the number of steps. The uniform "

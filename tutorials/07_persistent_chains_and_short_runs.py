@@ -18,8 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tinyebm as te
-from course import BLACK, DASHES, DATA, EXACT, MODEL, OTHER, SAMPLES, check, show
-from tinyebm import ops
+from course import BLACK, DASHES, DATA, MODEL, OTHER, SAMPLES, check, show
+from tinyebm import ops, plots
 
 guess = ...  # "yes" or "no"
 
@@ -161,10 +161,9 @@ assert 0.2 < runs["PCD-1, rate 0.5"][1][150:].max() < 0.4
 # %%
 figure, ax = plt.subplots(figsize=(7.6, 3.2))
 shown = ("PCD-1, rate 2.0", "PCD-1, rate 0.5", "PCD-1, rate 0.1", "PCD-10, rate 2.0")
-for name, color, dash in zip(shown, (MODEL, DATA, SAMPLES, EXACT), DASHES, strict=False):
-    ax.semilogy(*runs[name], linestyle=dash, color=color, label=name)
-ax.semilogy(*runs["exact likelihood"], color=BLACK, linewidth=0.8, label="exact likelihood")
-ax.set(xlabel="learning rate × updates", ylabel="KL(data‖model), nats")
+plots.curves({name: runs[name] for name in shown}, ax, ylabel="KL(data‖model), nats")
+ax.plot(*runs["exact likelihood"], color=BLACK, linewidth=0.8, label="exact likelihood")
+ax.set(xlabel="learning rate × updates")
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 show(figure, "Figure 7.1: persistent chains against the learning rate. Nothing here is random.",
      alt="Five curves of divergence on a logarithmic axis. The one of PCD-1 at learning rate "
