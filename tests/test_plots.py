@@ -33,7 +33,8 @@ def draw(figure):
 @pytest.mark.parametrize("plot", [
     lambda ax: plots.data(np.array([[0.0], [1.0]]), ax), lambda ax: plots.data(np.eye(2), ax),
     lambda ax: plots.density(NORMAL, ax), lambda ax: plots.density(PLANE, ax), lambda ax: plots.energy(NORMAL, ax),
-    lambda ax: plots.energy(PLANE, ax), lambda ax: plots.curves({"a": ([1, 2], [3, 4])}, ax)])
+    lambda ax: plots.energy(PLANE, ax), lambda ax: plots.curves({"a": ([1, 2], [3, 4])}, ax),
+    lambda ax: plots.law(te.probabilities(SLOPE), SLOPE.space, ax)])
 def test_every_function_draws_on_the_axes_it_is_given(plot):
     """Catches a picture on the current axes instead, and a function that returns nothing."""
     figure, (ax, other) = plt.subplots(1, 2)
@@ -164,6 +165,17 @@ def test_curves_are_the_numbers_given():
     assert plots.curves({}).get_legend() is None
 
 
+@pytest.mark.parametrize("p", [NORMAL, SLOPE], ids=["line", "box"])
+def test_a_law_is_drawn_as_its_density(p):
+    """The probabilities of uneven nodes, over their widths, are p there.  Catches masses drawn as they are."""
+    mass = te.probabilities(p, rtol=1e-6)
+    nodes, height = plots.law(mass, p.space, color="#ff0000").lines[0].get_data()
+
+    np.testing.assert_allclose(height, np.exp(te.log_prob(p, nodes[:, None])), rtol=1e-6, atol=1e-9)
+    band = plots.law(mass, p.space, filled=True).collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == 0 and band[:, 1].max() == pytest.approx(height.max())
+
+
 def test_tiles_are_the_rows():
     """Catches images transposed, out of order, or one pixel into their neighbour."""
     x = (np.random.default_rng(0).random((9, 4)) < 0.5) * 1.0
@@ -201,3 +213,6 @@ def test_what_has_no_picture_is_refused():
                     lambda: plots.data(np.zeros((5, 3)))):
         with pytest.raises(ValueError, match="not 3"):
             refused()
+    for n, space in ((7, te.Reals(2)), (60, te.Cells(60)), (801, te.Box(-8, 8, 1))):
+        with pytest.raises(ValueError, match=f"a line's nodes, not from {n} of "):
+            plots.law(np.full(n, 1 / n), space)

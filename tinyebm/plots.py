@@ -67,6 +67,20 @@ def energy(p, ax=None, window=None, resolution=200, levels=15, **style):
     return _frame(ax, window, p.space.dim)
 
 
+def law(probabilities, space, ax=None, filled=False, **style):
+    """Draw probabilities of the nodes of a space on the line, (N,), as a density: each over its node's width; a curve, or filled."""
+    grid = None if space.discrete or space.dim > 1 else space.grid(len(probabilities))
+    if grid is None or grid.size != len(probabilities):
+        raise ValueError(f"a law is drawn from the probabilities of a line's nodes, not from {len(probabilities)} of {space}")
+    ax, ((nodes, log_w),) = _axes(ax), grid.axes
+    height = to_numpy(probabilities) / np.exp(log_w)
+    if filled:
+        ax.fill_between(nodes, height, **{"color": "0.85"} | style)
+    else:
+        ax.plot(nodes, height, **{"color": VERMILION} | style)
+    return _frame(ax, None, 1)
+
+
 def tiles(x, ax=None, columns=7, rows=6):
     """Draw rows x (n, side²) as small square images, on is dark: the first columns · rows of them."""
     side = math.isqrt(x.shape[1])

@@ -218,11 +218,10 @@ left.set(xlabel="step size ε", title="variance on N(0, 1)", ylim=(0.5, 5.5))
 left.legend()
 middle.loglog(list(table), list(table.values()), "o-", color=MODEL)
 middle.set(xlabel="step size ε", title="total variation,\ndouble well")
-fine, log_w400 = well.space.atoms(400)
 for epsilon, color, dash in ((0.045, MODEL, "-."), (0.125, OTHER, (0, (5, 1)))):
-    right.plot(fine, stationary(epsilon) / np.exp(log_w400), linestyle=dash, color=color,
-               label=f"ε = {epsilon}")
-right.plot(nodes, target / widths, color=BLACK, linewidth=1, label="p")
+    style = {"linestyle": dash, "color": color, "label": f"ε = {epsilon}"}
+    plots.law(stationary(epsilon), well.space, right, **style)  # masses over widths
+plots.law(target, well.space, right, color=BLACK, linewidth=1, label="p")
 right.set(xlabel="x", title="density", xlim=(-2.5, 2.5), ylim=(0, 1.0))
 right.legend(fontsize=9, ncols=2, loc="upper center")
 show(figure, "Figure 5.3: what Langevin dynamics with a fixed step really samples. The "

@@ -22,7 +22,7 @@ import numpy as np
 
 import tinyebm as te
 from course import BLACK, DASHES, DATA, EXACT, MODEL, OTHER, SAMPLES, check, show
-from tinyebm import ops
+from tinyebm import ops, plots
 from tinyebm.samplers.metropolis import Move
 
 guess = ...  # "yes" or "no"
@@ -454,8 +454,8 @@ for seed, ((_, (kl, moves, _)), q) in enumerate(zip(runs, models, strict=True)):
     style = {"linestyle": DASHES[seed], "color": (DATA, MODEL, SAMPLES)[seed]}
     axes[0].semilogy(moves, **style)
     axes[1].semilogy(kl, label=f"start {seed}", **style)
-    axes[2].plot(nodes[:, 0], q / np.exp(log_w), **style)
-axes[2].fill_between(nodes[:, 0], p_nodes / np.exp(log_w), color="0.85")
+    plots.law(q, space, axes[2], **style)
+plots.law(p_nodes, space, axes[2], filled=True)
 axes[0].set(xlabel="updates", title="what CD-1 sees:\nhow far a step moves the data")
 axes[1].set(xlabel="updates", title="what it does not:\nKL(data‖model)")
 axes[2].set(xlabel="x", title="the models\n(grey: data)", xlim=(-5, 5))
