@@ -255,8 +255,10 @@ def test_errors_name_the_line_of_the_source(build, tmp_path):
         build.notebook(cells, source)
     last = caught.traceback[-1]
     assert str(last.path) == str(source) and last.lineno + 1 == SMALL.count("\n") + 4
-    with pytest.raises(UserWarning):
-        build.run("import warnings; warnings.warn('x')", {})
+    for kind in ("UserWarning", "DeprecationWarning"):
+        with pytest.raises(Warning, match="old"):
+            build.run(f"import warnings; warnings.warn('old', {kind})", {"__name__": "__main__"})
+    build.run("import warnings; warnings.warn_explicit('theirs', DeprecationWarning, 'lib.py', 1, module='lib')", {})
 
 
 def test_the_command_builds_what_is_asked_for(build, tmp_path, capsys, monkeypatch):

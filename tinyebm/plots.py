@@ -68,7 +68,7 @@ def energy(p, ax=None, window=None, resolution=200, levels=15, **style):
 
 
 def law(probabilities, space, ax=None, filled=False, **style):
-    """Draw probabilities of the nodes of a space on the line, (N,), as a density: each over its node's width; a curve, or filled."""
+    """Draw probabilities (N,) of the nodes of a space on the line as a density, each over its node's width: a curve, or filled."""
     grid = None if space.discrete or space.dim > 1 else space.grid(len(probabilities))
     if grid is None or grid.size != len(probabilities):
         raise ValueError(f"a law is drawn from the probabilities of a line's nodes, not from {len(probabilities)} of {space}")

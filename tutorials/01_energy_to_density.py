@@ -383,7 +383,13 @@ show(figure, "Figure 1.5: an energy seen from afar (bright is low), and its grow
 # %% [markdown]
 # **Exercise 1.4.** Write `least_growth(weights)` for a network with two inputs: given its weight
 # matrices `[W1, ..., WL]`, however many, the least value of $E_\infty$ over all directions, to
-# within 0.002. <details><summary>Hint</summary>A fine grid of angles will do.</details>
+# within 0.002.
+#
+# <details><summary>Hint</summary>
+#
+# A fine grid of angles will do.
+#
+# </details>
 
 # %% ex="1.4"
 least_growth = ...

@@ -288,9 +288,14 @@ assert abs(one_sample.mean() - truth) < 5 * error
 # %% [markdown]
 # **Exercise 2.4.** How large is the $c$ of $c/\sqrt n$? For $E = |x|^2/2$ and uniform points in
 # $[-5, 5]^{10}$, how many points does a relative standard error of 1 % in $\hat Z$ take? (Your
-# answer may be off by 5 %.) <details><summary>Hint</summary>For one weight,
-# $\mathbb{E}[w^2] / \mathbb{E}[w]^2$ is a product over the axes; minus one it is the relative
-# variance.</details>
+# answer may be off by 5 %.)
+#
+# <details><summary>Hint</summary>
+#
+# For one weight, $\mathbb{E}[w^2] / \mathbb{E}[w]^2$ is a product over the axes; minus one it is
+# the relative variance.
+#
+# </details>
 
 # %% ex="2.4"
 points_needed = ...

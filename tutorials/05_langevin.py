@@ -163,8 +163,12 @@ assert x.var() > 1000
 # $x' = (1 - \varepsilon/s^2)\,x + \sqrt{2\varepsilon}\,\xi$. Write `variance(s, epsilon, k)`: the
 # exact variance of $x$ after $k$ steps from $x = 0$. (For $k \to \infty$ the variance must
 # reproduce itself, $v = (1 - \varepsilon/s^2)^2 v + 2\varepsilon$, which gives the formula above.)
-# <details><summary>Hint</summary>After one more step the variance is
-# $(1 - \varepsilon/s^2)^2\,v + 2\varepsilon$: a loop will do.</details>
+#
+# <details><summary>Hint</summary>
+#
+# After one more step the variance is $(1 - \varepsilon/s^2)^2\,v + 2\varepsilon$: a loop will do.
+#
+# </details>
 
 # %% ex="5.1"
 variance = ...
@@ -235,8 +239,13 @@ show(figure, "Figure 5.3: what Langevin dynamics with a fixed step really sample
 # %% [markdown]
 # **Exercise 5.2.** Of the step sizes $\varepsilon$ = 0.001, 0.003, 0.006 and 0.012: which is the
 # largest whose stationary distribution on the double well is within 0.01 of $p$, in total
-# variation? <details><summary>Hint</summary>`stationary` and `total_variation` are above; use 400
-# nodes.</details>
+# variation?
+#
+# <details><summary>Hint</summary>
+#
+# `stationary` and `total_variation` are above; use 400 nodes.
+#
+# </details>
 
 # %% ex="5.2"
 largest = ...

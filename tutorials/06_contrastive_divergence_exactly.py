@@ -367,8 +367,13 @@ show(figure, "Figure 6.2: tables learned by CD-k. Left, the plateaus where chain
 # %% [markdown]
 # **Exercise 6.2.** At the flat start (all energies 0), find the smallest $k$ for which CD-$k$ is
 # accurate to 1 %: each of its 60 components differs from that of the exact gradient by at most 1 %
-# of the exact gradient's largest component, in absolute value. <details><summary>Hint</summary>At
-# the flat start the model is uniform; push `p_data` with `transition(np.zeros(60))`.</details>
+# of the exact gradient's largest component, in absolute value.
+#
+# <details><summary>Hint</summary>
+#
+# At the flat start the model is uniform; push `p_data` with `transition(np.zeros(60))`.
+#
+# </details>
 
 # %% ex="6.2"
 steps_needed = ...

@@ -198,8 +198,12 @@ show(figure, "Figure 7.2: PCD works if learning is slow or the chains take many 
 #
 # **Exercise 7.2.** Of the learning rates 0.5, 1, 2 and 4: which is the largest for which the KL of
 # PCD-3 stays below 0.01 throughout the last quarter of the budget?
-# <details><summary>Hint</summary>`learn(3, rate)[1]` has 200 values of the KL; the last quarter is
-# `[150:]`.</details>
+#
+# <details><summary>Hint</summary>
+#
+# `learn(3, rate)[1]` has 200 values of the KL; the last quarter is `[150:]`.
+#
+# </details>
 
 # %% ex="7.2"
 largest_rate = ...
@@ -377,8 +381,12 @@ show(figure, "Figure 7.4: right samples, wrong density. Dotted: the hundred step
 # far one step of MALA moves the *data's* distribution, in total variation, to four decimals.
 # Compare it with what it was before training (printed above), and with how wrong the density is.
 # (The check trains the network once more, which takes a few seconds.)
-# <details><summary>Hint</summary>`mala.push(p_nodes, ...)` of a `te.Density` is the data one step
-# later.</details>
+#
+# <details><summary>Hint</summary>
+#
+# `mala.push(p_nodes, ...)` of a `te.Density` is the data one step later.
+#
+# </details>
 
 # %% ex="7.3"
 moved_by_a_step = ...

@@ -81,8 +81,8 @@ class _Printed(io.TextIOBase):
 def run(source, names, path="<cell>", line=1):
     """Run the source of a cell; what it prints and shows, as outputs of a notebook.
 
-    Warnings raise.  Stops at what would be lost or would differ from run to run: text on stderr, the value of a last
-    expression, an address, a figure that is left open.
+    Warnings that a notebook would show raise.  Stops at what would be lost or would differ from run to run: text on
+    stderr, the value of a last expression, an address, a figure that is left open.
     """
     import course
     import matplotlib.pyplot as plt
@@ -99,6 +99,8 @@ def run(source, names, path="<cell>", line=1):
     with (contextlib.redirect_stdout(_Printed(outputs)), contextlib.redirect_stderr(complaints), warnings.catch_warnings(),
           mock.patch.object(course, "display", display)):  # fmt: skip
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # of one library to another: nobody sees it in a notebook
+        warnings.filterwarnings("error", category=DeprecationWarning, module="__main__")
         exec(compile(tree, str(path), "exec"), names)
         value = eval(compile(ast.fix_missing_locations(last), str(path), "eval"), names)
     _require(value is None, path, line, "the cell ends with a value: end it with print or show")
