@@ -13,7 +13,9 @@
 # > whole plane, that is, how many have a finite $Z$? Write down your guess below before you read
 # > on. Section 6 shows how to tell, and counts.
 #
-# (Every `assert` in this course is a claim of the text that the notebook checks while it runs.)
+# (Every `assert` in this course is a claim of the text that the notebook checks while it runs. In
+# an exercise replace the dots by your answer; where a function is asked for, replace the whole line
+# `name = ...` by a `def name(...):`. The last line of the cell checks it.)
 
 # %%
 import matplotlib.pyplot as plt
@@ -358,10 +360,10 @@ print("your guess:", f"{guess} in a hundred" if guess is not ... else "not writt
 # energy falls in about half of all directions, and a finite $Z$ needs it to rise in *all* of them.
 # A network at its start is usually *not* the energy of a density on the plane.
 #
-# Two things help. Training by exact likelihood inside a box usually makes $Z$ finite, as notebook
-# 04 does: a model that puts its mass where the data are has raised the energy everywhere else. And
-# one can guarantee it: add $\tfrac c2 |x|^2$, which beats every cone. In the package that is
-# `confinement=c`. (A box has no "far away": there any bounded energy will do.)
+# Two things help. Training by exact likelihood inside a box usually makes $Z$ finite, as four runs
+# in notebook 04 show: a model that puts its mass where the data are has raised the energy
+# everywhere else. And one can guarantee it: add $\tfrac c2 |x|^2$, which beats every cone. In the
+# package that is `confinement=c`. (A box has no "far away": there any bounded energy will do.)
 
 # %%
 t = np.linspace(-50, 50, 81)

@@ -149,8 +149,8 @@ assert np.allclose(by_sum, by_structure)
 #
 # $$\hat Z_n = \frac Vn \sum_i e^{-E(x_i)}, \qquad \mathbb{E}\,\hat Z_n = Z,$$
 #
-# and the standard error falls like $c/\sqrt n$ in any dimension. (What $c$ is, exercise 2.4 asks.)
-# So far so good. But learning wants $\log Z$, and what is the mean of $\log \hat Z_n$?
+# and the standard error, relative to $Z$, is $c/\sqrt n$ in any dimension. (What $c$ is, exercise
+# 2.4 asks.) So far so good. But learning wants $\log Z$, and what is the mean of $\log \hat Z_n$?
 #
 # **Exercise 2.2.** The logarithm is a concave function. Which of the two always holds,
 # $\mathbb{E} \log \hat Z_n \le \log Z$ or $\mathbb{E} \log \hat Z_n \ge \log Z$? Answer `"<="` or
@@ -306,8 +306,8 @@ check("2.4", points_needed)
 # ## What broke, and why
 #
 # * *The grid* broke at the dimension: $n^d$. What did not break is its accuracy.
-# * *One Monte Carlo sample of $Z$* broke learning: the weights cancel, and the average is taken
-#   under the proposal instead of the model. With more samples the bias falls, eventually like
+# * *One Monte Carlo sample of $Z$* broke learning: its only weight cancels, and the average is
+#   taken under the proposal instead of the model. With more samples the bias falls, eventually like
 #   $1/n$, if the proposal finds the mass at all. In high dimension it does not: exercise 2.4 asks
 #   for hundreds of millions of points where one dimension needs eighteen thousand.
 #

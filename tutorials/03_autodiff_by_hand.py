@@ -261,15 +261,16 @@ for ax, activation, color, dash in zip(axes, ("silu", "relu"), (DATA, MODEL), ("
     jumps[activation] = np.abs(np.diff(along)).max()
     axes[2].plot(cut[:, 0], along, linestyle=dash, color=color, label=activation)
 axes[0].set_ylabel("x₂")
-axes[2].set(title="force along x₂ = 1", xlabel="x₁")
+axes[2].set(title="x₁-force along x₂ = 1", xlabel="x₁")
 axes[2].legend(fontsize=9)
-print("largest change of the force over a step of 0.001:",
+print("largest change of the x₁-force over a step of 0.001:",
       ", ".join(f"{name} {jump:.4f}" for name, jump in jumps.items()))
 assert jumps["relu"] > 50 * jumps["silu"]
 show(figure, "Figure 3.3: energies (bright is low) and forces. With ReLU the force is constant "
              "on facets and jumps between them.",
-     alt="Two maps of energy with arrows that look alike, and a plot of the force along a "
-         "line: with SiLU a smooth curve, with ReLU a staircase with sudden jumps.")
+     alt="Two maps of energy with arrows that look alike, and a plot of the first component of "
+         "the force along a line: with SiLU a smooth curve, with ReLU a staircase with sudden "
+         "jumps.")
 
 # %% [markdown]
 # **Exercise 3.3.** Score matching (notebook 08) needs second derivatives: write
@@ -320,7 +321,7 @@ print("your guess:", guess if guess is not ... else "not written down", "| the a
 
 # %% [markdown]
 # The height of an energy is not identifiable: it cancels against $Z$. An energy *value* by itself
-# says nothing. The last bias stays where it is, but the other weights change the height as they
+# says nothing. The last bias stays where it is, but the other parameters change the height as they
 # learn, and no gradient calls it back; so some recipes add a term to the loss that keeps it near
 # zero (notebook 10).
 #

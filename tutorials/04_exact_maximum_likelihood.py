@@ -138,7 +138,8 @@ check("4.1", slope)
 # NLL with respect to $E(x)$ would be $p_{\text{data}}(x) - p_\theta(x)$: the data pull the energy
 # down, the model pushes it up, and where the two densities agree nothing moves. Descent goes
 # against the derivative, so the picture shows $p_\theta - p_{\text{data}}$, the direction in which
-# it would move $E$.
+# it would move $E$. (We use *Adam*, Kingma & Ba 2015: gradient descent with momentum, and a step
+# size of its own for each parameter.)
 
 # %%
 def train(steps, push_up=True):
@@ -338,9 +339,9 @@ show(figure, "Figure 4.6: two other populations, points and learned densities, a
 
 # %% [markdown]
 # Notebook 01 found that nine in ten untrained networks have $Z = \infty$ on the plane. Does
-# training repair that? Here are four of the nine, without confinement, trained in a box. The number
-# is the least growth of the energy, the minimum of the recession function: $Z$ is finite if it is
-# positive.
+# training repair that? Here are four such networks, without confinement, trained in a box. The
+# number is the least growth of the energy, the minimum of the recession function: $Z$ is finite if
+# it is positive.
 
 # %%
 bare = te.MLP((2, 32, 32, 1))
@@ -432,6 +433,6 @@ show(figure, "Figure 4.7: the NLL of the training points goes on falling after t
 # rest of this course estimates it from samples, and compares each substitute with the exact answer
 # computed here. The rule is that of Boltzmann machines (Ackley, Hinton & Sejnowski
 # [1985](https://doi.org/10.1207/s15516709cog0901_7), Cognitive Science 9:147), of exponential
-# families, and of every energy-based model since.
+# families, and of every energy-based model trained by maximum likelihood since.
 #
 # Next, [05](05_langevin.ipynb): sampling.

@@ -76,10 +76,10 @@ show(figure, "Figure 5.1: 400 points run downhill (top) or follow Langevin dynam
 #
 # A cloud of points is a blurred picture of a *distribution*. In one dimension the distribution
 # itself can be followed: probabilities on a grid, moved by the transition density of one step.
-# `kernel.push(probabilities, p)` does that, and nothing is random. To say how far two distributions
-# are apart we use the *total variation*: half the sum of the absolute differences of their
-# probabilities. It is 0 if they are equal, 1 if they do not overlap, and no event's probability
-# differs by more.
+# `kernel.push(probabilities, p)` does that (a *kernel* is the rule for one step of a chain), and
+# nothing is random. To say how far two distributions are apart we use the *total variation*: half
+# the sum of the absolute differences of their probabilities. It is 0 if they are equal, 1 if they
+# do not overlap, and no event's probability differs by more.
 #
 # Our example is a double well, $E(x) = 2 (x^2 - 1)^2$, in a box with walls at $\pm 3$ that reflect.
 # (The walls matter; section 3 says why.)
@@ -316,8 +316,8 @@ assert abs(slope / np.log(1 - gap) - 1) < 1e-3
 heights = np.arange(1.0, 8.5, 0.5)
 gaps = []
 for h in heights:
-    p = te.Density(te.DoubleWell(), {"barrier": np.array(h)}, te.Box(-1.8, 1.8, 1))  # short steps
-    gaps.append(te.spectral_gap(p, te.MALA(0.003), 160))
+    p = te.Density(te.DoubleWell(), {"barrier": np.array(h)}, te.Box(-1.8, 1.8, 1))  # a narrow box:
+    gaps.append(te.spectral_gap(p, te.MALA(0.003), 160))  # 160 nodes must resolve short steps
 scale = np.array(gaps) / (heights * np.exp(-heights))
 print("gap / (h e^{-h}):", scale[[0, 4, 8, 14]].round(4), "for h = 1, 3, 5, 8")
 assert np.ptp(scale[heights >= 3]) < 0.02 * scale[-1]
@@ -384,10 +384,10 @@ assert np.isclose(te.Recipe(1.0, 0.01).temperature, 5e-5)
 
 # %% [markdown]
 # (The UvA recipe adds the noise before it takes the gradient, which changes nothing in $T$; the
-# package's `Recipe` does the same. It also clips the gradient at 0.03, and images to [-1, 1], so it
-# is not quite Langevin dynamics at any temperature.) What such a temperature does is easy to see.
-# On the double well a chain with step 10 would explode; with step 0.01 and the same noise, $T$ =
-# 0.00125:
+# package's `Recipe` does the same. It also takes sixty steps per image in training, and clips the
+# gradient at 0.03, and images to [-1, 1], so it is not quite Langevin dynamics at any temperature.)
+# What such a temperature does is easy to see. On the double well a chain with step 10 would
+# explode; with step 0.01 and the same noise, $T$ = 0.00125:
 
 # %%
 cold, start = te.Recipe(0.01, 0.005), np.random.default_rng(8).uniform(-2, 2, (500, 1))
@@ -438,8 +438,8 @@ check("5.3", factor)
 # [1996](https://doi.org/10.2307/3318418), Bernoulli 2:341). As a way to draw samples it was
 # proposed by Parisi ([1981](https://doi.org/10.1016/0550-3213(81)90056-0)) and by Grenander &
 # Miller (1994, J. R. Stat. Soc. B 56:549), the acceptance step by Rossky, Doll & Friedman (1978, J.
-# Chem. Phys. 69:4628) and by Besag (1994, in the discussion of that paper); R-hat and effective
-# sample sizes are those of Vehtari, Gelman, Simpson, Carpenter & Bürkner
+# Chem. Phys. 69:4628) and by Besag (1994, in the discussion of Grenander & Miller); R-hat and
+# effective sample sizes are those of Vehtari, Gelman, Simpson, Carpenter & Bürkner
 # ([2021](https://doi.org/10.1214/20-BA1221)).
 #
 # In practice one takes $K$ steps, and $K$ is a hyperparameter that shapes what is learned. Next,

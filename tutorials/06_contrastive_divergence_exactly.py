@@ -72,8 +72,9 @@ assert all(np.allclose(at_data[name] - at_negatives[name], found[name]) for name
 
 # %% [markdown]
 # Now without noise. Instead of samples, push the data's whole distribution through $k$ steps
-# (notebook 05). The result is the exact distribution of the negatives. `te.exact_cd_gradient` does
-# that. The sampled rule scatters around it, and the scatter shrinks like $1/\sqrt n$:
+# (notebook 05). The result is the exact distribution of the negatives. The mean of
+# $\nabla_\theta E$ under it gives CD-$k$ exactly; `te.exact_cd_gradient` computes this. The sampled
+# rule scatters around this exact value, and the scatter shrinks like $1/\sqrt n$:
 
 # %%
 law = te.probabilities(data, 400)  # the data's distribution, on a grid
@@ -169,10 +170,10 @@ assert abs(exact + 0.80) < 0.005 and abs(cd[0] + 2.0e-4) < 1e-5 and abs(cd[2] + 
 assert abs(cd[4] + 0.73) < 0.005 and at_truth < 2e-12
 
 # %% [markdown]
-# CD-1 is not biased here: at the truth it vanishes, as the exact derivative does, because MALA
-# leaves $p$ as it is. But elsewhere it is *two to four thousand times too small*. In one step
-# hardly any probability crosses the middle, so CD-1 can hardly tell how the mass is shared between
-# the modes. It sees within modes, and is blind between.
+# CD-1's resting place is right here: at the truth it vanishes, as the exact derivative does,
+# because MALA leaves $p$ as it is. But elsewhere it is *two to four thousand times too small*. In
+# one step hardly any probability crosses the middle, so CD-1 can hardly tell how the mass is shared
+# between the modes. It sees within modes, and is blind between.
 #
 # Notebook 05's spectral gap predicts how blind: CD-$k$ sees a fraction of about
 # $1 - (1 - \text{gap})^k$ of the exact gradient, with the gap of the model at hand.

@@ -32,9 +32,9 @@ guess = ...  # "yes" or "no"
 #
 # A pool may also be larger than a batch: then some chains are borrowed, moved, and put back *in
 # their slots*. That is a *replay buffer*, and Du & Mordatch (2019) restart a chain from noise with
-# probability 0.05 when it is borrowed (`restart`). (In their buffer the moved samples are appended
-# and old ones drop out; ours writes back, so every chain stays a chain.) So some chains keep
-# arriving from far away, and a region that the pool has left is found again.
+# probability 0.05 when it is borrowed (`restart`). Thus some chains keep arriving from far away,
+# and a region that the pool has left is found again. (In their buffer the moved samples are
+# appended and old ones drop out; ours writes back, so every chain stays a chain.)
 #
 # One update by hand, without restarts, and by the package:
 
@@ -48,7 +48,7 @@ kernel = te.MALA(0.05)
 
 rng = np.random.default_rng(3)
 slots = np.argsort(rng.random(100))[:32]  # 32 different chains of the pool
-# The package always draws candidates for restarts; so do we, to use the same random numbers after.
+# The package always draws candidates for restarts; so do we, so that later random numbers agree.
 _ = model.space.initial(32, rng), rng.random(32)
 negatives = kernel.step(model, pool[slots], rng).x
 after = pool.copy()
@@ -153,10 +153,10 @@ assert 0.2 < runs["PCD-1, rate 0.5"][1][150:].max() < 0.4
 # PCD-1 swings between hundredths and fourteen *nats*, in an oscillation that has no noise in it.
 # (The 13.3 at the end is one moment of the swing, and so is the 0.006 of rate 0.5.) At 0.1 it keeps
 # pace with exact maximum likelihood. The chains chase a moving landscape; if it moves faster than
-# they mix, they never catch up. With ten steps per update they do, at all three rates; at a rate of
-# 2 with a hundredth of the steps that CD-1000 took in notebook 06. (That PCD-10 ends a little below
-# the exact likelihood means nothing: neither has arrived yet, and the last ripple happens to be
-# low.)
+# they mix, they never catch up. With ten steps per update they do, at all three rates; and at a
+# rate of 2 this takes a hundredth of the steps that CD-1000 took in notebook 06. (That these runs
+# end below the exact likelihood, PCD-10 at rate 2 by a quarter, is no merit: none has arrived yet,
+# and a pool that lags behind its model goes on pushing up the cells that the model is leaving.)
 
 # %%
 figure, ax = plt.subplots(figsize=(7.6, 3.2))
@@ -247,9 +247,9 @@ show(figure, "Figure 7.3: two moons with persistent chains. With one step per up
              "restarts, the pool freezes.",
      alt="Left, the exact negative log-likelihood: that of PCD-1 climbs to ten thousand nats; "
          "without restarts it peaks near ninety and then wanders between five and forty; that "
-         "of PCD-10 stays near three. Middle, the loss of PCD-1 falls to minus ten thousands, "
-         "the others stay near zero. Right, the share of accepted moves: it falls to zero for "
-         "PCD-1 and stays near one for the others.")
+         "of PCD-10 stays near three. Middle, the loss of PCD-1 falls to minus tens of "
+         "thousands, the others stay near zero. Right, the share of accepted moves: it falls "
+         "to zero for PCD-1 and stays near one for the others.")
 
 # %% [markdown]
 # With one step per update the model outruns its chains for good: the NLL grows to thousands of
@@ -337,9 +337,10 @@ print("your guess:", guess if guess is not ... else "not written down", "| the a
 # better, and the density has lost the whole right mode, more than a third of the mass. There is no
 # contradiction. What was trained is the *sampler*, noise and a hundred steps. About half of the
 # noise begins on each side of the barrier between the modes, and the data want 65 per cent on the
-# left. So the network lowers the barrier on the right, until mass leaks across, one way, at just
-# the rate that puts 65 per cent on the left after a hundred steps. And it goes on leaking. The
-# samples are right because the chain has not converged. Let it run on, and it leaves the data:
+# left. So the network lowers the barrier as seen from the right well, until mass leaks across, one
+# way, from right to left, at just the rate that puts 65 per cent on the left after a hundred steps.
+# And it goes on leaking. The samples are right because the chain has not converged. Let it run on,
+# and it leaves the data:
 
 # %%
 theta = learned[0]
@@ -404,13 +405,14 @@ check("7.3", moved_by_a_step)
 #   everything with its likelihood. If you want samples, sample with the same $K$ as in training; if
 #   you want $p$, test with longer chains.
 # * *CD-1* would let the wrong model of section 4 pass: one step moves the data by less than a
-#   hundredth, and its density is wrong by a third. No test near the data sees a lost mode.
+#   hundredth, and its density is wrong by a third. No test that takes only a few steps from the
+#   data sees a lost mode.
 #
 # ## Summary
 #
-# Where the chains start decides what is learned. Chains from the data (CD) test whether the model
-# is stationary near the data; a pool (PCD) maximises the likelihood if learning is slow enough;
-# chains from noise (short runs) train a $K$-step generator.
+# Where the chains start decides what is learned. Chains from the data (CD) test whether $k$ steps
+# of the model's chain leave the data as they are; a pool (PCD) maximises the likelihood if learning
+# is slow enough; chains from noise (short runs) train a $K$-step generator.
 #
 # Tieleman ([2008](https://doi.org/10.1145/1390156.1390290), ICML) introduced PCD; Younes
 # ([1999](https://doi.org/10.1080/17442509908834179), Stochastics 65:177) proves that slow enough
