@@ -25,7 +25,7 @@ from tinyebm.objectives.step import Step
 from tinyebm.optimize import Optimizer, adam, clip_norm
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
-from tinyebm.samplers.chains import kernel_at
+from tinyebm.samplers.chains import caveat_of
 from tinyebm.spaces import Reals
 from tinyebm.start import require_path, require_runnable, start_of
 from tinyebm.tree import tree_map
@@ -214,8 +214,7 @@ def _noisy(x, data_noise, space, rng):
 
 def _clipping(objective, history):
     """What a `Recipe` that the objective runs did at the last update, if that was not Langevin dynamics; else None."""
-    last = kernel_at(objective.kernel, objective.k) if "clipped" in history else None
-    caveat = hasattr(last, "caveat") and last.caveat(history["clipped"][-1])
+    caveat = caveat_of(objective.kernel, objective.k, history["clipped"][-1]) if "clipped" in history else None
     return f"at the last update {caveat}" if caveat else None
 
 

@@ -41,18 +41,19 @@ def film(energy, population, space, updates, rate, count):
     return frames
 
 
-def hero(updates=320):
-    """Functions that draw the frames of the hero, one after the other."""
+def hero(figure, updates=320):
+    """Draw the frames of the hero, one after the other; yields after each."""
     moons = te.datasets.load("two_moons")
     falling = lambda i: 0.02 * min(1.0, 2 * (1 - i / updates))
     frames = film(te.MLP((2, 32, 32, 1), confinement=0.5), moons, te.Reals(2), updates, falling, 46)
     rng, particles = np.random.default_rng(0), np.random.default_rng(1).standard_normal((300, 2)) * 2
     for i, (_, p, _) in enumerate(frames):
         particles, _ = te.run(te.ULA(0.01), p, particles, 40 if i else 0, rng)
-        yield lambda figure, i=i, particles=particles: _draw_hero(figure, frames, i, particles, moons)
+        yield _draw_hero(figure, frames, i, particles, moons)
 
 
 def _draw_hero(figure, frames, i, particles, moons):
+    figure.clear()
     top = figure.subfigures(2, 1, height_ratios=[2.4, 1])
     axes, below = top[0].subplots(1, 3, sharey=True), top[1].subplots()
     step, p, _ = frames[i]
@@ -82,15 +83,16 @@ def _draw_likelihood(ax, frames, i, population):
     ax.tick_params(labelsize=8)
 
 
-def tug_of_war(updates=600):
-    """Functions that draw the frames of the tug of war, one after the other."""
+def tug_of_war(figure, updates=600):
+    """Draw the frames of the tug of war, one after the other; yields after each."""
     population = te.datasets.load("bimodal")
     frames = film(te.MLP((1, 32, 32, 1), gain=2**0.5), population, te.Box(-8, 8, 1), updates, 5e-3, 46)
     for i in range(len(frames)):
-        yield lambda figure, i=i: _draw_tug(figure, frames, i, population)
+        yield _draw_tug(figure, frames, i, population)
 
 
 def _draw_tug(figure, frames, i, population):
+    figure.clear()
     above, middle, below = figure.subplots(3, 1, height_ratios=[1.5, 1, 1])
     t = np.linspace(-4, 4, 321)
     data, model = np.exp(population.log_prob(t[:, None])), np.exp(te.log_prob(frames[i][1], t[:, None]))
@@ -109,14 +111,12 @@ def _draw_tug(figure, frames, i, population):
     _draw_likelihood(below, frames, i, population)
 
 
-def write(name, frames, width, height):
+def write(name, make, width, height):
     """figures/name.gif, whose last frame stays for a while, and that frame as name.png; nothing larger than a page bears."""
     figure, new = plt.figure(figsize=(width, height), dpi=80, layout="constrained"), FIGURES / f"new-{name}.gif"
     writer = PillowWriter(fps=PER_SECOND)
     with writer.saving(figure, new, dpi=80):
-        for draw in frames:
-            figure.clear()
-            draw(figure)
+        for _ in make(figure):
             writer.grab_frame()
         for _ in range(HELD):
             writer.grab_frame()
@@ -139,8 +139,7 @@ def main(argv=None):
     if unknown := [name for name in names if name not in EVERY]:
         parser.error(f"there is no film {', '.join(unknown)}: they are {', '.join(EVERY)}")
     for name in names:
-        make, width, height = EVERY[name]
-        write(name, make(), width, height)
+        write(name, *EVERY[name])
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class MLP:
     def init(self, rng: Generator) -> Tree:
         """Weights N(0, gain²/in), those of the last layer N(0, 1/in); biases zero."""
         theta, gains = [], [self.gain] * (len(self.sizes) - 2) + [1.0]
-        for n_in, n_out, gain in zip(self.sizes[:-1], self.sizes[1:], gains, strict=True):
+        for (n_in, n_out), gain in zip(itertools.pairwise(self.sizes), gains, strict=True):
             W = rng.standard_normal((n_in, n_out)) * (gain / math.sqrt(n_in))
             theta.append({"W": W, "b": np.zeros_like(W, shape=(n_out,))})
         return theta

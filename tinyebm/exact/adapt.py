@@ -89,8 +89,7 @@ def adapt(p, low, high, rtol, max_nodes):
     slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)  # a box may know where its density jumps
     edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
     low, high = (Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0] for end in (slice(None, -1), slice(1, None)))
-    scan = min(NEAR_SCAN[d], max(3, int(max_nodes ** (1 / d))))
-    low, high = _closer(low, high, *summits(p, low.min(axis=0), high.max(axis=0), scan))
+    low, high = _closer(low, high, *summits(p, low.min(axis=0), high.max(axis=0), NEAR_SCAN[d], max_nodes))
     by_coarse_rules = lambda low, high: np.stack([_log_integrals(p, low, high, *rule) for rule in COARSE[d]])
     coarse, fine = by_coarse_rules(low, high), _log_integrals(p, low, high, FINE)
     while True:

@@ -131,7 +131,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
 def _first_refinement(p, max_nodes):
     """How far a box's grid must be refined so that no summit can hide between its nodes: three widths apart, they see it."""
     low, high = (np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
-    _, width = summits(on_host(p), low, high, min(BOX_SCAN[p.space.dim], max(3, int(max_nodes ** (1 / p.space.dim)))))
+    _, width = summits(on_host(p), low, high, BOX_SCAN[p.space.dim], max_nodes)
     gaps = (high - low) * math.pi / 2 / p.space.counts(1.0)  # of Gauss-Legendre nodes, in the middle
     return float((gaps / width).max(initial=0.0)) / 3
 

@@ -131,13 +131,14 @@ def scales(p, x):
 
 
 @np.errstate(invalid="ignore", divide="ignore", over="ignore")  # on walls, and where two points lie outside the support
-def summits(p, low, high, n):
+def summits(p, low, high, most, max_nodes):
     """The highest points of log p in a box and around them, (m, d), and how far it takes to fall by one nat there, (m, d).
 
-    From values alone: an even scan of n nodes per axis, then steps along the axes that are halved where none leads
-    higher.  What carries no mass beside the others is left out.
+    From values alone: an even scan of at most `most` nodes per axis and `max_nodes` in all, then steps along the axes that
+    are halved where none leads higher.  What carries no mass beside the others is left out.
     """
     d = p.space.dim
+    n = min(most, max(3, int(max_nodes ** (1 / d))))
     x, u, step = _bumps(p, tuple(np.linspace(a, b, n) for a, b in zip(low, high, strict=True)), MANY[d])
     if len(x) == 0:
         return x, step

@@ -28,7 +28,7 @@ from tinyebm.grids import Grid, trapezoid
 from tinyebm.kinds import AnyData, Array, Generator, Nodes, PushKernel, Tree
 from tinyebm.objectives.step import Step
 from tinyebm.samplers.chains import require_steps
-from tinyebm.samplers.flows import grid_of, require_conserved, require_push
+from tinyebm.samplers.flows import grid_of, require_conserved, require_noise, require_push
 from tinyebm.tree import tree_map
 
 MAX_ATOMS = 2**20
@@ -88,8 +88,7 @@ def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
         raise ValueError(f"exact laws need a grid, which is for dim <= 3, and {p.space} has {p.space.dim}")
     if not hasattr(kernel, "noise_scale"):
         raise ValueError(f"{kernel!r} has no exact law on {p.space}: use ULA, MALA or HMC")
-    if kernel.noise_scale == 0:
-        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: only `step` can follow it")
+    require_noise(kernel.noise_scale)
     if nodes is not None:
         require_count(nodes, "nodes must be an integer >= 2 per axis", least=2)
     x, mass = _rows(data)

@@ -57,8 +57,7 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
     if not on_gpu(x) and not np.all(p.space.contains(x)):  # on a GPU nothing waits to be looked at
         raise ValueError(f"some rows of x are nan or lie outside {p.space}, for example {x[~p.space.contains(x)][0].tolist()}")
     x, info = walk(kernel, p, x, steps, rng, record)
-    last = kernel_at(kernel, steps)
-    if "clipped" in info and hasattr(last, "caveat") and (caveat := last.caveat(float(info["clipped"]))):
+    if "clipped" in info and (caveat := caveat_of(kernel, steps, float(info["clipped"]))):
         warnings.warn(caveat, stacklevel=2)
     return x, info
 
@@ -86,6 +85,12 @@ def walk(kernel, p, x, steps, rng, record=None):
     mean = lambda values: sum(values) / len(values) if values else None
     info = {"acceptance": mean(accepted), "trajectory": np.stack(trajectory) if record is not None else None}
     return x, info | ({"clipped": mean(clipped)} if clipped else {})
+
+
+def caveat_of(kernel, steps, clipped):
+    """What the last of some steps really did, in the words of a `Recipe`; None where there is nothing to say."""
+    last = kernel_at(kernel, steps)
+    return last.caveat(clipped) if hasattr(last, "caveat") else None
 
 
 def kernel_at(kernel, step):

@@ -60,6 +60,12 @@ def grid_of(p, probabilities):
     return grid
 
 
+def require_noise(noise_scale):
+    """Refuse steps without noise, which take atoms to points between them."""
+    if noise_scale == 0:
+        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: only `step` can follow it")
+
+
 def require_resolution(noise_scale, grid):
     """Refuse a grid whose nodes are farther apart than 0.8 standard deviations of the noise.
 
@@ -67,8 +73,7 @@ def require_resolution(noise_scale, grid):
     trapezoidal rule with steps h does so to a relative error of
     2 exp(-2π² (σ/√2 h)²): 4e-7 at h = 0.8 σ, 3e-17 at h = σ/2.
     """
-    if noise_scale == 0:
-        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: only `step` can follow it")
+    require_noise(noise_scale)
     widest = max(float(np.diff(nodes).max()) for nodes, _ in grid.axes)
     if widest > COARSEST * noise_scale:
         wanted = math.ceil(1.1 * max(grid.shape) * widest / (COARSEST * noise_scale))

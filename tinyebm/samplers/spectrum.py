@@ -4,7 +4,6 @@ On N atoms a kernel is a stochastic matrix P.  Its largest eigenvalue is 1, and 
 distance to stationarity shrinks like |λ₂|^k: so does the bias of CD-k.
 """
 
-
 import numpy as np
 
 from tinyebm.density import Density, atom_exponents, require_density

@@ -10,8 +10,10 @@ import re
 
 import matplotlib.pyplot as plt
 
-DATA, MODEL, SAMPLES, EXACT, OTHER, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000"  # Okabe & Ito 2008
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))  # lines differ without their colours, too
+from tinyebm import plots
+
+DATA, MODEL, SAMPLES, EXACT, OTHER, BLACK = plots.BLUE, plots.VERMILION, plots.GREEN, plots.PURPLE, plots.ORANGE, plots.BLACK
+DASHES = plots.DASHES[:6]  # lines differ without their colours, too
 FIGURES = None  # a folder: every figure is written there, too, as PDF
 
 plt.rcParams.update({
