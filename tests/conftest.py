@@ -8,10 +8,13 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import json
 import pathlib
+import sys
 
 import numpy as np
 import pytest
 from scipy import stats
+
+TUTORIALS = pathlib.Path(__file__).parent.parent / "tutorials"
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +40,19 @@ def chi_square():
         return stats.norm.isf(stats.chi2.sf(((counts - expected) ** 2 / expected).sum(), len(counts) - 1))
 
     return z
+
+
+@pytest.fixture
+def build(monkeypatch):
+    """The builder, in the folder where notebooks are run."""
+    monkeypatch.syspath_prepend(str(TUTORIALS))
+    monkeypatch.chdir(TUTORIALS)
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context():
+        import build
+
+        yield build
+    for name in [name for name in sys.modules if name == "build" or name.split(".")[0] == "course"]:
+        del sys.modules[name]
+
