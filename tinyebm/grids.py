@@ -86,13 +86,16 @@ class Grid:
 
     def cells(self):
         """Boxes with the volumes of the weights that tile the grid's domain: (low, high), each (N, d)."""
-        edges = []
-        for nodes, log_w in self.axes:
+        return self.boxes(1)
+
+    def boxes(self, nodes):
+        """Boxes that tile the grid's domain, about `nodes` cells along each axis: (low, high), each (m, d)."""
+        ends = []
+        for t, log_w in self.axes:
             w = np.exp(log_w)
-            edges.append(np.concatenate([[0.0], np.cumsum(w)]) + (nodes[0] + nodes[-1] - w.sum()) / 2)
-        zero = [0 * nodes for nodes, _ in self.axes]
-        return tuple(Grid(tuple((e[end], z) for e, z in zip(edges, zero, strict=True))).all()[0]
-                     for end in (slice(None, -1), slice(1, None)))
+            edges = np.concatenate([[0.0], np.cumsum(w)]) + (t[0] + t[-1] - w.sum()) / 2
+            ends.append(np.concatenate([edges[:-1:nodes], edges[-1:]]))
+        return tuple(Grid(tuple((e[end], 0 * e[end]) for e in ends)).all()[0] for end in (slice(None, -1), slice(1, None)))
 
 
 @dataclass(frozen=True)
@@ -199,18 +202,20 @@ def lobatto(n):
     are the roots of P'_{n-1}; w = 2 / (n (n-1) P_{n-1}(t)²) (Abramowitz & Stegun 1964, 25.4.32).
     """
     top = np.polynomial.legendre.Legendre.basis(n - 1)
-    t = np.concatenate([[-1.0], np.sort(top.deriv().roots().real), [1.0]])
+    inner = np.sort(top.deriv().roots().real)
+    inner -= top.deriv()(inner) / top.deriv(2)(inner)  # to the last digits
+    t = np.concatenate([[-1.0], inner, [1.0]])
     return t * (1 - 1e-12), 2 / (n * (n - 1) * top(t) ** 2)
 
 
-def gauss_legendre(n, low, high, panels=1):
-    """(nodes, log weights) of at least n Gauss-Legendre nodes on [low, high], in equal panels.
+def gauss_legendre(n, low, high, panels=1, rule=legendre):
+    """(nodes, log weights) of at least n Gauss-Legendre nodes (or another rule's) on [low, high], in equal panels.
 
     A panel holds at most 64 nodes; `panels` is the least number of panels, so
     that a known jump or kink at a multiple of (high - low) / panels is harmless.
     """
     panels *= -(-n // (64 * panels))
-    t, w = legendre(-(-n // panels))
+    t, w = rule(-(-n // panels))
     width = (high - low) / panels
     left = low + width * np.arange(panels)[:, None]
     nodes = (left + width * (t + 1) / 2).reshape(-1)

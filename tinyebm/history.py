@@ -9,7 +9,7 @@ from tinyebm.backend import to_numpy
 from tinyebm.checkpoint import load_tree
 from tinyebm.density import exponents
 from tinyebm.errors import or_nan
-from tinyebm.exact.partition import log_partition
+from tinyebm.exact.partition import MAX_NODES, log_partition
 
 
 def measurer(data, law, exact, normaliser):
@@ -23,7 +23,7 @@ def measurer(data, law, exact, normaliser):
     def measure(p, last):
         if not exact:
             return {}
-        log_z = float(or_nan(log_partition, p, 1e-5))
+        log_z = float(or_nan(log_partition, p, 1e-5, MAX_NODES, law[0]))
         nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
         record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
         if normaliser:

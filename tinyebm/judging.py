@@ -11,7 +11,7 @@ from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.errors import DivergentPartitionError, QuadratureError, or_nan
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
-from tinyebm.exact.normalised import mean_over
+from tinyebm.exact.means import mean_over
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.window import find_window
 from tinyebm.objectives.contrastive import PerfectSamples, ShortRun

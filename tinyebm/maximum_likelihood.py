@@ -64,7 +64,7 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     def value_and_gradient(theta):
         p = Density(energy, theta, space)
         try:
-            log_z, model = exact_phase(p, rtol, finer=True)
+            log_z, model = exact_phase(p, rtol, finer=True, rows=x)
         except (DivergentPartitionError, QuadratureError):  # a line search went where Z is infinite or out of reach:
             return seen["worst"] + 1e3, tree_map(np.zeros_like, theta)  # a wall, higher than anything seen
         value = log_z - float(mass @ exponents(p, x))
@@ -76,7 +76,7 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     history: dict = {"nll": []}
     bar = Progress("mle", max_steps, progress)
     with remembering(energy):
-        log_partition(Density(energy, theta, space), rtol)  # where the start itself is refused, say why
+        log_partition(Density(energy, theta, space), rtol, rows=x)  # where the start itself is refused, say why
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol)
     bar(max_steps, f"nll {value:.6f}")
     history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [converged]}

@@ -175,6 +175,14 @@ def where(mask, a, b): return np.where(mask, a, b)
 @primitive(lambda g, y, a, b: where(a <= b, g, 0.0), lambda g, y, a, b: where(a <= b, 0.0, g))
 def minimum(a, b): return np.minimum(a, b)
 
+@primitive(lambda g, y, A: g * transpose(_inverse(A), (1, 0)))
+def log_det(A):
+    """log det of a positive definite matrix (d, d)."""
+    return np.linalg.slogdet(A)[1]
+
+@primitive(lambda g, y, A: -(transpose(y, (1, 0)) @ g @ transpose(y, (1, 0))))
+def _inverse(A): return np.linalg.inv(A)
+
 # ======================================================= the table: reductions
 
 @primitive(lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis, keepdims))

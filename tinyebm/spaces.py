@@ -23,7 +23,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.checks import number, require_count, require_generator, require_positive, whole
-from tinyebm.grids import Grid, gauss_legendre, trapezoid
+from tinyebm.grids import Grid, gauss_legendre, legendre, lobatto, trapezoid
 from tinyebm.kinds import Array, Generator, Nodes
 
 DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
@@ -115,8 +115,10 @@ class Box:
 
     def grid(self, nodes: Nodes = None) -> Grid:
         """The Gauss-Legendre grid."""
-        counts = _per_axis(nodes, self.dim)
-        return Grid(tuple(gauss_legendre(n, self.low, self.high, self.panels) for n in counts))
+        return self._grid(_per_axis(nodes, self.dim), legendre)
+
+    def _grid(self, counts, rule):
+        return Grid(tuple(gauss_legendre(n, self.low, self.high, self.panels, rule) for n in counts))
 
     def atoms(self, nodes: Nodes = None) -> tuple[Array, Array]:
         """States (N, dim) and log weights (N,) of eq. (1); `nodes` per axis."""
@@ -127,8 +129,12 @@ class Box:
         return (math.ceil(FIRST_NODES[self.dim] * refinement),) * self.dim
 
     def variants(self, counts: tuple) -> list:
-        """Three grids at least as good as `grid(counts)` for what is smooth, and different for what is not."""
-        return [self.grid(tuple(math.ceil(part * n) + 1 for n in counts)) for part in (1.0, 1.1, 1.2)]
+        """Grids at least as good as `grid(counts)` for what is smooth, and different for what is not.
+
+        The last has nodes on the walls, for what jumps beside one.
+        """
+        rules = ((1.0, legendre), (1.1, legendre), (1.2, legendre), (1.05, lobatto))
+        return [self._grid(tuple(math.ceil(part * n) + 1 for n in counts), rule) for part, rule in rules]
 
     def log_base(self, x: Array) -> float:
         """0: μ is Lebesgue measure."""

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import tinyebm as te
-from tinyebm.exact.normalised import mean_over
+from tinyebm.exact.means import mean_over
 from tinyebm.exact.partition import quadrature
 
 
@@ -105,20 +105,20 @@ STUDENT = te.Density(lambda theta, x: 1.15 * te.ops.log(1 + x[:, 0] ** 2 / 1.3),
 
 
 @pytest.mark.parametrize("rtol", [1e-3, 1e-6])
-@pytest.mark.parametrize("q, part", [(te.Density(Kinked(), {}, te.Reals(1)), 0), (STUDENT, 2)])
+@pytest.mark.parametrize("q, part", [(te.Density(te.Quartic(), te.Quartic().init(np.random.default_rng(0)), te.Reals(1)), 1), (STUDENT, 2)])
 def test_the_error_of_kl_has_all_its_parts(q, part, rtol):
     """How far the sum differs between the grids of p, the error of log Z of p, that of q.
 
-    Catches one of the three left out, or halved: here the first is large for a kink that p's grid knows nothing of, the
-    last for heavy tails.
+    Catches one of the three left out, or halved: here the last is large for heavy tails.
     """
     p = normal([0.0], [[1.0]])
     zp, zq = quadrature(p, rtol), quadrature(q, rtol)
     ratio = lambda x: te.log_prob(p, x, zp.log_z) - te.log_prob(q, x, zq.log_z)
-    parts = [np.ptp([mean_over(p, ratio, grid) for grid in (zp.grid, *zp.variants())]), zp.error, zq.error]
+    size = mean_over(p, lambda x: np.abs(ratio(x)), zp.grid)
+    parts = [np.ptp([mean_over(p, ratio, grid) for grid in (zp.grid, *zp.variants())]), zp.error * (1 + size), zq.error]
     found = te.kl(p, q, rtol)
 
-    assert found.error == pytest.approx(sum(parts), rel=1e-12)
+    assert found.error == pytest.approx(sum(parts), rel=1e-9)
     assert parts[part] > 1e-4 * found.error
 
 

@@ -10,8 +10,9 @@ from tinyebm.density import Density, exponent_and_score, require_density
 from tinyebm.errors import EmptyError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
-from tinyebm.exact.normalised import expectation, log_prob, settled_mean
-from tinyebm.exact.partition import MAX_NODES, log_partition, quadrature
+from tinyebm.exact.means import settled_mean
+from tinyebm.exact.normalised import expectation, log_prob
+from tinyebm.exact.partition import MAX_NODES, heavy_states, log_partition, quadrature
 from tinyebm.exact.window import find_window
 from tinyebm.kinds import AnyDensity
 from tinyebm.spaces import Reals
@@ -30,11 +31,13 @@ def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
     2.0
     """
     _require_comparable(p, q)
-    zp, zq = quadrature(p, rtol), log_partition(q, rtol)
-    mean, change = settled_mean(p, lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq), zp)
+    zp = quadrature(p, rtol)
+    zq = log_partition(q, rtol, rows=None if p.space.discrete else heavy_states(p, zp, rtol))
+    ratio = lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq)
+    mean, change, size = settled_mean(p, ratio, zp, rtol)
     if mean == np.inf:
         return Estimate(np.inf, 0.0)
-    return Estimate(mean, change + zp.error + zq.error)
+    return Estimate(float(mean), float(change + zp.error * (1 + size) + zq.error))
 
 
 def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimate:

@@ -2,14 +2,22 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.autodiff import stop_gradient
+from tinyebm.backend import to_numpy
 from tinyebm.checks import require_count, require_parameters
 from tinyebm.kinds import Array, Generator, Tree
 
 # Scalars of theta are arrays of shape (), made next to the generator's (NumPy's or CuPy's).
+
+
+def _is_plain(space):
+    """Whether a space is R^d with Lebesgue measure."""
+    return not space.discrete and not space.bounded and space.base_scale is None
 
 
 def _scalar(rng, value):
@@ -40,6 +48,19 @@ class GaussianEnergy:
         z = x - theta["mean"]
         return 0.5 * ops.sum((z @ theta["precision"]) * z, axis=1)
 
+    def modes(self, theta: Tree) -> Array:
+        """The mean, (1, d)."""
+        return theta["mean"][None]
+
+    def log_partition(self, theta: Tree, space: Any) -> Any:
+        """(d/2) log 2π - ½ log det P on R^d; None elsewhere, and for a precision that is not positive definite."""
+        if not _is_plain(space):
+            return None
+        P = 0.5 * (theta["precision"] + ops.transpose(theta["precision"], (1, 0)))
+        if not np.linalg.eigvalsh(to_numpy(stop_gradient(P))).min() > 0:
+            return None
+        return 0.5 * (self.dim * math.log(2 * math.pi) - ops.log_det(P))
+
 
 @dataclass(frozen=True)
 class GaussianMixtureEnergy:
@@ -67,6 +88,14 @@ class GaussianMixtureEnergy:
         log_norm = self.dim * (theta["log_scale"] + 0.5 * math.log(2 * math.pi))  # (n,)
         log_w = theta["logits"] - ops.logsumexp(theta["logits"])
         return -ops.logsumexp(log_w - log_norm - 0.5 * ops.sum(z * z, axis=2), axis=1)
+
+    def modes(self, theta: Tree) -> Array:
+        """The means of the components, (n, d)."""
+        return theta["mean"]
+
+    def log_partition(self, theta: Tree, space: Any) -> Any:
+        """0 on R^d; None elsewhere."""
+        return 0.0 * ops.sum(theta["log_scale"]) if _is_plain(space) else None
 
 
 @dataclass(frozen=True)

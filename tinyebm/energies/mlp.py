@@ -14,6 +14,7 @@ from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.recession import min_recession
 
 ROUNDING = 1e-14  # of the product of the layers' norms: a growth below is zero, seen through rounding
+BOUNDS = {"tanh": (1.0, 0.7699), "silu": (1.0999, 0.5), "softplus": (1.0, 0.25)}  # of |φ'|, |φ''|
 ACTIVATIONS = {"tanh": ops.tanh, "silu": ops.silu, "softplus": ops.softplus, "relu": ops.relu}
 
 
@@ -100,6 +101,24 @@ class MLP:
         if self.activation == "tanh" and len(self.sizes) > 2:
             return 0.0, np.eye(self.dim)[0]
         return min_recession([layer["W"] for layer in theta])
+
+    def curvature(self, theta: Tree) -> float:
+        """A bound on the second derivatives of E by x in all directions: p has no peak narrower than its power -1/2.
+
+        Of each layer's units z = Jx, whose slopes dE/dφ(z_j) are at most g_j, the curvature is at most
+        sup|φ''| |diag(√g) J|², with norms instead of the inner layers' Jacobians.  inf for ReLU.
+        """
+        if not self.smooth:
+            return math.inf
+        slope, bend = BOUNDS[self.activation]
+        weights = [np.abs(layer["W"]) for layer in theta]
+        g, total, norms = np.ones(1), self.confinement, [1.0]
+        for layer in theta[:-2]:
+            norms.append(norms[-1] * slope * float(np.linalg.norm(layer["W"], 2)))
+        for i in range(len(theta) - 2, -1, -1):
+            g = weights[i + 1] @ g * (slope if i < len(theta) - 2 else 1.0)
+            total += bend * float(np.linalg.norm(theta[i]["W"] * np.sqrt(g), 2) * norms[i]) ** 2
+        return total
 
     def require_normalisable(self, theta: Tree, space: Any) -> None:
         """Raise DivergentPartitionError if ∫ e^{-E} dμ = ∞ on this space."""

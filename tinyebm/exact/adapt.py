@@ -16,7 +16,8 @@ import numpy as np
 
 from tinyebm.density import exponent
 from tinyebm.errors import EmptyError, QuadratureError
-from tinyebm.exact.peaks import NEAR_SCAN, summits
+from tinyebm.exact.peaks import candidates, summits
+from tinyebm.exact.scans import WHOLE, Scan, even_grid, nodes_to_see
 from tinyebm.grids import BLOCK, Grid, legendre, lobatto
 from tinyebm.ops import logsumexp
 
@@ -26,6 +27,8 @@ COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto
 # middle of a box looks different to them
 BESIDE = 10.0  # widths of a summit, so far from which there is nothing left of it
 WIDE = 8.0  # widths of a summit across a box that need not be halved for it
+MANY_POLES = 256  # boxes with a node on one
+THINNEST = 128 * np.finfo(float).eps  # relative width of a box
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
 
 
@@ -39,9 +42,23 @@ class Patches:
     rule: Any = legendre
 
     @property
+    def per_box(self):
+        """Number of atoms in a box."""
+        return self.nodes ** self.low.shape[1]
+
+    @property
     def size(self):
         """Number of atoms."""
-        return self.low.shape[0] * self.nodes ** self.low.shape[1]
+        return len(self.low) * self.per_box
+
+    def boxes(self, nodes):
+        """The boxes, (low, high)."""
+        return self.low, self.high
+
+    def variants(self):
+        """The same boxes with other nodes, some of them on the faces."""
+        rules = ((13, legendre), (14, legendre), (16, legendre), (15, lobatto))
+        return [Patches(self.low, self.high, *rule) for rule in rules]
 
     def blocks(self, size=BLOCK):
         """All atoms, whole boxes at a time: about `size`, at least one box."""
@@ -72,8 +89,10 @@ class Patches:
         return tuple((self.low[:, None, :] + width * u).reshape(-1, d) for u in unit)
 
 
-def adapt(p, low, high, rtol, max_nodes):
+def adapt(p, low, high, rtol, max_nodes, peaks=None, sizes=None):
     """Split [low, high] until Z holds to rtol / 10, or rtol at max_nodes; return (Patches, log Z, error).
+
+    `peaks` and their `sizes` (m, d) are those that are known; without them a scan looks for them.
 
     The error is some times the sum of the boxes' changes between the rules: where
     a kink runs through a box, the finer rule may be no better than the coarser.
@@ -86,44 +105,67 @@ def adapt(p, low, high, rtol, max_nodes):
         If the boxes would hold more than max_nodes nodes, or shrink to rounding.
     """
     d = p.space.dim
+    if peaks is None:
+        scan = Scan(p, even_grid(low, high, nodes_to_see(p, low, high, WHOLE)))
+        peaks, sizes = summits(p, scan, low, high, candidates(p))
     slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)  # a box may know where its density jumps
     edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
     low, high = (Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0] for end in (slice(None, -1), slice(1, None)))
-    low, high = _closer(low, high, *summits(p, low.min(axis=0), high.max(axis=0), NEAR_SCAN[d], max_nodes))
+    low, high = _closer(low, high, peaks, sizes)
     by_coarse_rules = lambda low, high: np.stack([_log_integrals(p, low, high, *rule) for rule in COARSE[d]])
     coarse, fine = by_coarse_rules(low, high), _log_integrals(p, low, high, FINE)
+    least, boxes = np.inf, 0  # the smallest error so far, and the number of boxes then
     while True:
-        top = max(fine.max(), coarse.max())
+        coarse = np.where((coarse == np.inf) & (coarse.min(axis=0) < np.inf), fine, coarse)  # another rule has to do
+        poles = (coarse == np.inf).any(axis=0) | (fine == np.inf)  # a node lies on one
+        top = max(fine[~poles].max(initial=-np.inf), coarse[:, ~poles].max(initial=-np.inf))
         if top == -np.inf:
             raise EmptyError("the energy is +inf at every node")
-        total = np.exp(fine - top).sum()
-        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 and 1 / 0: only the coarse rules saw any mass
+        total = np.exp(fine[~poles] - top).sum()
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # 0 / 0 and 1 / 0: only the coarse rules saw any mass
             change = np.abs(np.exp(fine - top) - np.exp(coarse - top)).max(axis=0) / total
-        change = np.nan_to_num(change, nan=0.0, posinf=1.0)
-        error = CAUTION[d] * float(change.sum())
-        split = change > max(rtol / (40 * len(change)), change.max() / 100)
-        axis = _worst_axis(p, low[split], high[split])
-        spent = (len(low) + split.sum()) * FINE**d > max_nodes or np.any(_too_thin(low[split], high[split]))
+        change = np.where(poles, 1.0, np.nan_to_num(change, nan=0.0, posinf=1.0))
+        error, thin = CAUTION[d] * float(change.sum()), np.any(_too_thin(low, high), axis=1)
+        split = ~thin & (change > max(rtol / (40 * len(change)), change[~thin].max(initial=0.0) / 100))
+        if error < 0.95 * least:
+            least, boxes = error, len(low)
+        spent = len(low) > 2 * boxes + 64  # rounding, which more boxes do not mend
+        spent |= not split.any() or (len(low) + split.sum()) * FINE**d > max_nodes or poles.sum() > MANY_POLES
         if error <= rtol / 10 or (spent and error <= rtol):
             return Patches(low, high), float(top + math.log(total)), error
         if spent:
-            where = (low + high)[np.argmax(change)] / 2
-            raise QuadratureError(
-                f"Z is known to a relative error of {error:.1e} with {max_nodes} nodes, asked for rtol={rtol:g}; the "
-                f"worst place is x = {np.round(where, 4).tolist()}, along axis {axis[np.argmax(change[split])]}. A kink or "
-                f"jump (relu?) converges slowly: accept a larger rtol, or raise max_nodes")
-        lows, highs = _halves(low[split], high[split], axis)
+            _refuse(p, low, high, change, thin, error, rtol, max_nodes)
+        lows, highs = _halves(low[split], high[split], _worst_axis(p, low[split], high[split]))
         low, high = np.concatenate([low[~split], lows]), np.concatenate([high[~split], highs])
         coarse = np.concatenate([coarse[:, ~split], by_coarse_rules(lows, highs)], axis=1)
         fine = np.concatenate([fine[~split], _log_integrals(p, lows, highs, FINE)])
 
 
-def _log_integrals(p, low, high, nodes, rule=legendre):
-    """log ∫ e^{-E} dμ over each box."""
-    u = np.concatenate([exponent(p, x) + log_w for x, log_w in Patches(low, high, nodes, rule).blocks()])
-    if np.isnan(u).any() or u.max() == np.inf:
+def _refuse(p, low, high, change, thin, error, rtol, max_nodes):
+    """Say where Z could not be computed, and why."""
+    if (change[~thin] >= 1).sum() > 8:  # more than some boxes around poles
         raise ValueError("the energy is nan or -inf somewhere")
-    return logsumexp(u.reshape(len(low), -1), axis=1)
+    worst = np.argmax(change)
+    where = np.round((low + high)[worst] / 2, 4).tolist()
+    if thin[worst] or change[worst] >= 1:
+        raise QuadratureError(f"log p rises without end towards x = {where}: a pole there leaves a relative error of "
+                              f"{error:.1e} of Z, asked for rtol={rtol:g}. Z may be infinite; if it is not, accept a larger rtol, "
+                              f"or substitute for x so that the pole lies at 0, where doubles are dense, or vanishes")
+    axis = _worst_axis(p, low[[worst]], high[[worst]])[0]
+    raise QuadratureError(
+        f"Z is known to a relative error of {error:.1e} with {max_nodes} nodes, asked for rtol={rtol:g}; the "
+        f"worst place is x = {where}, along axis {axis}. A kink or "
+        f"jump (relu?) converges slowly: accept a larger rtol, or raise max_nodes")
+
+
+def _log_integrals(p, low, high, nodes, rule=legendre):
+    """log ∫ e^{-E} dμ over each box; inf where a node lies on a pole."""
+    with np.errstate(divide="ignore"):
+        u = np.concatenate([exponent(p, x) + log_w for x, log_w in Patches(low, high, nodes, rule).blocks()])
+    if np.isnan(u).any():
+        raise ValueError("the energy is nan or -inf somewhere")
+    return logsumexp(np.where(u == np.inf, 0.0, u).reshape(len(low), -1), axis=1) + np.where(
+        (u == np.inf).reshape(len(low), -1).any(axis=1), np.inf, 0.0)
 
 
 def _closer(low, high, peaks, width):
@@ -164,5 +206,13 @@ def _worst_axis(p, low, high):
     return np.argmax(np.where(length > length.max(axis=1, keepdims=True) / 8, bend + 1e-12 * length, -1.0), axis=1)
 
 
+def halved(low, high):
+    """The halves of each box along all axes, 2^d of each."""
+    for axis in range(low.shape[1]):
+        low, high = _halves(low, high, np.full(len(low), axis))
+    return low, high
+
+
 def _too_thin(low, high):
-    return (high - low) < 1e-13 * (1 + np.abs(low))
+    """Whether boxes are so thin that rounding would move their nodes, along every axis, (m, d)."""
+    return (high - low) < np.maximum(THINNEST * np.maximum(np.abs(low), np.abs(high)), 1e-290)

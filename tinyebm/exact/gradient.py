@@ -58,10 +58,11 @@ def _model_phase(p, x, log_w):
     return top, mass.sum(), pullback(mass)[0]
 
 
-def exact_phase(p, rtol=1e-8, finer=False):
+def exact_phase(p, rtol=1e-8, finer=False, rows=None):
     """(log Z, E_p[∇_θ E_θ]) by the cheapest exact road: structure, a sum over states, or quadrature.
 
-    `finer` takes the grid one refinement beyond the one on which log Z holds to `rtol`.
+    `finer` takes the grid one refinement beyond the one on which log Z holds to `rtol`; `rows` of data (n, d) show where p may
+    have peaks.
     """
     require_normalisable(p)
     require_fraction("rtol", rtol)
@@ -73,7 +74,7 @@ def exact_phase(p, rtol=1e-8, finer=False):
         return model_phase(hidden, hidden.space.grid())
     if p.space.discrete:
         return model_phase(p, p.space.grid())
-    q = quadrature(p, rtol)
+    q = quadrature(p, rtol, rows=rows)
     return model_phase(p, q.finer() if finer else q.grid)
 
 
@@ -103,5 +104,5 @@ def nll_gradient(p: Density, x: AnyData, rtol: float = 1e-8) -> Tree:
     if not np.all(p.space.contains(x)):
         raise ValueError(f"some rows lie outside {p.space}: their likelihood is zero, and has no gradient")
     data = weighted_energy_gradient(p, x, mass)
-    _, model = exact_phase(p, rtol)
+    _, model = exact_phase(p, rtol, rows=x)
     return tree_map(lambda a, b: a - b, data, model)

@@ -16,22 +16,23 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.backend import to_host
+from tinyebm.backend import to_host, to_numpy
 from tinyebm.checks import require_count, require_fraction
 from tinyebm.density import atoms_of, exponent, exponents, on_host, require_density
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
-from tinyebm.exact.peaks import summits
+from tinyebm.exact.peaks import candidates, summits
+from tinyebm.exact.scans import WHOLE, Scan, nodes_to_see
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.window import DROPS, find_window
-from tinyebm.kinds import AnyDensity
+from tinyebm.grids import CHUNK
+from tinyebm.kinds import AnyDensity, Array
 from tinyebm.replay.tiles import fold
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
 STRANGERS = {1: 3, 2: 1, 3: 1}  # grids of other nodes that must agree: on the line one kink is all there is to see
-BOX_SCAN = {1: 1001, 2: 61, 3: 17}  # nodes per axis of the first look at a box
 GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
 
 
@@ -50,12 +51,12 @@ class Quadrature:
     variants: Any = tuple
 
 
-def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES) -> Estimate:
+def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES, rows: Array | None = None) -> Estimate:
     """log Z of a density, in nats, with its error.
 
     On Bits, Spins and Cells a sum over all states (at most 2^26), by structure over fewer: an RBM's hidden layer, the
-    columns of a lattice.  On Box and Reals quadrature: a peak that is narrower than the gaps of the first
-    grids, and far from any other, can hide from it.
+    columns of a lattice; by formula for energies that have one.  Otherwise on Box and Reals quadrature: how narrow a
+    peak it sees is said in `tinyebm.exact.scans`.
 
     Parameters
     ----------
@@ -65,6 +66,8 @@ def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES)
         Accepted relative error of Z.
     max_nodes : int
         The largest grid tried; a block of it is in memory at a time.
+    rows : array (n, d), optional
+        Rows of data, which show where the density may have peaks.
 
     Returns
     -------
@@ -90,12 +93,15 @@ def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES)
     log_z = structural_log_z(p)
     if log_z is not None:
         return Estimate(log_z, rounding(log_z))
-    q = quadrature(p, rtol, max_nodes)
+    q = quadrature(p, rtol, max_nodes, rows=rows)
     return Estimate(q.log_z, q.error)
 
 
-def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
-    """The Quadrature behind `log_partition`: the grid on which it holds; on R^d its faces lie at least `least` nats down."""
+def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
+    """The Quadrature behind `log_partition`: the grid on which it holds; on R^d its faces lie at least `least` nats down.
+
+    Rows of data (n, d) show where the density may have peaks.  One that is far likelier than every node is refused.
+    """
     require_normalisable(p)
     require_fraction("rtol", rtol)
     require_count(max_nodes, "max_nodes must be a positive number of nodes")
@@ -108,41 +114,70 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
     if p.space.dim > 3:
         raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
                          f"{40**p.space.dim:.1e} of them; te.ais estimates log Z in any dimension")
+    host = on_host(p)
+    if rows is not None:
+        rows = to_numpy(rows)
+        rows = rows[p.space.contains(rows)]
+    found, top = _integrate(p, host, rtol, max_nodes, least, rows)
+    if rows is not None and len(rows):
+        _require_seen(host, found, top, rows)
+    if (known := closed_form(host)) is not None and not abs(found.log_z - float(known)) <= rtol + found.error:
+        raise QuadratureError(f"log Z is {float(known):.6g} by formula and {found.log_z:.6g} by quadrature: a peak is too "
+                              f"narrow for its nodes to see")
+    return found
+
+
+def _integrate(p, host, rtol, max_nodes, least, rows):
+    """(Quadrature, highest exponent known) on R^d or in a box: by product grids, or if they do not settle by boxes that split."""
     if p.space.bounded:
-        rules, tail, first = [p.space], 0.0, _first_refinement(p, max_nodes)
+        low, high = (np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
+        scan = Scan(host, p.space.grid(nodes_to_see(host, low, high, _at_most(max_nodes, p.space.dim))))
+        peaks, sizes = summits(host, scan, low, high, candidates(host, rows))
+        gaps = (high - low) * math.pi / 2 / p.space.counts(1.0)  # of Gauss-Legendre nodes, in the middle
+        first = float((gaps / sizes).max(initial=0.0)) / 3  # three sizes apart, nodes see every summit
+        rules, tail = [p.space], 0.0
     else:
-        window = find_window(on_host(p), rtol, least)
-        rules, tail = [window] + [replace(window, graded=True)] * window.alone, window.tail
-        first = 0.0
+        window = find_window(host, rtol, least, rows)
+        low, high, peaks, sizes, scan = window.low, window.high, window.peaks, window.sizes, window.scan
+        rules, tail, first = [window] + [replace(window, graded=True)] * (len(peaks) == 1), window.tail, 0.0
+    top = float(exponents(host, peaks).max(initial=-np.inf))
     smooth = min(max_nodes, SMOOTH_NODES[p.space.dim])
     for rule in rules if getattr(p.energy, "smooth", True) else ():  # an energy may say that it has kinks
-        found = _refine(p, rule, rtol, smooth, tail, first)
+        found = _refine(p, rule, rtol, smooth, tail, first, None if getattr(rule, "graded", False) else scan)
         if found:
-            return found
-    low, high = (np.zeros(p.space.dim) + end for end in (rules[0].low, rules[0].high))
-    patches, log_z, error = adapt(on_host(p), low, high, rtol, max_nodes)
+            return found, top
+    patches, log_z, error = adapt(host, low, high, rtol, max_nodes, peaks, sizes)
     error += tail + rounding(log_z)
     if error > rtol:
         raise QuadratureError(f"log Z = {log_z:.6g} is known to {error:.1e}, rounding included: rtol={rtol:g} is too small")
-    variants = lambda: [replace(patches, nodes=n) for n in (13, 14, 16)]
-    return Quadrature(patches, log_z, error, lambda: replace(patches, nodes=16), variants)
+    return Quadrature(patches, log_z, error, lambda: replace(patches, nodes=16), patches.variants), top
 
 
-def _first_refinement(p, max_nodes):
-    """How far a box's grid must be refined so that no summit can hide between its nodes: three widths apart, they see it."""
-    low, high = (np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
-    _, width = summits(on_host(p), low, high, BOX_SCAN[p.space.dim], max_nodes)
-    gaps = (high - low) * math.pi / 2 / p.space.counts(1.0)  # of Gauss-Legendre nodes, in the middle
-    return float((gaps / width).max(initial=0.0)) / 3
+def _at_most(max_nodes, d):
+    """Nodes per axis of a scan by at most max_nodes nodes."""
+    return {d: min(WHOLE[d], max(3, int(max_nodes ** (1 / d))))}
 
 
-def _refine(p, rule, rtol, max_nodes, tail, first):
+def _require_seen(p, q, top, rows):
+    """Refuse a density that is much higher at a row of data than at every node."""
+    u = exponents(p, rows)
+    if not u.max() > top + 1:
+        return
+    nodes = max(float(exponents(p, x).max()) for x, _ in q.grid.blocks(CHUNK))
+    if u.max() > nodes + 1:
+        raise QuadratureError(f"the density at the row {rows[u.argmax()].tolist()} of the data is e^{u.max() - nodes:.3g} times as "
+                              f"high as at every node: a peak there is too narrow for the quadrature to see")
+
+
+def _refine(p, rule, rtol, max_nodes, tail, first, scan):
     """Grow the grid by GROWTH per axis, from `first` on, until log Z has settled; None if that takes more than max_nodes.
 
     With c the last change and b the one before, the error is taken as max(c, b/4),
     so that a chance agreement of two grids does not pass, and only c ≤ b/100 passes:
-    slower convergence means a kink or a jump.  Twice the distance to grids of as many
-    other nodes is added: to a kink all grids are strangers.
+    slower convergence means a kink or a jump.  Two nested grids can agree by chance at a
+    kink, so up to three grids of as many other nodes are summed, and twice the largest
+    difference is added; so is the difference to the sum over a scan that is finer, which
+    sees peaks between the nodes.
     """
     refinement, before, change = GROWTH[p.space.dim] ** -2, None, np.inf
     while refinement < first:
@@ -157,6 +192,8 @@ def _refine(p, rule, rtol, max_nodes, tail, first):
             if error <= rtol and (change <= change_before / 100 or change <= floor):
                 others = rule.variants(counts)[: STRANGERS[p.space.dim]]
                 error += 2 * max(abs(log_sum(p, other) - log_z) for other in others)
+                if scan is not None and all(n <= m for n, m in zip(counts, scan.shape, strict=True)):
+                    error += abs(scan.log_sum - log_z)
             if error <= rtol and (change <= change_before / 100 or change <= floor):
                 finer = partial(rule.grid, rule.counts(GROWTH[p.space.dim] * refinement))
                 return Quadrature(grid, log_z, error, finer, partial(rule.variants, counts))
@@ -168,6 +205,11 @@ def heavy_blocks(p, q, rtol):
     """The blocks of a quadrature's grid, (states, log weights, which carry mass): the rest together less than rtol / 100."""
     for x, log_w in atoms_of(p, q.grid):
         yield x, log_w, exponents(p, x) + log_w - q.log_z > math.log(0.01 * rtol / q.grid.size)
+
+
+def heavy_states(p, q, rtol):
+    """The nodes of a quadrature that carry mass, (m, d)."""
+    return np.concatenate([x[heavy] for x, _, heavy in heavy_blocks(p, q, rtol)])
 
 
 def rounding(log_z):

@@ -19,7 +19,8 @@ import numpy as np
 
 from tinyebm.density import exponent
 from tinyebm.errors import QuadratureError
-from tinyebm.exact.peaks import FARTHEST, NEGLIGIBLE, climb, find_peaks, missed_peaks, scales
+from tinyebm.exact.peaks import FARTHEST, NEGLIGIBLE, climb, find_peaks, missed_peaks, require_reached, scales, sizes, unreached
+from tinyebm.exact.scans import Scan
 from tinyebm.grids import Grid, sinh_trapezoid, trapezoid
 
 SHIFTS = {1: (0.6180,), 2: (0.7549, 0.5698), 3: (0.8192, 0.6710, 0.5497)}  # their multiples modulo 1 lie evenly
@@ -31,8 +32,8 @@ GRADED = 200  # scales across the window from which a graded axis pays
 class Window:
     """A box [low, high] holding the mass, its best peak, the finest scale on each axis, and the mass left outside.
 
-    `tail` bounds the relative mass beyond the faces, from the decay of log p there; `alone` says that no other peak has
-    mass: only then may axes be `graded` towards the best.
+    `tail` bounds the relative mass beyond the faces, from the decay of log p there.  `peaks` and `sizes` (m, d) are
+    those of all peaks, and `scan` looked for others between them.  If there is only one, axes may be `graded` towards the best.
     """
 
     low: np.ndarray
@@ -40,7 +41,9 @@ class Window:
     peak: np.ndarray
     scale: np.ndarray
     tail: float
-    alone: bool = True
+    peaks: np.ndarray
+    sizes: np.ndarray
+    scan: Scan
     graded: bool = False
 
     def counts(self, refinement):
@@ -64,8 +67,10 @@ class Window:
         return [self.grid(counts, tuple(k * part % 1 for part in SHIFTS[len(counts)])) for k in (1, 2, 3)]
 
 
-def find_window(p, rtol=1e-8, least=DROPS[0]):
+def find_window(p, rtol=1e-8, least=DROPS[0], rows=None):
     """The Window of a density on R^d, d ≤ 3, leaving out a mass of at most rtol / 10; its faces lie `least` nats down.
+
+    Rows of data, if there are any, are candidates for peaks.
 
     Raises
     ------
@@ -74,7 +79,7 @@ def find_window(p, rtol=1e-8, least=DROPS[0]):
         window holds enough of it, saying along which axis.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        found = find_peaks(p)
+        found = find_peaks(p, rows)
         for drop in (least, *(drop for drop in DROPS if drop > least)):
             window = _find(p, *found, drop)
             if window.tail <= rtol / 10:
@@ -84,34 +89,45 @@ def find_window(p, rtol=1e-8, least=DROPS[0]):
 
 
 def _find(p, peaks, top, enough):
-    """The Window for one drop; begins anew when a face runs into a higher peak than was known."""
+    """The Window for one drop; begins anew when a face runs into a higher peak than was known, or a scan into another."""
+    rise = 1e-6  # what a face may lie above the peaks
     for _ in range(20):
-        near = np.isfinite(top) & (top >= top.max() - enough)
-        peaks, top = peaks[near], top[near]
+        size = sizes(p, peaks, top)
+        mass = top + np.log(size).sum(axis=1)
+        near = mass >= mass.max() - enough
+        peaks, top, size, mass = peaks[near], top[near], size[near], mass[near]
         best, narrow = peaks[np.argmax(top)], scales(p, peaks).min(axis=0)
-        places, u, tails = _push_faces(p, peaks, top.max(), narrow, enough)
-        if u.max() <= top.max() + 1e-6:
+        depth = enough + top.max() - (mass.max() - np.log(size).sum(axis=1).max())  # for the widest peak, too
+        places, u, tails = _push_faces(p, _spread(peaks), top.max(), narrow, depth, rise)
+        if u.max() <= top.max() + rise:
             d = p.space.dim
             low, high = places[:d].diagonal().copy(), places[d:].diagonal().copy()
-            found, level = missed_peaks(p, peaks, top, low, high)
+            found, level, scan = missed_peaks(p, peaks, top, low, high)
             if len(found) == 0:
-                mass = top + np.log(scales(p, peaks)).sum(axis=1)
-                alone = int((mass > mass.max() - NEGLIGIBLE).sum()) == 1
-                return Window(low, high, best, _finest(p, peaks, best, low, high), float(tails.sum()), alone)
+                heavy = mass > mass.max() - NEGLIGIBLE
+                scale = _finest(p, peaks, best, low, high)
+                return Window(low, high, best, scale, float(tails.sum()), peaks[heavy], size[heavy], scan)
         else:
             found, level = climb(p, places[[np.argmax(u)]], narrow / 4, steps=50)
+            if (np.abs(found - peaks) < 1e-3 * narrow).all(axis=1).any():
+                rise = math.inf  # it is a known peak at a wall, or a pole: the closer, the higher
+                continue
         peaks, top = np.concatenate([peaks, found]), np.concatenate([top, level])
-        if np.abs(peaks).max() > FARTHEST:
-            break
-    raise QuadratureError("log p rises without end: the energy is unbounded below, so Z is infinite")
+        require_reached(p, peaks, top)
+    raise unreached(p, peaks, top)
 
 
-def _push_faces(p, peaks, top, narrow, enough):
+def _spread(peaks):
+    """The highest sixteen of some peaks, and the outermost along every axis."""
+    return peaks[np.unique(np.concatenate([np.arange(min(16, len(peaks))), peaks.argmin(axis=0), peaks.argmax(axis=0)]))]
+
+
+def _push_faces(p, peaks, top, narrow, enough, rise):
     """Move the 2d faces of a box out until log p on each is `enough` below `top`.
 
     Returns, per face (all lower ones, then all upper ones), its highest point
     (2d, d), the exponent there, and the relative mass beyond; stops at once at a
-    point above `top`.  A face behind which log p does not decay has not gone far
+    point more than `rise` above `top`.  A face behind which log p does not decay has not gone far
     enough.  The next distance is guessed as if log p fell like the square of the
     distance, between the bounds found so far.
     """
@@ -123,6 +139,8 @@ def _push_faces(p, peaks, top, narrow, enough):
     x = np.tile(np.concatenate([diagonal, peaks, peaks]), (2 * d, 1, 1))  # (faces, points, d); the last stay beside their peaks
     frozen = np.zeros(x.shape, dtype=bool)
     frozen[face, :, axis] = True
+    stride = np.broadcast_to((high - low) / 20, x.shape).copy()
+    stride[:, -len(peaks) :] = narrow
     u = np.zeros(x.shape[:2])
     distance, near, far = 6 * narrow[axis], np.zeros(2 * d), np.full(2 * d, np.inf)
     moving = np.ones(2 * d, dtype=bool)
@@ -136,10 +154,10 @@ def _push_faces(p, peaks, top, narrow, enough):
         x[:, -len(peaks) :] = peaks
         x[face, :, axis] = (origin + sign * distance)[:, None]
         points, held = x[moving].reshape(-1, d), frozen[moving].reshape(-1, d)
-        climbed, level = climb(p, points, (high - low) / 20, 12 if d > 1 else 1, held)
+        climbed, level = climb(p, points, stride[moving].reshape(-1, d), 12 if d > 1 else 1, held)
         x[moving], u[moving] = climbed.reshape(x[moving].shape), level.reshape(u[moving].shape)
         drop = top - u.max(axis=1)
-        if drop.min() < -1e-6:
+        if drop.min() < -rise:
             break
         place = x[face, u.argmax(axis=1)]
         decays = (decay(place) > d) | (drop == np.inf)  # ∫ beyond is finite if decay > d
@@ -156,7 +174,7 @@ def _push_faces(p, peaks, top, narrow, enough):
         x = peaks[0] + (x - peaks[0]) * (distance / before)[:, None, None]  # a straight ridge is followed outwards
 
     place = x[face, u.argmax(axis=1)]
-    if drop.min() < -1e-6:
+    if drop.min() < -rise:
         return place, u.max(axis=1), np.zeros(2 * d)
     endless = (distance > FARTHEST) | ~decays
     if endless.any():

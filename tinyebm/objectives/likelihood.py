@@ -44,7 +44,7 @@ class ExactLikelihood:
             log_z, model = exact_phase(p)
         else:
             if state is None or state["age"] >= self.refresh:
-                state = {**_heavy_atoms(p, self.rtol), "age": np.array(0)}
+                state = {**_heavy_atoms(p, self.rtol, x), "age": np.array(0)}
             log_z, model = model_phase(p, Atoms(state["states"], state["log_weights"]))
             state = {**state, "age": state["age"] + 1}
         data = weighted_energy_gradient(p, x, np.zeros_like(x, shape=len(x)) + 1 / len(x))
@@ -52,9 +52,9 @@ class ExactLikelihood:
         return Step(gradient, {"loss": log_z - exponents(p, x).mean()}, state)
 
 
-def _heavy_atoms(p, rtol):
+def _heavy_atoms(p, rtol, rows):
     """The atoms of p's quadrature that carry mass, as a tree of arrays."""
-    q = quadrature(p, rtol)
+    q = quadrature(p, rtol, rows=rows)
     states, log_w = [], []
     for x, w, heavy in heavy_blocks(p, q, rtol):
         states.append(x[heavy])
