@@ -6,7 +6,8 @@ exception is a ValueError, unless another name stands before it.
 
 FILES = {"words.csv": "a,b\n1,2\n3,x\n", "ragged.csv": "a,b\n1,2\n3\n", "extra.csv": "1,2\n1,2,3\n", "empty.csv": "",
          "header.csv": "a,b\n", "nan.csv": "1,2\nnan,3\n", "constant.csv": "1,5\n2,5\n3,5\n",
-         "four.csv": "1,2,3,4\n2,3,4,6\n3,3,4,7\n9,8,1,2\n", "text.npz": "hello", "null.npy": ""}
+         "four.csv": "1,2,3,4\n2,3,4,6\n3,3,4,7\n9,8,1,2\n", "text.npz": "hello", "null.npy": "",
+         "years.csv": "2019,2020\n1.5,2.5\n3.5,4.5\n"}
 
 CALLS = r"""
 te.grad(lambda x: x * x)(np.ones(3)) -> TypeError: grad needs a scalar function, this one returned an array of shape
@@ -128,7 +129,7 @@ te.log_partition(te.Density(te.GaussianEnergy(2), {"mean": np.zeros(3), "precisi
 te.log_partition(te.Density(te.GaussianEnergy(2), {"mean": np.zeros(2)}, te.Reals(2))) -> theta does not belong to
 te.log_partition(te.Density(te.RBM(4, 2), rbm.init(rng), te.Bits(5))) -> the energy RBM is for x of dimension 4, the space Bits
 te.log_partition(table_on(te.Cells(4))) -> a table of 3 energies is for Cells,
-te.log_partition(table_on(te.Reals(1))) -> a table of 3 energies is for Cells,
+te.log_partition(table_on(te.Reals(1))) -> the energy TabularEnergy(n=3) is for states: its space is Cells, not Reals
 te.log_partition(te.Density(te.Ising((2, 2)), te.Ising((2, 2)).init(rng), te.Spins(5))) -> the energy Ising is for x of
 te.log_prob(p, x[0]) -> x must have shape (n, 2), got (2,)
 te.log_prob(p, x[:, :1]) -> x must have shape (n, 2), got (6, 1)
@@ -153,7 +154,6 @@ te.sample(p, 3, np.random) -> rng must be a generator, like np.random.default_rn
 te.sample(five, 3, rng) -> quadrature is for dim <= 3: with 40 nodes per axis, dim 5 needs 1.0e+08 of
 te.nll(p, nanx) -> data holds nan or inf: clean it first
 te.nll(p, x[0]) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
-te.nll(p, np.zeros((3, 2), int)) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
 te.nll(p, x[:0]) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
 te.nll(p, x[:, :1]) -> x must have shape (n, 2), got (6, 1)
 te.nll(p, "two_moons") -> data must be a floating-point array of rows (n, d), n > 0, got str of shape ()
@@ -267,7 +267,6 @@ te.fit(net, x, objective="cd-1", **quick) -> fit needs an objective, for example
 te.fit(net, nanx, objective=cd, **quick) -> data holds nan or inf: clean it first
 te.fit(net, x[:0], objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
 te.fit(net, x[0], objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
-te.fit(net, x.astype(int), objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of
 te.fit(net, x.tolist(), objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got list of shape
 te.fit(net, x.astype(object), objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray
 te.fit(net, x.astype(complex), objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray
@@ -451,6 +450,16 @@ te.compare(moons, steps=2, hidden=(0,), progress=False) -> sizes must be positiv
 te.compare(moons, steps=2, hidden=8, progress=False) -> hidden is a tuple of widths, like (64, 64), got 8
 te.compare(moons, steps=2, activation="gelu", progress=False) -> activation must be one of tanh, silu, softplus, relu, got
 te.compare(moons, steps=2, energy="rbm", progress=False) -> the energy 'rbm' is for bits, and the data live on Reals: use mlp
+te.compare(moons, steps=2, space="bits", progress=False) -> space must be a space, like te.Reals, te.Box or te.Bits, got 'bits'
+te.Density(te.RBM(4, 2), None, te.Reals(4)) -> the energy RBM is for states: its space is Bits or Spins, not Reals
+te.Density(te.Ising((2, 2)), None, te.Box(-1, 1, 4)) -> the energy Ising is for states: its space is Spins, not Box
+te.fit(rbm, bits + 0.5, objective=gibbs_cd, **quick) -> the energy RBM is for Bits or Spins, and not all rows of the data are
+te.mle(rbm, bits[-1:], progress=False) -> the data may be states of Bits or Spins: give space=
+te.mle(rbm, bits, te.Reals(4), progress=False) -> the energy RBM is for states: its space is Bits or Spins, not Reals
+te.datasets.load("two_moons", space="bits") -> space is for tables of one's own: two_moons has one
+te.datasets.load("four.csv", space="bytes") -> space must be one of reals, bits, spins, got 'bytes'
+te.datasets.load("four.csv", space="bits") -> four: row 1 is [1.0, 2.0, 3.0, 4.0], no state of Bits
+te.datasets.load("years.csv") -> years.csv, line 1: 2019, 2020 may be names of columns, or a row of numbers: say which by header
 te.compare(moons, steps=2, energy="transformer", progress=False) -> unknown energy 'transformer': the names are mlp, rbm,
 te.compare(moons, steps=2, learning_rate=-1, progress=False) -> learning_rate must be positive and finite, got -1
 te.compare(moons, steps=2, batch_size=0, progress=False) -> batch_size must be a positive integer, or None for all rows, got 0

@@ -207,11 +207,13 @@ def test_plot(here, monkeypatch):
     figures = importlib.import_module("tinyebm.figures")
     model, seen = figures.model, []
     monkeypatch.setattr(figures, "model", lambda *arguments: seen.append(arguments) or model(*arguments))
+    np.savetxt("far.csv", ROWS + 50, delimiter=",", header="length (m),width (m)", comments="", fmt="%.17g")
     assert tinyebm("plot plane/model.npz --out own.png") == 0
-    assert tinyebm("plot plane/model.npz --data mine.csv --raw --out raw.pdf") == 0
+    assert tinyebm("plot plane/model.npz --data far.csv --out far.pdf") == 0
 
-    assert np.array_equal(seen[0][1].x, te.datasets.load("mine.csv").x) and np.allclose(seen[1][1].x, ROWS, rtol=1e-15)
-    assert plt.imread("own.png").std() > 0.05 and (here / "raw.pdf").read_bytes()[:4] == b"%PDF"
+    far = (ROWS + 50 - ROWS.mean(axis=0)) / ROWS.std(axis=0)
+    assert np.array_equal(seen[0][1].x, te.datasets.load("mine.csv").x) and np.array_equal(seen[1][1].x, far)
+    assert plt.imread("own.png").std() > 0.05 and (here / "far.pdf").read_bytes()[:4] == b"%PDF"
 
 
 def test_compare(here, capsys):
@@ -278,6 +280,104 @@ def test_bits(here, capsys):
     assert p.space == te.Bits(9) and p.energy == te.RBM(9, 3) and (here / "bits" / "fit.png").stat().st_size > 0
     assert read["kl"]["value"] == pytest.approx(te.kl(te.datasets.load("bars_and_stripes_3x3"), p), abs=1e-12)
     np.testing.assert_array_equal(np.loadtxt("bits.csv", delimiter=",", skiprows=1), te.sample(p, 50, Stream(0).at(0)))
+
+
+def test_evaluate_puts_a_file_into_the_units_of_the_model(here, capsys):
+    """In the model's units and in the file's, which are told.  Catches a file far away with the NLL of the training file."""
+    np.savetxt("far.csv", ROWS[:7] + [30, 0], delimiter=",", header="length (m),width (m)", comments="", fmt="%.17g")
+    assert tinyebm("evaluate plane/model.npz --data far.csv --out far.json") == 0
+    p, read, shift = load_model("plane/model.npz")[0], strict(here / "far.json"), np.log(ROWS.std(axis=0)).sum()
+    exact = te.nll(p, (ROWS[:7] + [30, 0] - ROWS.mean(axis=0)) / ROWS.std(axis=0), 1e-6)
+    out = capsys.readouterr().out
+
+    assert list(read) == ["log_z", "entropy", "nll"] and read["nll"]["rows"] == 7
+    assert read["nll"]["value"] == pytest.approx(float(exact), rel=1e-12) and read["nll"]["value"] > 100
+    for name in read:
+        assert read[name]["original_units"] == pytest.approx(read[name]["value"] + shift, rel=1e-14)
+        assert f"nats, in original units {read[name]['original_units']:.10g}" in out
+    assert "7 rows, none of them trained on" in out and f"= {shift:.10g}" in out
+    assert "units: standardised columns of mine.csv" in out
+
+
+def test_evaluate_tells_rows_trained_on_from_others(here, capsys):
+    """The training and test NLL of the comparison that wrote the model, apart.  Catches one number for both, and exchanged ones."""
+    assert tinyebm(f"compare --data mine.csv --methods cd-1 --out apart {TINY}") == 0
+    row = strict(here / "apart" / "compare.json")["rows"][0]
+    np.savetxt("mixed.csv", np.vstack([ROWS, ROWS + 1]), delimiter=",", header="length (m),width (m)", comments="", fmt="%.17g")
+    for name, others in (("mine.csv", 10), ("mixed.csv", 50)):
+        assert tinyebm(f"evaluate apart/cd-1.npz --data {name} --out apart.json") == 0
+        read, out = strict(here / "apart.json"), capsys.readouterr().out
+        whole = 30 * read["nll_trained_on"]["value"] + others * read["nll_held_out"]["value"]
+
+        assert (read["nll_trained_on"]["rows"], read["nll_held_out"]["rows"]) == (30, others)
+        assert read["nll_trained_on"]["value"] == pytest.approx(row["nll"], abs=1e-4)
+        assert name != "mine.csv" or read["nll_held_out"]["value"] == pytest.approx(row["test_nll"], abs=1e-4)
+        assert read["nll"]["value"] == pytest.approx(whole / (30 + others), rel=1e-10)
+        assert "30 rows it was trained on" in out and f"{others} rows held out" in out
+    assert tinyebm("evaluate plane/model.npz") == 0 and "40 rows, all trained on" in capsys.readouterr().out
+
+
+def test_units_without_standardising(here, capsys):
+    """Catches units of a population that are called standardised, and a sum of logs where nothing was divided."""
+    assert tinyebm(f"fit --data mine.csv --method cd-1 --raw --out raw {TINY}") == 0
+    assert tinyebm("evaluate raw/model.npz") == 0
+    assert "units: those of mine.csv, length (m), width (m)\n" in capsys.readouterr().out
+    assert tinyebm("evaluate line/model.npz") == 0
+    out = capsys.readouterr().out
+    assert out.endswith("units: those of bimodal\n") and "original" not in out
+    assert tinyebm("evaluate raw/model.npz --data two_moons") == 0
+    out, err = capsys.readouterr()
+    assert "KL" in out and "its units are taken for those of mine.csv" in err
+
+
+def test_bits_of_ones_own(here, capsys):
+    """From a table of 0 and 1 to a model of bits and back.  Catches bits that are standardised, and silence about them."""
+    x = np.random.default_rng(0).integers(0, 2, (40, 4))
+    np.savetxt("own.csv", x, "%d", ",", header="a,b,c,2019", comments="")
+    np.savetxt("five.csv", np.hstack([x, x[:, :1]]), "%d", ";")
+    for line, energy in (("--energy rbm --hidden 3", te.RBM(4, 3)), ("--energy boltzmann", te.BoltzmannMachine(4)),
+                         ("--energy mlp --hidden 3", te.MLP((4, 3, 1))), ("--method pl", te.RBM(4, 8))):
+        assert tinyebm(f"fit --data own.csv --steps 3 --out own {line}") == 2
+        err = capsys.readouterr().err
+        assert "line 1, column 4: '2019'" in err or "line 1, column 1: 'a'" in err
+        assert tinyebm(f"fit --data own.csv --header yes --steps 3 --out own {line}") == 0
+        assert capsys.readouterr().err.startswith("tinyebm fit: own.csv: all entries are 0 or 1: taken for states of Bits(dim=4)")
+        p, notes = load_model("own/model.npz")
+        assert p.space == te.Bits(4) and p.energy == energy and notes["columns"] == ["a", "b", "c", "2019"]
+    assert tinyebm("evaluate own/model.npz --out own.json") == 0 and strict(here / "own.json")["nll"]["rows"] == 40
+    assert tinyebm("sample own/model.npz -n 6 --out draws.csv") == 0
+    assert (here / "draws.csv").read_text().startswith('"a","b","c","2019"\n')
+    capsys.readouterr()
+    assert tinyebm("evaluate own/model.npz --data draws.csv") == 0
+    out, err = capsys.readouterr()
+    assert "6 rows" not in out and "which of its rows the model was trained on is not known" in err
+    assert tinyebm("compare --data own.csv --header yes --methods mle --steps 3 --out own") == 0
+    assert "all entries are 0 or 1" in (here / "own" / "compare.txt").read_text() and (here / "own" / "compare.png").exists()
+    assert tinyebm("compare --data own.csv --header yes --methods mle --steps 3 --out own --seeds 2") == 0
+    assert tinyebm("fit --data five.csv --steps 3 --out five") == 0 and not (here / "five" / "fit.png").exists()  # no square
+
+
+def test_space_may_be_said(here):
+    """Catches an option that does not arrive."""
+    np.savetxt("two.csv", np.random.default_rng(0).integers(0, 2, (40, 2)), "%d", ",", header="a,b", comments="")
+    for option, space in (("reals", te.Reals(2)), ("bits", te.Bits(2))):
+        assert tinyebm(f"fit --data two.csv --space {option} --out said --method cd-1 --steps 2") == 0
+        assert load_model("said/model.npz")[0].space == space
+        assert tinyebm("evaluate said/model.npz") == 0
+
+
+def test_a_file_is_read_as_it_was_found(here, capsys):
+    """Catches an index column that becomes data, names that are lost on the way, and silence about what was assumed."""
+    rows = "\n".join(f"{i};{a!r};{b!r}".replace(".", ",") for i, (a, b) in enumerate(ROWS.tolist()))
+    (here / "pandas.csv").write_text(f";2019;2020\n{rows}\n")
+    assert tinyebm(f"fit --data pandas.csv --method cd-1 --out pandas {TINY}") == 0
+    said = "semicolons between the columns; column 1 numbers the rows, or names them, and is left out; decimal commas"
+    assert capsys.readouterr().err == f"tinyebm fit: pandas.csv: {said}\n"
+    assert same(theta("pandas/model.npz"), theta("plane/model.npz"))
+    assert tinyebm("sample pandas/model.npz -n 9 --out again.csv") == 0
+    again = te.datasets.load("again.csv", standardise=False)
+    assert again.columns == ("2019", "2020") and again.x.shape == (9, 2) and again.notes == ()
+    assert tinyebm("evaluate pandas/model.npz --data again.csv") == 0
 
 
 def test_data_that_are_gone_are_missed_aloud(here, capsys):

@@ -15,11 +15,14 @@ import tinyebm as te
 from tinyebm import cli, commands
 from tinyebm.checkpoint import load_tree, save_tree
 from tinyebm.models import save_model
+from tinyebm.origin import origin
 
 FILES = {"words.csv": "a,b\n1,2\n3,x\n", "ragged.csv": "a,b\n1,2\n3\n", "empty.csv": "", "header.csv": "a,b\n",
          "nan.csv": "1,2\nnan,3\n", "constant.csv": "1,5\n2,5\n3,5\n", "four.csv": "1,2,3,4\n2,3,4,6\n3,3,4,7\n9,8,1,2\n",
          "good.csv": "1,2\n3,5\n5,4\n2,2\n7,1\n", "text.npz": "hello", "null.npy": "", "a file": "",
-         "thousand.csv": "1,2\n1_000,3\n", "junk.npy": "\x93NUMPY\x01\x00\x0a\x00{'descr': (("}
+         "thousand.csv": "1,2\n1_000,3\n", "other.csv": "a,b\n1,2\n3,5\n5,4\n2,2\n", "years.csv": "2019,2020\n1.5,2.5\n3.5,1.5\n",
+         "swapped.csv": "b,a\n1,2\n3,5\n", "bits.csv": "a,b,c\n0,1,1\n1,1,0\n1,0,0\n0,0,1\n",
+         "spins.csv": "a,b,c\n-1,1,1\n1,1,-1\n", "junk.npy": "\x93NUMPY\x01\x00\x0a\x00{'descr': (("}
 FIT = "fit --data bimodal --hidden 2 --steps 4 --batch-size 8"
 COMPARE = "compare --data bimodal --hidden 2 --steps 4 --batch-size 8"
 
@@ -92,6 +95,18 @@ MISTAKES = [  # a command line, and what its message must hold, / between phrase
     ("evaluate model.npz --rtol 0", "--rtol: 0 is not above 0"),
     ("evaluate model.npz --data rings", "2 columns / dimension 1"),
     ("evaluate model.npz --data good.csv", "2 columns / dimension 1"),
+    ("evaluate table.npz --data other.csv --raw", "table.npz is of standardised columns: leave --raw out"),
+    ("plot table.npz --raw", "table.npz is of standardised columns: leave --raw out"),
+    ("evaluate table.npz --data swapped.csv", "swapped does not have the columns of the model, a, b: it has them in another order"),
+    ("plot table.npz --data bits.csv", "bits does not have the columns of the model, a, b: it has 'c'"),
+    ("evaluate table.npz --data two_moons", "standardised columns of other.csv / two_moons has units of its own / --raw"),
+    ("evaluate bits.npz --data spins.csv", "spins: row 1 is [-1.0, 1.0, 1.0], no state of Bits(dim=3)"),
+    ("fit --data years.csv", "years.csv, line 1: 2019, 2020 may be names / --header yes or no"),
+    ("fit --data years.csv --header maybe", "yes or no, not 'maybe'"),
+    ("fit --data other.csv --space bits", "other: row 1 is [1.0, 2.0], no state of Bits(dim=2)"),
+    ("fit --data two_moons --space bits", "two_moons has one"),
+    ("fit --space cells", "invalid choice: 'cells'"),
+    ("fit --data other.csv --energy rbm", "'rbm' is for bits"),
     ("evaluate model.npz --out folder.csv", "folder.csv / must end in .json"),
     ("evaluate model.npz --out nowhere/x.json", "there is no folder nowhere"),
     ("sample model.npz --out x.txt", "must end in .csv or .npy"),
@@ -128,6 +143,12 @@ def workshop(tmp_path_factory):
     net, wide = te.MLP((1, 2, 1), confinement=1.0), te.GaussianEnergy(3)
     save_model(folder / "model.npz", te.Density(net, net.init(np.random.default_rng(0)), te.Reals(1)))
     save_model(folder / "wide.npz", te.Density(wide, wide.init(np.random.default_rng(0)), te.Reals(3)))
+    plane, rbm = te.GaussianEnergy(2), te.RBM(3, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for energy, data, space in ((plane, "other.csv", te.Reals(2)), (rbm, "bits.csv", te.Bits(3))):
+            p = te.Density(energy, energy.init(np.random.default_rng(0)), space)
+            save_model("table.npz" if energy is plane else "bits.npz", p, **origin(te.datasets.load(data)))
     save_tree(folder / "stranger.npz", {}, energy={"kind": "Transformer"}, space={"kind": "Reals", "dim": 1})
     (folder / "cut.npz").write_bytes((folder / "model.npz").read_bytes()[:-300])
     (folder / "damaged").mkdir()

@@ -14,6 +14,7 @@ import tinyebm as te
 from tinyebm import judging
 from tinyebm.backend import Stream
 from tinyebm.models import load_model
+from tinyebm.origin import trained_rows
 from tinyebm.tree import tree_map
 
 MODULE = importlib.import_module("tinyebm.compare")  # the name tinyebm.compare is the function
@@ -446,3 +447,37 @@ def test_what_equal_seconds_reached(found):
 def test_methods_are_a_list():
     with pytest.raises(ValueError, match="methods is a list of names, like .*, none twice, got 'mle'"):
         te.compare("bimodal", "mle", **SMALL)
+
+
+def test_arrays_of_states(tmp_path):
+    """Bits, spins, and cells of an energy of one's own, as plain arrays: to the last figure and file.  Catches a run on R^d."""
+    rng = np.random.default_rng(0)
+    bits, quick = rng.integers(0, 2, (40, 4)), {"steps": 3, "methods": ["mle", "pl"], "race": False, "progress": False}
+    data = te.datasets.Data("data", bits * 1.0, "", "", tuple("abcd"), np.zeros(4), np.ones(4), space=te.Bits(4))
+    named = te.compare(data, **quick)
+    for rows, space in ((bits, te.Bits(4)), (bits > 0, te.Bits(4)), (2 * bits - 1, te.Spins(4))):
+        found = te.compare(rows, **quick)
+        assert found.settings["space"] == repr(space) and found.fits["mle"].density.space == space
+        assert f"all entries are {space.values[0]:g} or 1: taken for states of {space}" in found.table()
+        assert space != te.Bits(4) or [row["nll"] for row in found.rows] == [row["nll"] for row in named.rows]
+        assert (tmp_path / "compare.png") in found.save(tmp_path)
+        p, notes = load_model(tmp_path / "pl.npz")
+        assert p.space == space and len(notes["trained_on"].split()) == 30 and "data" not in notes
+
+    potts = te.compare(rng.integers(0, 3, (40, 4)), energy=te.Potts(3, (2, 2)), **quick)
+    assert potts.fits["mle"].density.space == te.Cells(3, 4) and potts.save(tmp_path)
+    plane = te.compare(bits[:, :2], space=te.Reals(2), **quick | {"methods": ["mle"], "hidden": (3,)})
+    assert plane.fits["mle"].density.space == te.Reals(2) and plane.save(tmp_path)
+    with pytest.raises(ValueError, match=r"is for Bits\(dim=4\) or Spins\(dim=4\), and not all rows"):
+        te.compare(rng.standard_normal((20, 4)), energy=te.RBM(4, 2), **quick)
+
+
+def test_models_remember_the_rows_they_were_trained_on(tmp_path):
+    """Three quarters, the same for every method.  Catches all rows, or those held out."""
+    found = te.compare(ROWS, ["cd-1"], **SMALL | {"steps": 2})
+    found.save(tmp_path)
+    p, notes = load_model(tmp_path / "cd-1.npz")
+    trained = trained_rows(p, notes, found.data)
+    assert trained.sum() == 31 and found.settings["rows"] == [31, 10]
+    assert te.nll(p, found.data.x[trained], judging.RTOL) == pytest.approx(found.rows[0]["nll"], rel=1e-12)
+    assert te.nll(p, found.data.x[~trained], judging.RTOL) == pytest.approx(found.rows[0]["test_nll"], rel=1e-12)

@@ -12,9 +12,9 @@ from scipy import integrate, optimize, special, stats
 
 from tinyebm.autodiff import grad
 from tinyebm.boxed_normal import box_moment, log_boxed_normal
-from tinyebm.datasets import NAMES, Data, Target, load, origin
+from tinyebm.datasets import NAMES, Data, Target, load
 from tinyebm.density import exponent, laplacian, score
-from tinyebm.discrete import Bits
+from tinyebm.discrete import Bits, Spins
 from tinyebm.toys import TOYS, lattice
 
 IN_ORACLE = {"two_moons": "moons", "eight_gaussians": "8gaussians", "circles": "circles", "rings": "rings",
@@ -393,19 +393,6 @@ def test_npy_comes_back(tmp_path, array):
     assert np.array_equal(data.x, array.reshape(data.x.shape)) and len(data.columns) == data.x.shape[1]
 
 
-@pytest.mark.parametrize("standardise", [True, False])
-def test_origin_leads_back_to_the_rows(tmp_path, standardise):
-    """`load` with what it says gives the same rows.  Catches raw data that come back standardised, and a name for a path."""
-    np.savetxt(tmp_path / "mine.csv", TABLE[:, :1] * 1e-6, fmt="%.17g")
-    for name in (tmp_path / "mine.csv", "faithful"):
-        data = load(name, standardise)
-        said = origin(data)
-        again = load(said["data"], said["standardise"])
-
-        assert np.array_equal(again.x, data.x) and said["columns"] == list(data.columns)
-        assert np.allclose(data.x * said["scale"] + said["centre"], load(name, standardise=False).x, rtol=1e-14)
-
-
 @pytest.mark.parametrize(("text", "message"), [
     ("", "no rows"), ("a,b\n", "no rows"), ("\n\n", "no rows"),
     ("a,b\n1,2\n\n3,x\n", r"line 4, column 2: 'x' is not a finite number"),
@@ -413,7 +400,7 @@ def test_origin_leads_back_to_the_rows(tmp_path, standardise):
     ("1,2\n,3\n", "line 2, column 1: ''"),
     ("1,b\n3,4\n", "line 1, column 2: 'b'"), ("nan,inf\n3,4\n", "line 1, column 1"),
     ("1,2\n3\n", r"line 2: 1 entries, but the first has 2"), ("a,b\n1,2\n3,4,5\n", "line 3: 3 entries"),
-    ("1;2\n3;4\n", "line 2, column 1: '3;4'"),
+    ("1|2\n3|4\n", "line 2, column 1: '3[|]4'"),
     ("a,b\n1,0.1\n2,0.1\n3,0.1\n", r"column 2 \(b\).*standard deviation.*standardise=False"),
     ("1e200,1\n-1e200,2\n", "column 1.*standard deviation is inf"), ("1,2\n", "column 1.*constant")])
 def test_bad_csv_is_refused(tmp_path, text, message):
@@ -435,6 +422,47 @@ def test_bad_npy_is_refused(tmp_path, array, message):
     np.save(tmp_path / "bad.npy", array)
     with pytest.raises(ValueError, match=message):
         load(tmp_path / "bad.npy")
+
+
+@pytest.mark.parametrize(("text", "space"), [
+    ("0,1\n1,1\n0,0\n", Bits(2)), ("-1,1\n1,1\n", Spins(2)), ("1,0\n0,2\n", None), ("-1,0\n1,1\n", None), ("1,1\n1,1\n", None),
+    ("0,0\n0,0\n", None), ("1,0.5\n0,1\n", None)])
+def test_bits_and_spins_are_recognised(tmp_path, text, space):
+    """And said, and not standardised; unless the caller knows better.  Catches bits in standard deviations."""
+    (tmp_path / "t.csv").write_text(text)
+    rows = [[float(cell) for cell in line.split(",")] for line in text.split()]
+    if space is None:
+        data = load(tmp_path / "t.csv", standardise=False, header=False)
+        assert data.space is None and data.notes == ()
+    else:
+        data = load(tmp_path / "t.csv", header=False)
+        assert data.space == space and data.x.tolist() == rows == data.original(data.x).tolist()
+        assert len(data.notes) == 1 and f"taken for states of {space}, not for real numbers (space, --space)" in data.notes[0]
+    real = load(tmp_path / "t.csv", False, "reals", False)
+    assert real.space is None and real.x.tolist() == rows and real.notes == ()
+    for name, kind in (("bits", Bits), ("spins", Spins)):
+        if kind(2).contains(np.array(rows)).all():
+            assert load(tmp_path / "t.csv", True, name, False).space == kind(2)
+        else:
+            with pytest.raises(ValueError, match=r"t: row \d is \[.*\], no state of"):
+                load(tmp_path / "t.csv", True, name, False)
+
+
+def test_spaces_that_cannot_be_said():
+    """Catches an option that is ignored."""
+    for name, space in (("two_moons", "bits"), ("digit_patches", "reals"), ("faithful", "cells"), ("faithful", Bits(2))):
+        with pytest.raises(ValueError, match="space"):
+            load(name, space=space)
+    with pytest.raises(ValueError, match="faithful: row 1 is .*no state of Bits"):
+        load("faithful", space="bits")
+
+
+def test_standardised_is_the_inverse_of_original():
+    """Catches a scale that multiplies twice, and a centre that is left."""
+    data, raw = load("faithful"), load("faithful", standardise=False)
+    np.testing.assert_array_equal(data.standardised(raw.x), data.x)
+    np.testing.assert_allclose(data.original(data.standardised(raw.x + 7)), raw.x + 7, rtol=1e-14)
+    assert data.log_scale == pytest.approx(math.log(data.scale[0] * data.scale[1])) and raw.log_scale == 0.0
 
 
 class Bomb:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import tinyebm as te
 from tinyebm import ops
 from tinyebm.autodiff import grad
 from tinyebm.density import Density, exponent, exponent_and_score, laplacian, score, score_and_laplacian
-from tinyebm.discrete import Cells
+from tinyebm.discrete import Cells, space_with
 from tinyebm.energies.analytic import GaussianEnergy, GaussianMixtureEnergy
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
@@ -145,3 +146,15 @@ def test_energies_of_another_shape_are_refused(ask, energy, got):
     """Catches (n, 1) energies: with weights (n,) they would broadcast to (n, n) and give a finite, wrong Z."""
     with pytest.raises(ValueError, match=rf"one number per row: shape \(4,\), got {got}"):
         ask(Density(energy, {}, Reals(2)), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("energy", [te.RBM(4, 2), te.BoltzmannMachine(4), te.Ising((2, 2)), te.Potts(3, (2, 2)),
+                                    te.TabularEnergy(4)])
+def test_an_energy_of_states_has_no_density_on_real_numbers(energy):
+    """Z of quadratic and linear energies is infinite there.  Catches a model that is trained without a law."""
+    theta = energy.init(np.random.default_rng(0))
+    for space in (te.Reals(energy.dim), te.Box(0, 1, energy.dim), te.Reals(energy.dim, base_scale=1.0)):
+        with pytest.raises(ValueError, match=r"is for states: its space is (Bits|Spins|Cells)\(.*, not (Reals|Box)\("):
+            te.Density(energy, theta, space)
+    for values in energy.sites:
+        assert te.Density(energy, theta, space_with(values, energy.dim)).space.values == values

@@ -92,12 +92,12 @@ def test_words():
     assert setups.describe(te.RBM(16, 8), te.BlockGibbs()) == ("RBM(visible=16, hidden=8)", "BlockGibbs()")
 
 
-@pytest.mark.parametrize(("data", "dim", "space"), [
-    ("bars_and_stripes", None, te.Bits(16)), ("digit_patches", 16, te.Bits(16)), ("two_moons", None, te.Reals(2)),
-    ("faithful", 2, te.Reals(2)), (np.zeros((4, 3)), 3, te.Reals(3))])
-def test_spaces(data, dim, space):
-    """Catches bits that are taken for real numbers."""
-    assert setups.space_of(datasets.load(data) if isinstance(data, str) else data, dim) == space
+@pytest.mark.parametrize(("data", "space", "picture"), [
+    (None, te.Reals(2), True), (None, te.Reals(3), False), (None, te.Bits(9), True), (None, te.Bits(10), False),
+    ("two_moons_bits", te.Bits(10), True)])
+def test_pictures(data, space, picture):
+    """Catches a figure that ends a run in an error after all its work."""
+    assert setups.drawable(data and datasets.load(data), space) is picture
 
 
 def test_noise_of_noise_contrast():

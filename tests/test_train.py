@@ -360,7 +360,7 @@ NORMAL_LAW = te.Density(NORMAL, {"mean": np.zeros(1), "precision": np.eye(1)}, t
     ({"data": np.array([[0.5]]), "space": te.Cells(3)}, "some data lie outside Cells"),
     ({"data": np.array([[0.0], [np.nan]])}, "nan or inf"), ({"data": np.array([[np.inf]])}, "nan or inf"),
     ({"data": np.zeros(5)}, r"rows \(n, d\)"), ({"data": np.zeros((0, 1))}, r"rows \(n, d\)"),
-    ({"data": [[1.0]]}, "got list"), ({"data": np.array([[1], [2]])}, "floating-point"), ({"data": NORMAL_LAW}, "no rows"),
+    ({"data": [[1.0]]}, "got list"), ({"data": np.array([[1j]])}, "floating-point"), ({"data": NORMAL_LAW}, "no rows"),
     ({"dtype": "float16"}, "dtype must be"), ({"device": "tpu"}, "device must be"), ({"resume": True}, "needs the check"),
     ({"steps": -1}, "steps must be"), ({"steps": 1.5}, "steps must be"), ({"batch_size": 0}, "batch_size must be"),
     ({"batch_size": 2.5}, "batch_size must be"), ({"data_noise": -0.1}, "data_noise must be"),

@@ -60,6 +60,12 @@ def _number(kind, low, open_end=False):
     return parse
 
 
+def _yes(text):
+    if text not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"yes or no, not {text!r}")
+    return text == "yes"
+
+
 class _Parser(argparse.ArgumentParser):
     options: ClassVar[set] = set()  # the names of all commands' options
 
@@ -134,10 +140,17 @@ def _parser():
 
 
 def _add_data(sub, default="faithful"):
-    what = f"{', '.join(datasets.NAMES)}, or a .csv or .npy file"
-    sub.add_argument("--data", default=default,
-                     help=what + (" (%(default)s)" if default else " (what the model was fitted to)"))
-    sub.add_argument("--raw", action="store_true", help="do not standardise the columns of real data")
+    what = f"{', '.join(datasets.NAMES)}, or a .csv (.tsv, .txt, with .gz or not) or .npy file"
+    mine = ", put into the units of the model (what it was fitted to)"
+    sub.add_argument("--data", default=default, help=what + (" (%(default)s)" if default else mine))
+    sub.add_argument("--header", type=_yes, metavar="yes|no",
+                     help="whether line 1 of a file holds names (found out, or the file is refused)")
+    raw = "do not standardise the columns of real data"
+    sub.add_argument("--raw", action="store_true", help=raw if default else
+                     "refuse a model of standardised columns, into whose units data are put")
+    if default:
+        sub.add_argument("--space", choices=("reals", "bits", "spins"), help="what the rows of a file are "
+                         "(bits if all entries are 0 or 1, spins if -1 or 1, else reals)")
 
 
 def _add_training(sub):

@@ -23,9 +23,12 @@ from tinyebm.laws import moments_of
 from tinyebm.maximum_likelihood import mle
 from tinyebm.models import load_model, save_model
 from tinyebm.optimize import adam
+from tinyebm.origin import origin, remembered, seen_by, trained_rows
+from tinyebm.readers import reader_of, write_csv
 from tinyebm.replicas import replicate
 from tinyebm.report import json_text
-from tinyebm.setups import default_kernel, default_steps, named_energy, named_objective, schedule, space_of
+from tinyebm.setups import default_kernel, default_steps, drawable, named_energy, named_objective, schedule
+from tinyebm.start import space_of
 from tinyebm.train import fit
 
 
@@ -38,11 +41,13 @@ def run_compare(a):
     options = {"methods": methods, "steps": a.steps, "batch_size": a.batch_size, "learning_rate": a.learning_rate,
                "step_size": a.step_size, "hidden": a.hidden, "activation": a.activation, "confinement": a.confinement,
                "ema": a.ema, "energy": a.energy}
+    data = _data(a)
     if a.seeds == 1:
-        found = compare(_data(a), seed=a.seed, seconds=a.seconds, **options)
+        found = compare(data, seed=a.seed, seconds=a.seconds, **options)
     else:
         with ProcessPoolExecutor(a.workers, get_context("spawn")) if a.workers > 1 else contextlib.nullcontext() as executor:
-            found = replicate(a.seeds, executor, a.seed, target=a.data, standardise=not a.raw, **options)
+            target = a.data if a.data in datasets.NAMES else data  # what has a name is loaded where it runs
+            found = replicate(a.seeds, executor, a.seed, target=target, standardise=not a.raw, **options)
     print(found.table())
     _tell(found.save(a.out))
     if a.seeds == 1 and not found.fits:
@@ -57,7 +62,7 @@ def run_fit(a):
         raise ValueError("--resume goes on with updates, and lbfgs makes none: leave it out")
     if a.resume and not checkpoint.exists():
         raise ValueError(f"there is no {checkpoint} to resume from")
-    space = space_of(data, _dim(data))
+    space = space_of(data, getattr(data, "x", None))
     energy, steps = named_energy(a.energy, space, a.hidden, a.activation, a.confinement), a.steps or default_steps(data, space)
     if a.method == "lbfgs":
         found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
@@ -69,10 +74,10 @@ def run_fit(a):
                         a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f": go on with --resume from {checkpoint}" if checkpoint.exists() else "") from None
-    save_model(folder / "model.npz", found.density, **datasets.origin(data))
+    save_model(folder / "model.npz", found.density, **origin(data))
     write_text(folder / "history.json", json_text(found.history))
     paths = [folder / "model.npz", folder / "history.json"]
-    if space.discrete or space.dim < 3:
+    if drawable(data, space):
         with contextlib.suppress(QuadratureError):  # states too many to be drawn exactly: no figure
             paths.append(_draw(found.density, data, folder / "fit.png"))
     summary = [f"{name} {values[-1]:.6g} nats" for name, values in found.history.items()
@@ -87,41 +92,45 @@ def run_sample(a):
     """Exact, independent draws of a model, in the units of its data, as csv or npy."""
     out = _writable(a.out, ".csv", ".npy")
     p, notes = load_model(a.model)
-    x = sample(p, a.n, Stream(a.seed).at(0))
-    if "scale" in notes:
-        x = x * np.array(notes["scale"]) + np.array(notes["centre"])
+    x, known = sample(p, a.n, Stream(a.seed).at(0)), remembered(notes)
+    if known:
+        x = known.original(x)
     with whole_file(out) as file:
         if out.suffix.lower() == ".npy":
             np.save(file, x)
         else:
-            header = ",".join(notes.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])])
-            np.savetxt(file, x, delimiter=",", header=header, comments="", fmt="%.9g", encoding="utf-8")
+            write_csv(file, x.astype(int) if p.space.discrete else x, known and known.columns)
     print(f"{len(x)} exact draws of {a.model}")
     _tell([out])
 
 
 def run_evaluate(a):
-    """log Z, entropy, and how far a model is from data, with errors."""
+    """log Z, likelihood and divergences of a model, with errors; rows trained on apart from others."""
     out = _writable(a.out, ".json") if a.out else None
     p, notes = load_model(a.model)
-    data = _chosen(a, notes)
-    if data is not None and _dim(data) != p.space.dim:
-        raise ValueError(f"the data have {_dim(data)} columns, the model has dimension {p.space.dim}")
-    found = {"log_z": log_partition(p, a.rtol)}
+    data, known = _chosen(a, p, notes), remembered(notes)
+    found, rows = {"log_z": log_partition(p, a.rtol)}, {}
     if not p.space.discrete or p.space.grid().listable:
         found["entropy"] = entropy(p, a.rtol)
     if data is not None:
         found["nll"] = nll(p, data, a.rtol)
-        if hasattr(data, "entropy"):
-            found |= {"kl": kl(data, p, a.rtol), "tv": total_variation(data, p, a.rtol)}
-    names = {"log_z": "log Z", "entropy": "entropy of the model", "nll": "NLL of the data",
-             "kl": "KL(data‖model)", "tv": "TV"}
-    width = max(map(len, names.values()))
-    for name, estimate in found.items():
-        print(f"{names[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}")
+    if known and hasattr(data, "x"):
+        trained = trained_rows(p, notes, data)
+        if trained is None:
+            _note(a, data.name, ["which of its rows the model was trained on is not known"])
+        else:
+            rows = {"nll": len(trained), "nll_trained_on": int(trained.sum()), "nll_held_out": int((~trained).sum())}
+        if trained is not None and trained.any() and not trained.all():
+            found["nll_trained_on"] = nll(p, data.x[trained], a.rtol)
+            found["nll_held_out"] = nll(p, data.x[~trained], a.rtol)
+    if hasattr(data, "entropy"):
+        found |= {"kl": kl(data, p, a.rtol), "tv": total_variation(data, p, a.rtol)}
+    shift = known.log_scale if known and notes["standardise"] else None
+    _print(found, rows, shift)
+    if not p.space.discrete:
+        print(_units(known, notes, shift))
     if out:
-        written = {name: {"value": float(e), "error": e.error} for name, e in found.items()}
-        write_text(out, json_text(written))
+        write_text(out, json_text({name: _spelled(e, rows.get(name), shift) for name, e in found.items()}))
         _tell([out])
 
 
@@ -129,31 +138,70 @@ def run_plot(a):
     """A picture of a model: its energy and its exact density, beside its data."""
     out = _writable(a.out)
     p, notes = load_model(a.model)
-    data = _chosen(a, notes)
-    _tell([_draw(p, data, out)])
+    _tell([_draw(p, _chosen(a, p, notes), out)])
 
 
 # ------------------------------------------------------------------------------ helpers
 
 def _data(a):
-    return datasets.load(a.data, standardise=not a.raw)
+    """The data to fit; what was found out about them goes to stderr."""
+    data = datasets.load(a.data, not a.raw, a.space, a.header)
+    _note(a, a.data, getattr(data, "notes", ()))
+    return data
 
 
-def _chosen(a, notes):
-    """The data asked for, or those the model was fitted to, if they can still be found."""
-    if a.data:
-        return _data(a)
-    name = notes.get("data")
+def _chosen(a, p, notes):
+    """The data asked for, or those the model was fitted to and still here, in the units of the model."""
+    if a.raw and notes.get("standardise"):
+        raise ValueError(f"{a.model} is of standardised columns: leave --raw out, and the data are put into "
+                         "its units")
+    name = a.data or notes.get("data")
     if name is None:
         return None
-    if name not in datasets.NAMES and not Path(name).is_file():
-        print(f"tinyebm {a.command}: {name}, to which the model was fitted, is not here: see --data", file=sys.stderr)
+    reader, _ = reader_of(name)
+    if not a.data and name not in datasets.NAMES and not Path(name).is_file():
+        _note(a, name, ["the model was fitted to it, and it is not here: see --data"])
         return None
-    return datasets.load(name, standardise=notes.get("standardise", True))
+    header = a.header if a.data or a.header is not None else notes.get("header")
+    data = datasets.load(name, standardise=False, space="reals" if reader else None, header=header)
+    data, assumed = seen_by(p, notes, data)
+    _note(a, name, [*getattr(data, "notes", ()), *assumed])
+    return data
 
 
-def _dim(data):
-    return data.space.dim if hasattr(data, "sample") else data.x.shape[1]
+def _note(a, name, notes):
+    if notes:
+        print(f"tinyebm {a.command}: {name}: {'; '.join(notes)}", file=sys.stderr)
+
+
+def _print(found, rows, shift):
+    """The numbers of `evaluate`, a line each; `rows` of the data they are about, `shift` to original units."""
+    labels = {"log_z": "log Z", "entropy": "entropy of the model", "nll": "NLL of the data", "kl": "KL(data‖model)",
+              "tv": "TV", "nll_trained_on": f"  {rows.get('nll_trained_on')} rows it was trained on",
+              "nll_held_out": f"  {rows.get('nll_held_out')} rows held out"}
+    if rows:
+        none = "" if rows["nll_trained_on"] else ", none of them trained on"
+        labels["nll"] += f", {rows['nll']} rows" + (none if rows["nll_held_out"] else ", all trained on")
+    width = max(len(labels[name]) for name in found)
+    for name, estimate in found.items():
+        original = "" if shift is None else f", in original units {estimate + shift:.10g}"
+        print(f"{labels[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}{original}")
+
+
+def _spelled(estimate, rows, shift):
+    """An Estimate for a JSON file, with the number of rows it is about and its value in original units, if any."""
+    found = {"value": float(estimate), "error": estimate.error}
+    found |= {} if shift is None else {"original_units": float(estimate) + shift}
+    return found | ({} if rows is None else {"rows": rows})
+
+
+def _units(known, notes, shift):
+    """In which units the numbers of `evaluate` are."""
+    if shift is not None:
+        return (f"units: standardised columns of {known.name}, (x - centre) / scale by the model's own "
+                f"numbers; in original units all these are larger by Σ log scale = {shift:.10g}")
+    columns = f", {', '.join(known.columns)}" if known else ""
+    return f"units: those of {notes.get('data', 'the model')}{columns}"
 
 
 def _folder(name):

@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,16 @@ import numpy as np
 
 from tinyebm import datasets
 from tinyebm.backend import Stream
-from tinyebm.checks import require_count, require_decay, require_positive
+from tinyebm.checks import require_count, require_decay, require_positive, require_space
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
 from tinyebm.files import write_text
 from tinyebm.judging import FAILURES, bias, in_time, judge, stopwatch, truth_of
-from tinyebm.kinds import AnyData, Energy, Kernel
+from tinyebm.kinds import AnyData, Energy, Kernel, Space
 from tinyebm.laws import moments_of
 from tinyebm.models import save_model
 from tinyebm.optimize import adam
+from tinyebm.origin import origin
 from tinyebm.progress import Progress
 from tinyebm.report import json_text, table
 from tinyebm.samplers.chains import require_kernel
@@ -36,11 +37,13 @@ from tinyebm.setups import (
     default_kernel,
     default_steps,
     describe,
+    drawable,
     named_energy,
     named_objective,
     schedule,
-    space_of,
 )
+from tinyebm.spaces import Reals
+from tinyebm.start import space_of
 from tinyebm.train import fit
 
 METHODS = ("mle", "cd-1", "cd-10", "pcd-10")
@@ -87,14 +90,14 @@ class Comparison:
         write_text(paths[0], self.table() + "\n")
         found = {name: getattr(self, name) for name in ("name", "reference", "truth", "rows", "curves", "settings", "in_time")}
         write_text(paths[1], json_text(found))
-        if getattr(self.data, "space", None) or self.settings["dim"] < 3:
+        if drawable(self.data, getattr(self.data, "space", None) or Reals(self.settings["dim"])):
             from tinyebm import plots
 
             with contextlib.suppress(QuadratureError):  # states too many to be drawn exactly: no figure
                 paths.append(plots.save(self.plot(), folder / "compare.png"))
         for method, found in self.fits.items():
             paths.append(folder / f"{method}.npz")
-            save_model(paths[-1], found.density, **datasets.origin(self.data))
+            save_model(paths[-1], found.density, **origin(self.data, _prepare(self.data, self.settings["seed"])[2]))
         return paths
 
 
@@ -102,12 +105,12 @@ def compare(target: Any = "faithful", methods: Sequence[str] = METHODS, steps: i
             learning_rate: float | None = None, step_size: float = 0.01, hidden: Sequence[int] | None = None,
             activation: str = "silu", confinement: float = 1.0, ema: float = 0.99, seed: int = 0, progress: bool | str = True,
             energy: str | Energy | None = None, kernel: Kernel | None = None, seconds: float | None = None,
-            race: bool = True) -> Comparison:
+            race: bool = True, space: Space | None = None) -> Comparison:
     """Train one model by several objectives and judge each against the exact answer.
 
     Parameters
     ----------
-    target : name or path for `datasets.load`, Target, Data, or array (n, d), d ≤ 3
+    target : name or path for `datasets.load`, Target, Data, or array (n, d), d ≤ 3 unless of bits or spins
         A population is sampled afresh in every batch; of finite data a quarter is held out.
     methods : names, or "all"
         "mle" (exact likelihood), "perfect" (negatives drawn from the model exactly), "cd-k", "pcd-k" (no restarts), "short-k";
@@ -133,6 +136,8 @@ def compare(target: Any = "faithful", methods: Sequence[str] = METHODS, steps: i
         default the time of the fastest.  Learning rate and averaging stretch with the run.
     race : bool
         Whether to train a second time, for equal seconds.
+    space : Bits, Reals, ..., optional
+        Where rows live: by default Bits if all entries are 0 or 1, Spins if -1 or 1, else R^d.
 
     Returns
     -------
@@ -160,7 +165,10 @@ def compare(target: Any = "faithful", methods: Sequence[str] = METHODS, steps: i
         require_count(steps, "steps must be a positive number of updates")
     name, data, train, test = _prepare(target, seed)
     finite = test is not None
-    space = space_of(data, train.shape[1] if finite else None)
+    space = space or space_of(data, train, energy)
+    require_space(space)
+    if finite and getattr(data, "space", None) != (home := space if space.discrete else None):
+        data = replace(data, space=home)
     if not space.discrete and space.dim > 3:
         raise ValueError(f"{name} has {space.dim} columns: exact answers need quadrature, which is for dim <= 3")
     steps = default_steps(data, space) if steps is None else steps
@@ -172,7 +180,8 @@ def compare(target: Any = "faithful", methods: Sequence[str] = METHODS, steps: i
     noise = lambda: moments_of(*data_law(train), space=space)
     objectives = {method: named_objective(method, kernel, noise) for method in methods}
     model, sampler = describe(energy, kernel)
-    settings = {"dim": space.dim, "model": model, "sampler": sampler, "steps": steps, "batch_size": batch_size,
+    settings = {"dim": space.dim, "space": repr(space), "model": model, "sampler": sampler,
+                "steps": steps, "batch_size": batch_size,
                 "learning_rate": rate(0), "energy": repr(energy), "kernel": repr(kernel), "ema": ema, "seed": seed,
                 "rows": [len(train), len(test)] if finite else None}
 
@@ -233,6 +242,7 @@ def _prepare(target, seed):
     if hasattr(data, "entropy"):
         return name, data, data, None
     x, _ = data_law(data)
+    data = data if hasattr(data, "x") else datasets.of_rows(x)
     order = np.argsort(Stream(seed).at(0).random(len(x)))
     cut = round(len(x) * HELD_OUT)
     if cut == 0:

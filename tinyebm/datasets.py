@@ -15,9 +15,9 @@ import numpy as np
 
 from tinyebm import patterns
 from tinyebm.checks import did_you_mean
-from tinyebm.discrete import Bits
+from tinyebm.discrete import Bits, Spins, recognised
 from tinyebm.kinds import Array
-from tinyebm.readers import READERS, read_csv
+from tinyebm.readers import read_csv, reader_of
 from tinyebm.targets import PatternTarget, Target
 from tinyebm.toys import TOYS
 
@@ -63,10 +63,14 @@ class Data:
     mode : callable x (n, d) -> (n,), or None
         The group 0, ..., modes-1 to which each row belongs, where a group is known.
     mode_names : tuple of str
-    space : Bits, or None
+    space : Bits, Spins, or None
         Where the rows live, if not in R^d.
     labels : array (n,), or None
         The label of each row.
+    notes : tuple of str
+        What was found out, and not said, when the rows were read.
+    header : bool, or None
+        What was said when they were read.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Data:
     mode_names: tuple = ()
     space: Any = None
     labels: Any = field(default=None, repr=False)
+    notes: tuple = ()
+    header: bool | None = None
 
     def original(self, x: Array) -> Array:
         """Rows x (n, d), of the data or of a model fitted to them, in the units of the source.
@@ -91,44 +97,46 @@ class Data:
         """
         return x * self.scale + self.centre
 
+    def standardised(self, x: Array) -> Array:
+        """The inverse of `original`: (x - centre) / scale, for rows x (n, d) in the units of the source."""
+        return (x - self.centre) / self.scale
 
-def origin(data):
-    """What a model file remembers of its data: how to load them again, and what leads back to the units of the source.
-
-    >>> [round(s, 6) for s in origin(load("faithful"))["scale"]]
-    [1.139271, 13.56996]
-    >>> origin(load("rings")), origin(np.zeros((2, 1)))
-    ({'data': 'rings'}, {})
-    """
-    if not hasattr(data, "scale"):
-        return {"data": data.name} if hasattr(data, "name") else {}
-    from_file = Path(data.source).suffix.lower() in READERS
-    plain = not data.centre.any() and bool((data.scale == 1).all())
-    return {"data": data.source if from_file else data.name, "standardise": not plain, "columns": list(data.columns),
-            "centre": data.centre.tolist(), "scale": data.scale.tolist()}
+    @property
+    def log_scale(self) -> float:
+        """Σ log scale: how much larger log Z, entropy and NLL are in the units of the source."""
+        return float(np.log(self.scale).sum())
 
 
-def load(name: str | os.PathLike, standardise: bool = True) -> Target | PatternTarget | Data:
+def load(name: str | os.PathLike, standardise: bool = True, space: str | None = None,
+         header: bool | None = None) -> Target | PatternTarget | Data:
     """The population or data set of that name, or the table in a file.
 
     Parameters
     ----------
     name : str or path
-        One of `NAMES`; or a path ending in .csv (numbers separated by commas,
-        the first line may name the columns) or .npy (one- or two-dimensional).
+        One of `NAMES`; or a path ending in .csv, .tsv or .txt (with .gz or not: numbers in columns,
+        with names above or not) or .npy (one- or two-dimensional).
     standardise : bool
         Shift and scale each column of real data to mean 0 and standard deviation 1
-        (the root mean square deviation, ddof = 0).  Populations stay as published.
+        (the root mean square deviation, ddof = 0).  Populations stay as published, bits and spins as
+        they are.
+    space : "reals", "bits" or "spins", optional
+        What the rows of a table are: by default bits if all entries are 0 or 1, spins if they are
+        -1 or 1, else real numbers.
+    header : bool, optional
+        Whether line 1 of a text holds the names of its columns: by default that is found out.
 
     Returns
     -------
     Target, PatternTarget or Data
+        `notes` of Data says what was found out: that commas are decimal points, an index left out, ...
 
     Raises
     ------
     ValueError
         If the name is unknown, or the table is unreadable, empty or ragged, has an
-        entry that is no finite number, or a constant column to be standardised.
+        entry that is no finite number, can be read in two ways, or has a constant column to be
+        standardised.
 
     >>> load("two_moons").modes
     2
@@ -138,27 +146,39 @@ def load(name: str | os.PathLike, standardise: bool = True) -> Target | PatternT
     if not isinstance(name, (str, os.PathLike)):
         raise ValueError(f"a data set has a name, like 'two_moons', or a path, got {name!r}")
     name = os.fspath(name)
+    if space not in (None, "reals", "bits", "spins"):
+        raise ValueError(f"space must be one of reals, bits, spins, got {space!r}")
+    if space and name in NAMES and name != "faithful":
+        raise ValueError(f"space is for tables of one's own: {name} has one")
     if name in TOYS or name in PATTERNS:
         return _target(name)
     if name == "faithful":
-        return _faithful(standardise)
+        return _faithful(standardise, space)
     if name in ("binary_digits", "digit_patches"):
         return _digits(name)
-    suffix = Path(name).suffix.lower()
-    if suffix in READERS:
-        x, columns = READERS[suffix](Path(name))
-        return _data(Path(name).stem, x, columns, name, "not stated", standardise)
+    reader, stem = reader_of(name)
+    if reader:
+        x, columns, notes = reader(Path(name), header)
+        data = _data(stem, x, columns, name, "not stated", standardise, space, notes)
+        return replace(data, header=header)
     raise ValueError(f"unknown data set {name!r}: {did_you_mean(name, NAMES)}The names are {', '.join(NAMES)}, or give a path "
-                     f"ending in .csv or .npy")
+                     f"ending in .csv or .npy (also .tsv, .txt, and these with .gz)")
 
 
-def _faithful(standardise):
+def of_rows(x):
+    """An array of floats (n, d) as Data, bits or spins if it looks so."""
+    columns = tuple(f"column {j + 1}" for j in range(x.shape[1]))
+    return _data("data", x, columns, "an array", "not stated", standardise=False)
+
+
+def _faithful(standardise, space):
     """272 eruptions of Old Faithful and the waits until the next; label 1 if one lasted over 3 minutes."""
-    x, _ = read_csv(DATA / "faithful.csv")
+    x, *_ = read_csv(DATA / "faithful.csv")
     source = ("Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & Bowman "
               "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365")
     columns = ("eruption (min)", "waiting (min)")
-    data = _data("faithful", x, columns, source, "public domain", standardise, lambda x: (x[:, 0] > 3).astype(int), 2)
+    data = _data("faithful", x, columns, source, "public domain", standardise, space,
+                 group=lambda x: (x[:, 0] > 3).astype(int), groups=2)
     return replace(data, mode_names=("eruptions of at most 3 minutes", "longer ones"))
 
 
@@ -176,15 +196,25 @@ def _digits(name):
                 labels=labels)
 
 
-def _data(name, x, columns, source, licence, standardise, group=None, groups=0):
+def _data(name, x, columns, source, licence, standardise, space=None, notes=(), group=None, groups=0):
     """A table as Data, refused where it cannot be standardised; `group` labels rows in the units of the source."""
-    if not standardise:
-        none = np.zeros(x.shape[1])
-        return Data(name, x, source, licence, columns, none, none + 1, group, groups, labels=group and group(x))
+    found, zeros = None if space == "reals" else recognised(x), np.zeros(x.shape[1])
+    if space in ("bits", "spins"):
+        found = {"bits": Bits, "spins": Spins}[space](x.shape[1])
+        for i in np.flatnonzero(~found.contains(x))[:1]:
+            raise ValueError(f"{name}: row {i + 1} is {x[i].tolist()}, no state of {found}")
+    elif found:
+        notes = (*notes, f"all entries are {found.values[0]:g} or {found.values[1]:g}: taken for states of "
+                         f"{found}, not for real numbers (space, --space)")
+    raw = Data(name, x, source, licence, columns, zeros, zeros + 1, group, groups, space=found,
+               labels=group and group(x), notes=tuple(notes))
+    if found or not standardise:
+        return raw
+
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite scale is refused below
         centre, scale = x.mean(axis=0), x.std(axis=0)
     for j in np.flatnonzero((x == x[0]).all(axis=0) | ~((scale > 0) & (scale < math.inf))):
         raise ValueError(f"{name}, column {j + 1} ({columns[j]}): the standard deviation is {scale[j]:.3g}, "
                          "nothing to divide by: is it constant? Drop it, or load with standardise=False (--raw)")
-    mode = group and (lambda x: group(x * scale + centre))
-    return Data(name, (x - centre) / scale, source, licence, columns, centre, scale, mode, groups, labels=group and group(x))
+    data = replace(raw, centre=centre, scale=scale, mode=group and (lambda x: group(x * scale + centre)))
+    return replace(data, x=data.standardised(x))

@@ -13,6 +13,7 @@ from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.backend import beside, fused, to_host
 from tinyebm.checks import REAL, require_columns, require_space
+from tinyebm.discrete import space_with
 from tinyebm.forward import slopes_and_laplacian
 from tinyebm.grids import CHUNK
 from tinyebm.kinds import Array
@@ -29,6 +30,8 @@ class Density:
         Energies in nats of the rows of x, shape (n, d), each by itself; written with
         `tinyebm.ops` where derivatives are wanted.  A function of theta and x alone,
         which does not ask whether they are NumPy's arrays (`tinyebm.replay.trace`).
+        An energy of states (RBM, Ising, ...) says in `sites` which values an x_i may have; it makes
+        no density on R^d.
     theta : tree of floating-point arrays
     space : Reals, Box, Cells, ...
         Where x lives, and the measure μ.
@@ -45,6 +48,11 @@ class Density:
         dim = getattr(self.energy, "dim", self.space.dim)
         if dim != self.space.dim:
             raise ValueError(f"the energy {self.energy!r} is for x of dimension {dim}, the space {self.space} has {self.space.dim}")
+        sites = getattr(self.energy, "sites", ())
+        if sites and not self.space.discrete:
+            homes = " or ".join(str(space_with(values, dim)) for values in sites)
+            raise ValueError(f"the energy {self.energy!r} is for states: its space is {homes}, "
+                             f"not {self.space}")
 
 
 def require_density(p):

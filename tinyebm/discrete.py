@@ -117,6 +117,28 @@ class Cells:
         return tuple(float(value) for value in range(self.n))
 
 
+# ------------------------------------------------------------------------- spaces of data and energies
+
+def space_with(values, dim):
+    """The space of states whose sites have these values.
+
+    >>> space_with((-1.0, 1.0), 3), space_with((0.0, 1.0, 2.0), 1)
+    (Spins(dim=3), Cells(n=3, dim=1))
+    """
+    kind = {Bits.values: Bits, Spins.values: Spins}.get(values)
+    return kind(dim) if kind else Cells(len(values), dim)
+
+
+def recognised(x: Array) -> Any:
+    """Bits if all entries of x (n, d) are 0 or 1, Spins if they are -1 or 1, and both occur; else None.
+
+    >>> recognised(np.array([[0.0, 1.0], [1.0, 1.0]])), recognised(np.array([[1.0, 1.0]]))
+    (Bits(dim=2), None)
+    """
+    kind: Any = {Bits.values: Bits, Spins.values: Spins}.get((float(x.min()), float(x.max())))
+    return kind(x.shape[1]) if kind and kind(x.shape[1]).contains(x).all() else None
+
+
 def _check(space, **numbers):
     """Positive integers, as Python's own: NumPy's overflow in 2^dim."""
     for name, value in numbers.items():

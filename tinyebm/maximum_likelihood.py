@@ -14,8 +14,7 @@ from tinyebm.kinds import AnyData, Energy, Space, Tree
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
-from tinyebm.spaces import Reals
-from tinyebm.start import start_of
+from tinyebm.start import space_of, start_of
 from tinyebm.train import Fit
 from tinyebm.tree import tree_map
 
@@ -51,7 +50,7 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     array([2.])
     """
     x, mass = data_law(data)
-    space = space or getattr(data, "space", None) or Reals(x.shape[1])
+    space = space or space_of(data, x, energy)
     require_space(space)
     if x.shape[1] != space.dim or not np.all(space.contains(x)):
         raise ValueError(f"some rows of the data lie outside {space}")

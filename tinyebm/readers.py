@@ -1,58 +1,246 @@
-"""Tables in files: numbers, and names for their columns; whatever else is refused, saying where."""
+"""Tables in files: numbers, and names for their columns; whatever else is refused, saying where.
+
+A text does not say how it is to be read.  What stands between its columns, whether commas are decimal
+points, whether line 1 holds names, whether the first column only numbers the rows: all this is found
+out, and stated in notes.  Where two readings are possible the file is refused.
+"""
 
 import csv
+import gzip
 import io
 import math
+import re
+import zlib
+from itertools import islice
 
 import numpy as np
 
+MARKS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "blanks"}  # tried in this order
+WORDS = {"true": 1.0, "false": 0.0}  # in any case
+NUMBERING = ("index", "id", "row", "rownames", "row.names")  # headers of columns that number the rows
+MISSING = ("", "na", "n/a", "null", "none", "-", "?", ".")  # values that are not there, in any case
+WHOLE = re.compile(r"[+-]?\d+")
 
-def read_csv(path):
-    """The table (n, d) in a csv file, and its column names."""
-    try:
-        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
-        lines = [(reader.line_num, cells) for cells in reader if cells]  # blank lines say nothing
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
 
-    first = lines[0][1] if lines else []
-    named = all(_number(cell) is None for cell in first)  # a header has no number in it
-    columns = tuple(cell.strip() if named else f"column {j}" for j, cell in enumerate(first, 1))
+def read_csv(path, header=None):
+    """(The table (n, d) in a text file, the names of its columns, notes on how it was read).
 
-    for line, cells in lines[named:]:
-        if len(cells) != len(first):
-            raise ValueError(f"{path}, line {line}: {len(cells)} entries, but the first has {len(first)}")
-        for j, cell in enumerate(cells, 1):
-            value = _number(cell)
-            if value is None or not math.isfinite(value):
-                raise ValueError(f"{path}, line {line}, column {j}: {cell!r} is not a finite number")
-    if not lines[named:]:
+    `header` says whether line 1 holds names; by default that is found out.
+    """
+    text, notes = _text(path)
+    mark, lines = _split(path, text, notes)
+    quoted = [_quoted(line) for line in (*islice(filter(str.strip, io.StringIO(text)), 2), "", "")]
+    if header is None and lines:
+        header = _holds_names(path, lines, quoted[0] == "all" != quoted[1])
+    names, body = (lines[0][1], lines[1:]) if header and lines else ([], lines)
+    if not body:
         raise ValueError(f"{path}: there are no rows of numbers")
-    return np.array([[float(cell) for cell in cells] for _, cells in lines[named:]]), columns
+
+    table = [cells for _, cells in body]
+    names, index = _without_index(path, mark, names, table, bool(quoted[1]), notes)
+    comma = _decimal_commas(path, [cell for cells in table for cell in cells[index:]], notes)
+    width, rows = len(names) or len(body[0][1]), []
+    for line, cells in body:
+        if len(cells) != width:
+            raise ValueError(f"{path}, line {line}: {len(cells)} entries, but the first has {width}")
+        rows.append([_number(cell, comma) for cell in cells[index:]])
+        for j, value in enumerate(rows[-1], index):
+            if value is None or not math.isfinite(value):
+                where = f"{path}, line {line}, column {j + 1}"
+                raise ValueError(f"{where}: {cells[j]!r} is not a finite number")
+    names = (names or [""] * width)[index:]
+    return np.array(rows), tuple(name or f"column {j}" for j, name in enumerate(names, 1)), notes
 
 
-def _number(cell):
-    """The number that a cell spells, or None."""
+# ------------------------------------------------------------------------------- lines and cells
+
+def _text(path):
+    """(What a file says, its comments blank; notes)."""
     try:
+        content = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            content = gzip.decompress(content)
+        wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")  # as Excel's "Unicode text"
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"cannot read {path}: not in UTF-8 ({error}): save it as CSV UTF-8") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
+    text = re.sub(r'(?m)\A"?sep=.+$', "", text)  # a line of Excel's
+    text, comments = re.subn(r"(?m)^#(?![,;\t]).*$", "", text)
+    notes = ["lines that begin with # are left out"] if comments else []
+    return re.sub(r"(?m)^ +\r?$", "", text), notes
+
+
+def _split(path, text, notes):
+    """(What stands between the columns of a text, [(line number, cells)])."""
+    found, failure = {}, None
+    for mark in MARKS:
+        try:
+            found[mark] = _records(text, mark)
+        except csv.Error as error:
+            failure = error
+            continue
+        if _fits([cells for _, cells in found[mark][1:] or found[mark]]):
+            break
+    else:  # none fits, or there is one column only: what splits lines, or a comma
+        splitting = [mark for mark in found if len((found[mark] or [(0, [])])[:2][-1][1]) > 1]
+        mark = [*splitting, *(mark for mark in found if mark == ","), *found, None][0]
+    if mark is None:
+        raise ValueError(f"cannot read {path}: {failure}")
+    if mark != ",":
+        notes.append(f"{MARKS[mark]} between the columns")
+    lines = found[mark]
+    (_, first), *body = lines or [(0, [])]
+    width = len(body[0][1]) - 1 if body else 0
+    if width > 0 and not any(cells[-1] for _, cells in body):  # a mark at the end of every line
+        if len(first) == width or not first[-1]:
+            lines = [(line, cells[:width]) for line, cells in lines]
+    return mark, lines
+
+
+def _records(text, mark):
+    """[(line number, cells)] of a text with a mark between its columns; blank lines say nothing."""
+    if mark == " ":  # any number of blanks, outside of quotes
+        text, mark = re.sub(r"(?m)^[ \t]+|[ \t]+(?=\r?$)", "", text), "\t"
+        text = re.sub(r'("[^"]*")|[ \t]+', lambda part: part[1] or "\t", text)
+    text = io.StringIO(text, newline="")
+    reader = csv.reader(text, delimiter=mark, skipinitialspace=True, strict=True)
+    return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
+
+
+def _fits(body):
+    """Whether all lines hold equally many cells, more than one, and numbers from the second on."""
+    if not body or len(body[0]) < 2 or any(len(cells) != len(body[0]) for cells in body):
+        return False
+    return all(_number(cell, True) is not None for cells in body for cell in cells[1:] if cell)
+
+
+def _quoted(line):
+    """How much of a line stands in quotes: "all" of it, the "first" cell, or nothing, ""."""
+    rest = re.sub('"[^"]*"', "", line).strip(" \t,;\r\n")
+    return ("first" if rest else "all") if line.lstrip().startswith('"') else ""
+
+
+def _number(cell, comma=False):
+    """The number that a cell spells, or None; with `comma`, a comma may be its decimal point."""
+    try:
+        cell = cell.replace(",", ".") if comma else cell
         return None if "_" in cell else float(cell)  # 1_000 is Python's, not a number's
     except ValueError:
-        return None
+        return WORDS.get(cell.lower())
 
 
-def read_npy(path):
-    """The table (n, d) in a .npy file, and made-up column names; pickles are never opened."""
+# --------------------------------------------------------------------------- names, index, decimals
+
+def _holds_names(path, lines, quoted):
+    """Whether line 1 holds names; refused where its numbers may be names, or a row."""
+    (_, first), body = lines[0], [cells for _, cells in lines[1:]]
+    values = [_number(cell, comma=True) for cell in first]
+    if all(cell.lower() in MISSING for cell in first):
+        return False
+    if quoted or set(values) == {None}:
+        return True
+    index = body and (not first[0] or len(body[0]) == len(first) + 1)  # whose header is empty, or missing
+    if index and _counts([cells[0] for cells in body]):
+        return True
+    if None in values or any(len(cells) != len(first) for cells in body) or not body:
+        return False
+
+    table = np.array([[_number(cell, comma=True) for cell in cells] for cells in body], dtype=float)
+    low, high = table.min(axis=0), table.max(axis=0)  # nan where a cell is no number
+    whole = all(WHOLE.fullmatch(cell) for cell in first)
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = ((values < 2 * low - high) | (values > 2 * high - low)).all()
+    apart = apart and len(body) >= (2 if whole else 5)
+    alone = whole and not any(WHOLE.fullmatch(cell) for cells in body for cell in cells)
+    if apart or alone or whole and values == list(range(len(first))):
+        raise ValueError(f"{path}, line 1: {', '.join(first)} may be names of columns, or a row of "
+                         "numbers: say which by header=True or header=False (--header yes or no)")
+    return False
+
+
+def _counts(cells):
+    """Whether cells count from 0 or 1."""
+    count = len(cells)
+    return count > 1 and cells in (list(map(str, range(count))), list(map(str, range(1, count + 1))))
+
+
+def _without_index(path, mark, names, body, quoted, notes):
+    """(Names, one per column of the file; 1 if the first column numbers or names rows, else 0)."""
+    column = [cells[0] for cells in body]
+    counts, words = _counts(column), all(cell and _number(cell) is None for cell in column)
+    if names and len(body[0]) == len(names) + 1:  # as R's write.table
+        if mark == "," and len(names) == 1 and not quoted:
+            raise ValueError(f"{path}: {','.join(body[0])} may be one number with a decimal comma, or two: "
+                             "write decimal points")
+        index = counts or words or quoted
+        names = [""] * index + names
+    elif names and names[0].lower() in ("", "unnamed: 0"):
+        index = words or len(set(column)) == len(column) and all(map(WHOLE.fullmatch, column))
+        if not index:
+            raise ValueError(f"{path}, line 1: column 1 has no name, and does not number the rows: "
+                             "give it a name")
+    else:
+        index = bool(names) and names[0].lower() in NUMBERING and (counts or words)
+    if index:
+        notes.append("column 1 numbers the rows, or names them, and is left out")
+    elif counts and len(body[0]) > 1:
+        notes.append("column 1 counts the rows, and is kept as data")
+    return names, int(index)
+
+
+def _decimal_commas(path, cells, notes):
+    """Whether commas are decimal points; refused where they may separate thousands."""
+    commas = [cell for cell in cells if "," in cell and _number(cell, comma=True) is not None]
+    thousands = all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas)
+    if commas and (thousands or any("." in cell for cell in cells)):
+        raise ValueError(f"{path}: the comma in {commas[0]} may stand before decimals, or between "
+                         "thousands: write decimal points, and nothing between thousands")
+    if commas:
+        notes.append("decimal commas")
+    if any(cell[:1] in "tTfF" and cell.lower() in WORDS for cell in cells):
+        notes.append("true and false are 1 and 0")
+    return bool(commas)
+
+
+def write_csv(file, x, names=None):
+    """Write a table (n, d) and names of its columns to a binary file; `read_csv` gives both back."""
+    names = names or [f"x{j + 1}" for j in range(x.shape[1])]
+    strange = any(_number(name, True) is not None or name.startswith("#") for name in names)
+    quoting = csv.QUOTE_ALL if strange else csv.QUOTE_MINIMAL  # in quotes a number is a name
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerow(names)
+    csv.writer(text, lineterminator="\n").writerows(x.tolist())
+    text.detach()
+
+
+# --------------------------------------------------------------------------------------- arrays
+
+def read_npy(path, header=None):
+    """(The table (n, d) in a .npy file, made-up names of columns, no notes); pickles are never opened."""
     try:
         with path.open("rb") as file:
             x = np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # what reads headers fails in many ways on a damaged one
         raise ValueError(f"cannot read {path}: {error}") from error
 
-    if x.dtype.kind not in "iuf" or x.ndim not in (1, 2) or x.size == 0:
+    if x.dtype.kind not in "iufb" or x.ndim not in (1, 2) or x.size == 0:
         raise ValueError(f"{path}: wanted a table of real numbers, got {x.dtype} of shape {x.shape}")
     x = x.astype(float).reshape(len(x), -1)
     for i, j in np.argwhere(~np.isfinite(x)):
         raise ValueError(f"{path}, row {i + 1}, column {j + 1}: {x[i, j]} is not a finite number")
-    return x, tuple(f"column {j + 1}" for j in range(x.shape[1]))
+    return x, tuple(f"column {j + 1}" for j in range(x.shape[1])), []
 
 
-READERS = {".csv": read_csv, ".npy": read_npy}
+TEXTS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+READERS = dict.fromkeys(TEXTS, read_csv) | {".npy": read_npy}
+
+
+def reader_of(name):
+    """(What reads a file of this name, or None; the name without folder and ending)."""
+    folderless = re.split(r"[/\\\\]", name)[-1]
+    for ending, reader in READERS.items():
+        if name.lower().endswith(ending):
+            return reader, folderless[: -len(ending)]
+    return None, folderless

@@ -48,7 +48,8 @@ def table(comparison):
     learned = [f"{row['method']}: the learned log normaliser is {row['log_normaliser']:.4f}, the exact log Z of the last "
                f"parameters {row['log_z']:.4f}" for row in comparison.rows if "log_normaliser" in row]
     failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
-    return "\n".join([_heading(comparison), "", *text, "", *_legend(columns, words), *learned, *failed])
+    return "\n".join([_heading(comparison), "", *text, "", *_legend(columns, words), *learned, *failed,
+                      *getattr(comparison.data, "notes", ())])
 
 
 def replicas_table(replicas):

@@ -1,5 +1,6 @@
 """From names to things: the energies, kernels, objectives and schedules that `compare` and the command line speak of."""
 
+import math
 import re
 
 import numpy as np
@@ -16,7 +17,6 @@ from tinyebm.objectives.score_matching import DenoisingScoreMatching, ScoreMatch
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.gwg import GibbsWithGradients
 from tinyebm.samplers.langevin import ULA
-from tinyebm.spaces import Reals
 
 METHOD_NAMES = ("mle, perfect, cd-K, pcd-K, short-K (K chain steps), nce-R (R draws of noise per datum); on R^d also sm, ssm-M "
                 "(M projections), dsm-S (noise S); on bits pl, rm")
@@ -29,9 +29,10 @@ def default_steps(data, space):
     return 2000 if space.discrete else 800 if hasattr(data, "entropy") else 500
 
 
-def space_of(data, dim):
-    """The space that a Target or Data says it lives in, or R^dim."""
-    return getattr(data, "space", None) or Reals(dim)
+def drawable(data, space):
+    """Whether there is a picture of a model: on R^d up to the plane, of states as square images or on a lattice."""
+    square = math.isqrt(space.dim) ** 2 == space.dim or getattr(data, "cell", None) is not None
+    return square if space.discrete else space.dim < 3
 
 
 def named_energy(name, space, hidden=None, activation="silu", confinement=1.0):

@@ -1,12 +1,38 @@
 """What a run begins with: its settings, refused where they do not fit together, and the parameters of its start."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from tinyebm.checks import require_choice, require_count, require_decay, require_nonnegative, require_positive, require_space
+from tinyebm.discrete import recognised, space_with
+from tinyebm.spaces import Reals
 from tinyebm.tree import tree_flatten
+
+
+def space_of(data, x, energy=None):
+    """Where the rows x (n, d) of data live: where the data say, or the energy is at home, else R^d.
+
+    Raises ValueError if the rows are no states of an energy of states, or (all ones) of both kinds; warns
+    of an array of 0 and 1, or of -1 and 1, that is taken for points of R^d.
+    """
+    if getattr(data, "space", None) is not None:
+        return data.space
+    homes = [space_with(values, x.shape[1]) for values in getattr(energy, "sites", ())]
+    fitting = [space for space in homes if np.all(space.contains(x))]
+    if len(homes) > 0 == len(fitting):
+        raise ValueError(f"the energy {energy!r} is for {' or '.join(map(str, homes))}, and not all rows of "
+                         f"the data are states there: {x[~homes[0].contains(x)][0].tolist()}")
+    if len(fitting) > 1:
+        raise ValueError(f"the data may be states of {' or '.join(map(str, fitting))}: give space=")
+    found = None if homes or hasattr(data, "x") else recognised(x)
+    if found:
+        low, high = found.values
+        warnings.warn(f"all entries of the data are {low:g} or {high:g}, and are taken for points of "
+                      f"R^{found.dim}: give space={found}, or Reals({found.dim})", stacklevel=3)
+    return (fitting or [Reals(x.shape[1])])[0]
 
 
 def require_runnable(objective, space, x, optimizer, callback, options):

@@ -26,8 +26,7 @@ from tinyebm.optimize import Optimizer, adam, clip_norm
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
 from tinyebm.samplers.chains import caveat_of
-from tinyebm.spaces import Reals
-from tinyebm.start import require_path, require_runnable, start_of
+from tinyebm.start import require_path, require_runnable, space_of, start_of
 from tinyebm.tree import tree_map
 from tinyebm.watch import flatness, look, require_sound
 
@@ -61,7 +60,8 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
         Batches are rows drawn with replacement (all rows, in order, if there are
         no more than batch_size); a Target is sampled afresh at every step.
     space : Reals, Box, ...
-        By default the Target's space, or Reals(d).
+        By default that of the Target or Data, or the one the energy is for (an RBM's is Bits(d) if all
+        entries are 0 or 1); else Reals(d), with a warning if all entries are 0 or 1 (-1 or 1).
     objective : ContrastiveDivergence(kernel, k), ExactLikelihood(), ...
     optimizer : Optimizer, by default adam(1e-3)
     steps, batch_size, seed : int
@@ -121,7 +121,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     if resume and not checkpoint:
         raise ValueError("resume=True needs the checkpoint= to resume from")
     x, _ = law = data_law(data)
-    space = space or getattr(data, "space", None) or Reals(x.shape[1])
+    space = space or space_of(data, x, energy)
     options = {"batch_size": batch_size, "data_noise": data_noise, "clip": clip, "ema": ema, "dtype": dtype}
     counts = {"steps": steps, "log_every": log_every, "rollback": rollback}
     require_runnable(objective, space, x, optimizer, callback, options | counts)

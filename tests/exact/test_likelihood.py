@@ -74,7 +74,7 @@ def test_rows_weigh_alike():
 
 
 @pytest.mark.parametrize(("x", "message"), [
-    (np.zeros(3), r"rows \(n, d\)"), (np.zeros((0, 2)), r"n > 0"), (np.zeros((2, 1), int), "floating-point"),
+    (np.zeros(3), r"rows \(n, d\)"), (np.zeros((0, 2)), r"n > 0"), (np.zeros((2, 1), complex), "floating-point"),
     ([[1.0]], "got list"), (np.array([[np.nan]]), "nan or inf"), (np.array([[1.0], [np.inf]]), "nan or inf")])  # fmt: skip
 def test_what_are_no_rows(x, message):
     """Catches NaN averaged into a likelihood, and an empty mean."""

@@ -25,6 +25,7 @@ class BoltzmannMachine:
     """
 
     dim: int
+    sites = (0.0, 1.0), (-1.0, 1.0)
 
     def __post_init__(self):
         require_count(self.dim, "dim must be a positive integer")

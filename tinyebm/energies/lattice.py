@@ -36,6 +36,7 @@ class Ising:
     shape: tuple[int, int]
     periodic: bool = True
     simple: bool = True
+    sites = ((-1.0, 1.0),)
 
     def __post_init__(self):
         object.__setattr__(self, "shape", _sides(self.shape))
@@ -92,6 +93,11 @@ class Potts:
         object.__setattr__(self, "shape", _sides(self.shape))
         if not whole(self.q, 2):
             raise ValueError(f"q must be a number of values >= 2, got {self.q!r}")
+
+    @property
+    def sites(self) -> tuple:
+        """The values of a site: 0, ..., q-1."""
+        return (tuple(map(float, range(self.q))),)
 
     @property
     def dim(self) -> int:

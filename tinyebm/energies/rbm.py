@@ -31,6 +31,7 @@ class RBM:
 
     visible: int
     hidden: int
+    sites = (0.0, 1.0), (-1.0, 1.0)
 
     def __post_init__(self):
         _check(self)

@@ -26,6 +26,11 @@ class TabularEnergy:
     def __post_init__(self):
         require_count(self.n, "n must be a positive number of states")
 
+    @property
+    def sites(self) -> tuple:
+        """The values of the one site: 0, ..., n-1."""
+        return (tuple(map(float, range(self.n))),)
+
     def init(self, rng: Generator) -> Tree:
         """All energies zero: the uniform law."""
         return {"energy": rng.standard_normal((self.n,)) * 0.0}

@@ -30,6 +30,8 @@ def data_law(data: AnyData) -> tuple[Array, Array]:
         kept = mass > 1e-20
         return x[kept], mass[kept] / mass.sum()
     rows: Any = getattr(data, "x", data)
+    if getattr(rows, "dtype", np.dtype(object)).kind in "iub":
+        rows = rows.astype(float)
     if np.ndim(rows) != 2 or len(rows) == 0 or getattr(rows, "dtype", np.dtype(object)).kind != "f":
         raise ValueError(f"data must be a floating-point array of rows (n, d), n > 0, got {type(rows).__name__} of shape "
                          f"{np.shape(rows)}")
