@@ -1,8 +1,11 @@
 """Accept or reject: with probability min(1, e^r), row by row, and nothing else changes."""
 
+import math
+
 import numpy as np
 import pytest
 
+import tinyebm as te
 from tinyebm.samplers.metropolis import accept
 
 
@@ -83,3 +86,33 @@ def test_log_ratios_are_passed_on():
 
 def test_float32_stays_float32():
     assert decide([0.5, -3.0], dtype="float32")[1].x.dtype == np.float32
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("beyond", [math.inf, math.nan])
+@pytest.mark.parametrize("kernel", [te.MALA(0.01), te.HMC(0.1, 2)])
+def test_a_step_from_where_no_draw_can_be_is_no_rejection(kernel, beyond):
+    """It is nan where nothing but such points was proposed; where the density is positive a start from 0 is accepted.
+
+    Catches a chain that waits for ever at a point of density 0 or nan, and looks like one that rejects; and proposals of
+    density 0 or nan that make nan of a chain which stands well.
+    """
+    energy = lambda theta, x: te.ops.where(x[:, 0] > 0, 0.5 * x[:, 0] ** 2, beyond + 0.0 * x[:, 0])
+    p = te.Density(energy, {}, te.Reals(1))
+    x = np.repeat([[-5.0], [-0.01], [0.01], [1.0]], 500, axis=0)
+    move = kernel.step(p, x, np.random.default_rng(0))
+    far, near, inner, good = move.x.reshape(4, 500)
+
+    assert np.isnan(far).all() and not move.accepted[:500].any()
+    assert np.isnan(near).any() and (near[~np.isnan(near)] > 0).all()
+    assert np.isnan(near).all() if math.isnan(beyond) else (near > 0).any()
+    assert (inner > 0).all() and (inner == 0.01).any() and (good > 0).all()
+
+
+def test_a_step_along_a_slope_of_nan_is_no_rejection():
+    """Where energy and slope are nan no proposal is a number.  Catches a proposal outside the space that hides it."""
+    p = te.Density(lambda theta, x: te.ops.log(x[:, 0]) + x[:, 0], {}, te.Reals(1))
+    for kernel in (te.MALA(0.1), te.HMC(0.1, 2)):
+        with np.errstate(all="ignore"):
+            x = kernel.step(p, np.array([[np.nan], [-1.0], [1.0]]), np.random.default_rng(0)).x
+        assert np.isnan(x[:2]).all() and x[2] > 0
