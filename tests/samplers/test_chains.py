@@ -366,6 +366,14 @@ def test_a_chain_that_came_back_is_seen_on_the_way():
         te.run(kernel, p, np.ones((3, 1)), 60, rng(0), record=5)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_kernel_that_rejects_does_not_stay_where_ula_led():
+    """ULA through a wall, then MALA, whose every proposal is beyond it, too.  Catches chains that stay there without a word."""
+    p = te.Density(half, {}, te.Reals(1))
+    with pytest.raises(ValueError, match="the density is 0 at row"):
+        te.run(lambda i: te.ULA(1.0) if i < 50 else te.MALA(1e-6), p, np.ones((40, 1)), 60, rng(0))
+
+
 def test_chains_that_fly_away_are_counted():
     """ULA with a step too long on a normal density becomes inf, then nan.  Catches nan for draws without a word."""
     p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))

@@ -11,7 +11,7 @@ from tinyebm.checks import number, require_count
 from tinyebm.density import Density, drift
 from tinyebm.kinds import Array, Generator, Kernel, Space
 from tinyebm.replay.chains import chains
-from tinyebm.samplers.metropolis import possible, require_possible, require_start, without_walls
+from tinyebm.samplers.metropolis import Stranded, possible, require_possible, require_start, without_walls
 
 SEEN = 50  # steps between the points of a trajectory that are looked at
 MANY, CHANCE = 50, 0.01  # steps after which a chain that never moved is suspect; the probability that one of them was unlucky
@@ -65,7 +65,7 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
             raise ValueError(f"some rows of x are nan or lie outside {p.space}, for example {x[~p.space.contains(x)][0].tolist()}")
         if walls := not without_walls(p):
             require_possible(p, x)
-    x, info = walk(kernel, p, x, steps, rng, record)
+    x, info = walk(kernel, p, x, steps, rng, record, strict=True)
     words = [caveat_of(kernel, steps, float(info["clipped"])) if "clipped" in info else None]
     if not on_gpu(x) and steps:
         words += [_lost(p, x, info["trajectory"], record, walls and info["acceptance"] is None), _stuck(info, steps)]
@@ -108,8 +108,8 @@ def _stuck(info, steps):
             f"smaller step_size (info['acceptance_per_chain'] tells which they are)")
 
 
-def walk(kernel, p, x, steps, rng, record=None):
-    """`run` without its warnings: what the objectives call at every update."""
+def walk(kernel, p, x, steps, rng, record=None, strict=False):
+    """`run` without its warnings, and without its refusals unless `strict`: what the objectives call at every update."""
     require_kernel(kernel)
     require_count(steps, "steps must be an integer >= 0", least=0)
     if record is not None:
@@ -122,7 +122,12 @@ def walk(kernel, p, x, steps, rng, record=None):
             return found[0], {"acceptance": None, "trajectory": found[1]}
     trajectory, accepted, decided, clipped = [x], 0, 0, []
     for i, k in enumerate(kernels, 1):
-        x, taken, _, *cut = k.step(p, x, rng)
+        try:
+            x, taken, _, *cut = k.step(p, x, rng)
+        except Stranded as stranded:  # training meets infinite energies there, and refuses by itself
+            if strict or stranded.move is None:
+                raise
+            x, taken, _, *cut = stranded.move
         if taken is not None:
             accepted, decided = accepted + taken, decided + 1
         clipped += cut  # of a ClippedMove
