@@ -379,6 +379,8 @@ def test_chains_that_fly_away_are_counted():
     p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
     with pytest.warns(UserWarning, match=r"7 of 7 chains left Reals.* or became nan: try a smaller step_size"):
         te.run(te.ULA(1e30), p, np.ones((7, 1)), 30, rng(0))
+    with np.errstate(over="ignore", invalid="ignore"):  # as NumPy's own warnings of nan, it can be silenced
+        assert not np.isfinite(te.run(te.ULA(1e30), p, np.ones((7, 1)), 30, rng(0))[0]).any()
     with pytest.raises(ValueError, match=r"clamp=.-1.0, 1.0. leads out of Box.low=-0.5, high=0.5"):
         te.run(te.Recipe(0.1, 0.1, clamp=(-1.0, 1.0)), well(te.Box(-0.5, 0.5, 1)), np.zeros((3, 1)), 3, rng(0))
 

@@ -56,7 +56,7 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
     UserWarning
         If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients: with both numbers.  If
         chains left the space, became nan, or came, as ULA can, to where the density is 0; if some never moved in 50
-        steps or more, and not by chance.  (Not on a GPU.)
+        steps or more, and not by chance.  (Not on a GPU; not of nan and inf under np.errstate(invalid="ignore").)
     """
     require_start(p, x, rng)
     require_count(len(x), "x must have one row at least")
@@ -84,7 +84,9 @@ def _lost(p, x, trajectory, record, walls):
         every = -(-SEEN // record)
         rows = np.concatenate([x, trajectory[every::every].reshape(-1, x.shape[1])])
     outside = ~p.space.contains(rows)
-    empty = ~outside & ~possible(p, rows) if walls else outside & False
+    if np.geterr()["invalid"] == "ignore":  # who silences NumPy's warnings of nan and inf knows
+        outside &= np.isfinite(rows).all(axis=1)
+    empty = np.isfinite(rows).all(axis=1) & ~outside & ~possible(p, rows) if walls else outside & False
     if not (outside.any() or empty.any()):
         return None
     count = lambda lost: f"{len(set(np.flatnonzero(lost) % n))} of {n} chains"
