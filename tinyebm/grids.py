@@ -128,9 +128,10 @@ class Enumeration:
         """Raise QuadratureError, naming the alternatives, if there are more than 2^26 states."""
         if not self.listable:
             raise QuadratureError(
-                f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some minutes. Use an energy "
-                f"whose structure gives Z (RBM, Ising), estimate Z by annealed importance sampling (te.ais), or train without Z by "
-                f"Pseudolikelihood or contrastive divergence")
+                f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some minutes. Estimate log Z by "
+                f"annealed importance sampling (te.ais), draw by te.run with te.Gibbs(), or train without Z by Pseudolikelihood "
+                f"or contrastive divergence; an RBM with at most 26 hidden units and an Ising lattice with a side of at most 14 "
+                f"need no list")
 
     def blocks(self, size=STATES):
         """All states, up to `size` at a time: states (m, dim) and log weights (m,), all zero.

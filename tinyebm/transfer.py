@@ -23,6 +23,7 @@ from tinyebm.autodiff import primitive, stop_gradient, vjp
 from tinyebm.grids import Enumeration
 
 BLOCK = 2**18  # entries of a block of columns that are carried through the powers of S
+TINY = 1e-280  # the smallest sum whose terms have not lost digits to underflow
 
 
 def log_z_of_columns(values, r, c, torus, coupling, bond, u):
@@ -104,35 +105,80 @@ def _classes(values, r):
 
 
 def log_z_of_torus(rows, cols, coupling):
-    """log Z of the Ising model without field on a torus, J > 0 (Kaufman 1949, Phys. Rev. 76:1232, eq. 49).
+    """log Z of the Ising model without field on a torus, for J of either sign (Kaufman 1949, Phys. Rev. 76:1232, eq. 49).
 
-    Σ_k over the even and the odd numbers below 2 cols, with m = rows and
-    cosh γ_k = cosh 2J coth 2J - cos(π k / cols), γ_0 = 2J + log tanh J:
+    With m rows and n columns, cosh γ_k = cosh 2J coth 2J - cos(π k / n) for k = 0, ..., 2n - 1, and γ_0 = 2J + log tanh J:
 
-        Z = ½ (2 sinh 2J)^{rows cols / 2} [Π_odd 2 cosh(m γ/2) + Π_odd 2 sinh(m γ/2)
-                                           + Π_even 2 cosh(m γ/2) + Π_even 2 sinh(m γ/2)].
+        Z = ½ (2 sinh 2J)^{mn/2} [Π_odd 2 cosh(mγ/2) + Π_odd 2 sinh(mγ/2) + Π_even 2 cosh(mγ/2) + Π_even 2 sinh(mγ/2)].   (3)
 
-    Every bond counts, so a side of 2 is bound twice.  γ_0 changes its sign at the
-    critical coupling, and the last product with it.
+    Every bond counts, so a side of 2 is bound twice.  Z is an entire function of J, so (3) holds for J ≤ 0, too, where it is
+    written in functions that are analytic at every real J.  Of k other than 0 and n they are B > 0 and x, in units of
+    w = e^{-2|J|}:
+
+        e^{-γ} = ± w (1 - w²) / B,     x = e^{-mγ},     t = Σ_k artanh x;
+
+    at k = 0 and n, where γ may change its sign, e^{mγ/2} and e^{-mγ/2} are powers a and b of w and tanh J, and the sum of
+    the two products is Π B^{m/2} √(1 - x²) · 2 (a cosh t + b sinh t).
+
+    None where the sums cancel or underflow: where sides are odd and J is far below 0, so that neighbours cannot all differ.
     """
-    minus = ops.exp(-2 * coupling)
-    q = minus * minus
-    y = 0.5 * (1 + q) * (1 + q) / (1 - q) - minus * np.cos(math.pi * np.arange(1, 2 * cols) / cols)  # e^-2J cosh γ_1, ...
-    gamma = 2 * coupling + ops.log(y) + ops.log(1 + ops.sqrt(1 - q / (y * y)))
-    a = 0.5 * rows * gamma  # m γ_1/2, m γ_2/2, ...
-    a_0 = 0.5 * rows * (2 * coupling + ops.log((1 - minus) / (1 + minus)))
-    far = abs(float(stop_gradient(a_0)))  # keeps e^{±a_0} from overflowing
-
-    odd, even = a[0::2], a[1::2]
-    log_cosh = lambda a: ops.sum(a + ops.softplus(-2 * a))  # log Π 2 cosh a
-    log_sinh = lambda a: ops.sum(a + ops.log(1 - ops.exp(-2 * a)))
-    up, down = ops.exp(a_0 - far), ops.exp(-a_0 - far)
-    logs = [log_cosh(odd), log_sinh(odd), log_cosh(even) + far, log_sinh(even) + far]
+    m, n = (cols, rows) if rows % 2 else (rows, cols)
+    sign = -1.0 if float(stop_gradient(coupling)) < 0 else 1.0
+    w = ops.exp(-2 * sign * coupling)  # at most 1
+    tanh = (1 - w) / (1 + w)
+    unit = max(float(stop_gradient(w)), float(stop_gradient(tanh)))
+    crossing, other = ((sign * tanh / unit) ** m, (w / unit) ** m), (1.0, (sign * w * tanh) ** m)  # (a, b) of k = 0, n; J > 0
+    ends = [crossing, other] if sign > 0 else [other[::-1], crossing[::-1]]
+    (a, b), (c, d) = ends
+    both = [(a * c + b * d, a * d + b * c), (1.0, 0.0)]  # if n is even, so are 0 and n
+    logs, factors = [], []
+    for parity, (of_cosh, of_sinh) in enumerate(ends if n % 2 else both):
+        log, tanh_t = _products(np.arange(parity, 2 * n, 2), m, n, sign, w)
+        crosses = parity == (0 if sign > 0 else n % 2)
+        logs.append(log + (m * math.log(unit) if crosses else 0.0))
+        factors.append(of_cosh + of_sinh * tanh_t)
     top = max(float(stop_gradient(log)) for log in logs)
-    factors = (1.0, 1.0, up + down, up - down)
-    total = sum(factor * ops.exp(log - top) for factor, log in zip(factors, logs, strict=True))
-    log_2sinh = 2 * coupling + ops.log(1 - q)
-    return 0.5 * rows * cols * log_2sinh - math.log(2) + top + ops.log(total)
+    even, odd = (factor * ops.exp(log - top) for factor, log in zip(factors, logs, strict=True))
+    total = even + odd
+    if float(stop_gradient(total)) < max(0.1 * (abs(float(stop_gradient(even))) + abs(float(stop_gradient(odd)))), TINY):
+        return None
+    return 2 * sign * rows * cols * coupling + top + ops.log(total) - math.log(2)
+
+
+def _products(k, m, n, sign, w):
+    """(log Π B^{m/2} √(1 - x²) 2 cosh t, tanh t) over these k, of which 0 and n give (1 + w)^m."""
+    inner = k[k % n > 0]
+    z = w * (1 - w * w)
+    gap = 0.5 * (1 - 2 * w - w * w) ** 2 + z * (1 - sign * np.cos(math.pi * inner / n))
+    B = gap + z + ops.sqrt(gap * (gap + 2 * z))
+    x = (sign * z / B) ** m
+    t = ops.sum(_artanh(x))
+    log = 0.5 * ops.sum(m * ops.log(B) + ops.log(1 - x * x)) + t + ops.softplus(-2 * t)
+    return log + (len(k) - len(inner)) * m * ops.log(1 + w), ops.tanh(t)
+
+
+@primitive(lambda g, y, x: g / (1 - x * x))
+def _artanh(x):
+    return np.arctanh(x)
+
+
+def vanishing(x, name, order):
+    """0, of which the derivatives by x, up to that order, are 0, too; a higher one, which nobody knows here, is refused.
+
+    >>> from tinyebm import grad
+    >>> float(grad(lambda x: vanishing(x, "x", 1))(2.0))
+    0.0
+    """
+    def pull(left):
+        def zero(g, y, x):
+            if not left:
+                raise ValueError(f"of log Z of a large lattice the derivatives by its {name} are known to order {order} here, "
+                                 f"and not higher")
+            return g * flat(left - 1)(x)
+        return zero
+
+    flat = lambda left: primitive(pull(left))(lambda x: 0.0 * x)
+    return flat(order)(x)
 
 
 def recomputed(function):

@@ -13,13 +13,16 @@ from tinyebm.backend import on_gpu, to_numpy
 from tinyebm.tree import tree_flatten
 
 FLAT = 1e-2  # nats: an energy that stays within them on data and negatives says nothing
+STARTS = ("persistent chains and short runs start at draws of space.initial, contrastive divergence at the data: is the density 0 "
+          "there?")
 CURES = {  # what was lost -> what may help
-    "chains": "some persistent chains are nan or outside {space}: try a smaller step_size, or confinement= in the energy",
+    "chains": "some persistent chains are nan or outside {space}: try a smaller step_size, or confinement= in the energy; "
+              f"{STARTS}",
     "gradient": "the gradient is not finite. The chains or the energy have diverged: try a smaller learning rate or step_size, "
-                "clip=, or alpha=",
+                f"clip=, or alpha=; {STARTS}",
     "parameters": "the parameters would not be finite, though the gradient is: try a smaller learning rate",
 }
-OTHER = "the {name} is {value}, though the gradient is finite: the energy is nan or infinite somewhere"
+OTHER = f"the {{name}} is {{value}}, though the gradient is finite: the energy is nan or infinite somewhere; {STARTS}"
 
 
 def look(space, step, theta):

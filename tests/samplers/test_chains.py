@@ -283,3 +283,168 @@ def test_walk_is_run_without_warnings():
     np.testing.assert_array_equal(noted.pop("trajectory"), info.pop("trajectory"))
     assert noted == info and 0 < info["clipped"] < 1 and info["acceptance"] is None
     assert "clipped" not in te.run(te.ULA(0.1), p, x, 4, rng(1))[1]
+
+
+# ------------------------------------------------------------------ starts, walls and stuck chains
+
+def half(theta, x):
+    """|x| of a normal: E = +inf on a half line."""
+    return te.ops.where(x[:, 0] > 0, 0.5 * te.ops.sum(x * x, axis=1), math.inf)
+
+
+def holed(theta, x):
+    """The same, but nan where the density is 0."""
+    return te.ops.where(x[:, 0] > 0, 0.5 * te.ops.sum(x * x, axis=1), math.nan)
+
+
+def poled(theta, x):
+    """E = -inf near 0."""
+    return te.ops.where(te.ops.abs(x[:, 0]) < 0.01, -math.inf, te.ops.abs(x[:, 0]))
+
+
+def hard(theta, x):
+    """No two neighbours of a row are both on."""
+    return te.ops.where(te.ops.sum(x[:, 1:] * x[:, :-1], axis=1) > 0.5, math.inf, -0.3 * te.ops.sum(x, axis=1))
+
+
+MOVING = [te.ULA(0.1), te.MALA(0.1), te.HMC(0.3, 3), te.Recipe(0.1, math.sqrt(0.2)), lambda i: te.MALA(0.1)]
+STARTS = {
+    "0": (half, te.Reals(1), [[0.5], [-0.5], [1.0], [-1.0]], MOVING, "the density is 0 at row 1 of x, x = .-0.5. .2 such rows"),
+    "nan": (holed, te.Reals(1), [[0.5], [1.0], [-0.5]], MOVING, "the energy is nan at row 2 of x, x = .-0.5. .1 such"),
+    "infinite": (poled, te.Reals(1), [[0.0], [1.0]], MOVING, "the density is infinite at row 0 of x, x = .0.0. .1 such"),
+    "a wall of a box": (half, te.Box(0, 3, 1), [[0.0], [1.0]], MOVING, "the density is 0 at row 0"),
+    "states": (hard, te.Bits(3), [[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]],
+               [te.Gibbs(), te.Gibbs("random"), te.GibbsWithGradients()], "the density is 0 at row 1 of x, x = .1.0, 1.0, 0.0."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("case", STARTS)
+def test_starts_of_no_draw_are_refused(case, dtype):
+    """By every kernel, with the row.  Catches chains that stay where the density is 0 or nan, and count as draws."""
+    energy, space, start, kernels, message = STARTS[case]
+    p, x = te.Density(energy, {}, space), np.array(start, dtype)
+    for kernel in kernels:
+        with pytest.raises(ValueError, match=message):
+            te.run(kernel, p, x, 20, rng(0))
+
+
+@pytest.mark.parametrize("energy", [half, holed])
+@pytest.mark.parametrize("kernel", [te.MALA(0.3), te.HMC(0.4, 3)])
+def test_chains_stay_on_their_side_of_a_wall(kernel, energy):
+    """E|x| = √(2/π), |z| < 5, where the density is 0 or nan beyond the wall; no warning.  Catches a mean of -0.78 for 0.80."""
+    p, n = te.Density(energy, {}, te.Reals(1)), 20_000
+    x, _ = te.run(kernel, p, np.abs(rng(0).standard_normal((n, 1))), 15, rng(1))
+
+    assert (x > 0).all()
+    assert abs(x.mean() - math.sqrt(2 / math.pi)) < 5 * math.sqrt((1 - 2 / math.pi) / n)
+
+
+@pytest.mark.parametrize("record", [None, 1, 25, 60, 1000])
+@pytest.mark.parametrize("kernel", [te.ULA(0.1), te.Recipe(0.1, math.sqrt(0.2)), lambda i: te.ULA(0.1)])
+def test_kernels_that_never_reject_say_when_they_went_through_a_wall(kernel, record):
+    """With the number of chains.  Catches draws beyond a wall of +inf without a word, at the end or seen on the way."""
+    p, x = te.Density(half, {}, te.Reals(1)), np.abs(rng(0).standard_normal((40, 1))) + 0.1
+    with pytest.warns(UserWarning, match="of 40 chains came to points where the density is 0, .*does not see walls") as caught:
+        end, info = te.run(kernel, p, x, 120, rng(1), record=record)
+    seen = [end] if record is None else [end, *info["trajectory"][:: {1: 50, 25: 2}.get(record, 1)]]
+    assert str(caught[-1].message).startswith(f"{(np.min(seen, axis=0) <= 0).sum()} of 40 chains")
+
+
+def test_a_chain_that_came_back_is_seen_on_the_way():
+    """Through a wall at step 50 and back at 51: the end alone says nothing.  Catches a trajectory that nobody looks at."""
+    @dataclass(frozen=True)
+    class Jump:
+        def step(self, p, x, rng):
+            return Move(-x)
+
+    p = te.Density(half, {}, te.Reals(1))
+    kernel = lambda i: Jump() if i in (50, 51) else te.ULA(1e-12)
+    x, _ = te.run(kernel, p, np.ones((3, 1)), 60, rng(0))
+    assert (x > 0).all()
+    with pytest.warns(UserWarning, match="3 of 3 chains came to points"):
+        te.run(kernel, p, np.ones((3, 1)), 60, rng(0), record=5)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_kernel_that_rejects_does_not_stay_where_ula_led():
+    """ULA through a wall, then MALA, whose every proposal is beyond it, too.  Catches chains that stay there without a word."""
+    p = te.Density(half, {}, te.Reals(1))
+    with pytest.raises(ValueError, match="the density is 0 at row"):
+        te.run(lambda i: te.ULA(1.0) if i < 50 else te.MALA(1e-6), p, np.ones((40, 1)), 60, rng(0))
+
+
+def test_chains_that_fly_away_are_counted():
+    """ULA with a step too long on a normal density becomes inf, then nan.  Catches nan for draws without a word."""
+    p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
+    with pytest.warns(UserWarning, match=r"7 of 7 chains left Reals.* or became nan: try a smaller step_size"):
+        te.run(te.ULA(1e30), p, np.ones((7, 1)), 30, rng(0))
+    with np.errstate(over="ignore", invalid="ignore"):  # as NumPy's own warnings of nan, it can be silenced
+        assert not np.isfinite(te.run(te.ULA(1e30), p, np.ones((7, 1)), 30, rng(0))[0]).any()
+    with pytest.raises(ValueError, match=r"clamp=.-1.0, 1.0. leads out of Box.low=-0.5, high=0.5"):
+        te.run(te.Recipe(0.1, 0.1, clamp=(-1.0, 1.0)), well(te.Box(-0.5, 0.5, 1)), np.zeros((3, 1)), 3, rng(0))
+
+
+def test_acceptance_of_every_chain():
+    """Of 4 rows 4, 1 and 0 accept: 2/3, and 1/3 three times.  Catches a mean over the chains, and the last step only."""
+    _, info = te.run(Count(accepts=(4, 1, 0)), flat(1), np.zeros((4, 1)), 3, rng(0))
+
+    np.testing.assert_allclose(info["acceptance_per_chain"], [2 / 3, 1 / 3, 1 / 3, 1 / 3], rtol=1e-15)
+    assert info["acceptance"] == pytest.approx(info["acceptance_per_chain"].mean(), rel=1e-15)
+
+
+@dataclass(frozen=True)
+class Some:
+    """A kernel of which the first rows never accept, and the others at given steps."""
+
+    stuck: int
+    every: int
+
+    def step(self, p, x, rng):
+        taken = (np.arange(len(x)) >= self.stuck) & (x[:, 0].max() % self.every == 0)
+        return Move(x + 1, taken, np.zeros(len(x)))
+
+
+@pytest.mark.parametrize(("kernel", "steps", "message"), [
+    (Some(3, 2), 50, "3 of 10 chains never moved in 50 steps, while the others accepted 0.5 of their proposals"),
+    (Some(10, 1), 60, "10 of 10 chains never moved in 60 steps: start them elsewhere"),
+    (Some(3, 2), 49, None), (Some(0, 2), 50, None), (Some(3, 40), 80, None)])  # fmt: skip
+def test_chains_that_never_moved_are_counted(kernel, steps, message):
+    """Catches a chain without a single move among moving ones; and a warning where bad luck, or few steps, explain it."""
+    ask = lambda: te.run(kernel, flat(1), np.zeros((10, 1)), steps, rng(0))
+    if message is None:
+        assert ask()[1]["acceptance_per_chain"][0] <= 1  # and no warning, which were an error here
+    else:
+        with pytest.warns(UserWarning, match=message):
+            ask()
+
+
+def test_a_start_at_infinite_slope_is_seen_by_its_chain_that_never_moves():
+    """√|x| at 0: the density is finite, its slope is not, and no proposal is a number.  Catches a constant among draws."""
+    p = te.Density(lambda theta, x: te.ops.sqrt(te.ops.abs(x[:, 0])) + x[:, 0] ** 2, {}, te.Reals(1))
+    with pytest.warns(UserWarning, match="1 of 3 chains never moved in 60 steps"), np.errstate(all="ignore"):
+        te.run(te.MALA(0.1), p, np.array([[0.0], [0.5], [1.0]]), 60, rng(0))
+
+
+def test_walls_of_a_subclass_are_looked_for():
+    """A network says that it has no walls, for itself.  Catches a word inherited by an energy that adds one, and θ of nan."""
+    @dataclass(frozen=True)
+    class Walled(te.MLP):
+        def __call__(self, theta, x):
+            return te.ops.where(x[:, 0] > 0, te.MLP.__call__(self, theta, x), math.inf)
+
+    for energy, theta, message in ((Walled, 1.0, "the density is 0 at row 0"), (te.MLP, math.nan, "the energy is nan at row 0")):
+        net = energy((1, 4, 1), confinement=1.0)
+        broken = [{name: theta * leaf for name, leaf in layer.items()} for layer in net.init(rng(0))]
+        with pytest.raises(ValueError, match=message):
+            te.run(te.ULA(0.1), te.Density(net, broken, te.Reals(1)), np.full((3, 1), -1.0), 5, rng(0))
+
+
+@pytest.mark.parametrize("objective", [te.PersistentContrastiveDivergence, te.ShortRun])
+@pytest.mark.parametrize("kernel", [te.ULA(0.1), te.MALA(0.1), te.HMC(0.3, 2)])
+def test_training_with_chains_that_begin_where_the_density_is_0(kernel, objective):
+    """Refused before the first update, with what happened.  Catches negatives of infinite energy that count."""
+    data = np.abs(rng(0).standard_normal((50, 1))) + 0.1
+    energy = lambda theta, x: te.ops.where(x[:, 0] > 0, theta["a"] * te.ops.sum(x * x, axis=1), math.inf)
+    with pytest.raises(FloatingPointError, match="update 1: .*start at draws of space.initial, .*: is the density 0 there"):
+        te.fit(energy, data, te.Reals(1), objective(kernel, 1), theta={"a": np.array(0.5)}, steps=3, progress=False, exact=False)

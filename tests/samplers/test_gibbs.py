@@ -211,3 +211,33 @@ def test_what_block_gibbs_is_not_for():
     machine = te.GaussianBernoulliRBM(1, 2)
     with pytest.raises(ValueError, match="push: RBM alone"):
         te.BlockGibbs().push(np.ones(512) / 512, te.Density(machine, machine.init(rng(0)), te.Reals(1)))
+
+
+# ---------------------------------------------------------------------------- impossible states
+
+def test_sites_without_a_law_become_nan():
+    """Of three bits neighbours are never both on: 110 is impossible with each value of its last site; its first site heals it.
+
+    Catches the first value taken for a draw where no value is possible, or an energy is nan.
+    """
+    both = lambda x: x[:, 0] * x[:, 1] + x[:, 1] * x[:, 2]
+    hard = te.Density(lambda theta, x: te.ops.where(both(x) > 0.5, np.inf, 0.0 * x[:, 0]), {}, te.Bits(3))
+    holed = te.Density(lambda theta, x: te.ops.where(x[:, 2] > 0.5, np.nan, 0.0 * x[:, 0]), {}, te.Bits(3))
+    last = te.samplers.gibbs._redraw(hard, np.array([[1.0, 1, 0], [0, 1, 1], [0, 0, 0]]), np.arange(3) == 2,
+                                     np.random.default_rng(0))
+
+    assert np.isnan(last[0, 2]) and last[1, 2] == 0.0 and last[2, 2] in (0.0, 1.0)
+    for dtype in ("float32", "float64"):
+        x = np.repeat(np.array([[1.0, 1, 0], [0, 0, 0]], dtype), 200, axis=0)
+        moved = te.Gibbs().step(hard, x, np.random.default_rng(0)).x
+        assert moved.dtype == dtype and hard.space.contains(moved).all() and np.isfinite(hard.energy({}, moved)).all()
+        assert np.isnan(te.Gibbs().step(holed, x, np.random.default_rng(0)).x).any(axis=1).all()
+
+
+def test_layers_of_nan_are_refused():
+    """Catches hidden units that are off where they have no law."""
+    rbm = te.RBM(3, 2)
+    theta = rbm.init(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="x or theta holds nan: at row 0 hidden units have no law"):
+        te.BlockGibbs().step(te.Density(rbm, theta | {"c": np.array([0.0, np.nan])}, te.Bits(3)), np.zeros((2, 3)),
+                             np.random.default_rng(0))

@@ -138,3 +138,16 @@ def test_sites_must_have_two_values(space):
     for ask in (lambda: KERNEL.step(p, np.zeros((3, 2)), rng(0)), lambda: KERNEL.push(np.ones(9) / 9, p)):
         with pytest.raises(ValueError, match=r"flips sites with two values \(Bits, Spins\), not those of"):
             ask()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_step_from_an_impossible_state_is_no_rejection():
+    """Two neighbours that are both on: E = +inf.  Catches a chain that stays there and looks like one that rejects."""
+    pair = lambda x: ops.sum(x[:, 1:] * x[:, :-1], axis=1)
+    p = te.Density(lambda theta, x: ops.where(pair(x) > 0.5, math.inf, 0.3 * ops.sum(x, axis=1)), {}, te.Bits(4))
+    x = np.repeat([[0.0, 1, 0, 0], [1, 1, 1, 1]], 300, axis=0)
+    with pytest.raises(ValueError, match="the density is 0 at row 300 of x, .* .300 such rows of 600"):
+        KERNEL.step(p, x, rng(0))
+    good = KERNEL.step(p, x[:300], rng(0)).x
+
+    assert p.space.contains(good).all() and (pair(good) == 0).all()

@@ -1,8 +1,11 @@
 """Accept or reject: with probability min(1, e^r), row by row, and nothing else changes."""
 
+import math
+
 import numpy as np
 import pytest
 
+import tinyebm as te
 from tinyebm.samplers.metropolis import accept
 
 
@@ -83,3 +86,42 @@ def test_log_ratios_are_passed_on():
 
 def test_float32_stays_float32():
     assert decide([0.5, -3.0], dtype="float32")[1].x.dtype == np.float32
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("beyond", [math.inf, math.nan])
+@pytest.mark.parametrize("kernel", [te.MALA(0.01), te.HMC(0.1, 2)])
+def test_a_step_from_where_no_draw_can_be_is_no_rejection(kernel, beyond):
+    """It is refused where nothing but such points was proposed; where the density is positive a start from 0 is accepted.
+
+    Catches a chain that waits for ever at a point of density 0 or nan, and looks like one that rejects; and proposals of
+    density 0 or nan that make an end of a chain which stands well.
+    """
+    energy = lambda theta, x: te.ops.where(x[:, 0] > 0, 0.5 * x[:, 0] ** 2, beyond + 0.0 * x[:, 0])
+    p, what = te.Density(energy, {}, te.Reals(1)), "energy is nan" if math.isnan(beyond) else "density is 0"
+    x = np.repeat([[0.01], [1.0], [-5.0]], 500, axis=0)
+    with pytest.raises(ValueError, match=f"the {what} at row 1000 of x, x = .-5.0. .500 such rows of 1500.: start where"):
+        kernel.step(p, x, np.random.default_rng(0))
+
+    wall, good = kernel.step(p, x[:1000], np.random.default_rng(0)).x.reshape(2, 500)
+    assert (wall > 0).all() and (wall == 0.01).any() and (good > 0).all()
+    starts = np.concatenate([np.full(100, -1e-6), np.full(100, 1.0)])[:, None]
+    found = [attempt(kernel, p, starts[i : i + 1], np.random.default_rng(i)) for i in range(100)]
+    assert 20 < sum(y is None for y in found) < 80 or math.isnan(beyond)
+    assert all(y is None for y in found) if math.isnan(beyond) else all(y is None or y > 0 for y in found)
+
+
+def attempt(kernel, p, x, rng):
+    """Where a step leads, or None if it is refused."""
+    try:
+        return float(kernel.step(p, x, rng).x[0, 0])
+    except ValueError:
+        return None
+
+
+def test_a_step_along_a_slope_of_nan_is_no_rejection():
+    """Where energy and slope are nan no proposal is a number.  Catches a proposal outside the space that hides it."""
+    p = te.Density(lambda theta, x: te.ops.log(x[:, 0]) + x[:, 0], {}, te.Reals(1))
+    for kernel in (te.MALA(0.1), te.HMC(0.1, 2)):
+        with np.errstate(all="ignore"), pytest.raises(ValueError, match="the energy is nan at row 1 of x"):
+            kernel.step(p, np.array([[1.0], [-1.0], [1.0]]), np.random.default_rng(0))

@@ -22,8 +22,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.backend import on_gpu
 from tinyebm.checks import REAL, require_count, require_generator
-from tinyebm.density import require_density
+from tinyebm.density import exponents, require_density
 from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
@@ -32,7 +33,7 @@ from tinyebm.laws import initial_law, support
 from tinyebm.replay.plans import remembering
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
-from tinyebm.samplers.metropolis import require_start
+from tinyebm.samplers.metropolis import require_possible, require_start
 
 TARGET = 0.6  # acceptance that the pilot run steers towards: between the optima of MALA, 0.574, and HMC, 0.651
 NEAR = 0.2  # how far from it a stage of that run may end
@@ -81,7 +82,10 @@ def ais(p: AnyDensity, n: int, rng: Generator, temperatures: int | Array = 1000,
     """
     with remembering(p.energy):
         path, kernels, betas = _plan(p, n, rng, temperatures, base, kernel)
-        return _estimate(path, 1, *_anneal(path, kernels, betas, path.base.sample(n, rng), rng))
+        x = path.base.sample(n, rng)
+        alive, log_w = _reached(p, x), np.zeros_like(x, shape=n) - math.inf  # no kernel moves the others, and no weight is theirs
+        log_w[alive], acceptance = _anneal(path, kernels, betas, x[alive], rng)
+        return _estimate(path, 1, log_w, acceptance)
 
 
 def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Array = 1000, base: Law | AnyDensity | None = None,
@@ -92,8 +96,12 @@ def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Arr
     ----------
     x : array (n, d)
         Draws of p, one a chain: exact ones (`te.sample`), or ends of long runs; the bound is as good as they are.
+        ValueError where p is 0 or nan.
     p, rng, temperatures, base, kernel
         As in `ais`.
+
+    Where p is 0 but the base is not, E[w] is 1/Z times the base's probability of all other points: it is estimated from as many
+    draws of the base, and enters value and error.
 
     >>> from tinyebm import Density, Reals, Ring, log_partition, sample
     >>> ring, rng = Ring(), np.random.default_rng(0)
@@ -105,9 +113,25 @@ def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Arr
     require_start(p, x, rng)
     if not p.space.contains(x).all():
         raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
+    if not on_gpu(x):
+        require_possible(p, x)
     with remembering(p.energy):
         path, kernels, betas = _plan(p, len(x), rng, temperatures, base, kernel)
-        return _estimate(path, -1, *_anneal(path, kernels, betas[::-1], x, rng))
+        log_w, acceptance = _anneal(path, kernels, betas[::-1], x, rng)
+        return _estimate(path, -1, log_w, acceptance, float(_reached(p, path.base.sample(len(x), rng)).mean()))
+
+
+def _reached(p, x):
+    """Which draws x (n, d) of the base p could have given, too, (n,)."""
+    with np.errstate(all="ignore"):
+        u = exponents(p, x)
+    if not (u < math.inf).all():
+        i = int(np.argmin(u < math.inf))
+        raise ValueError(f"the energy is {-float(u[i])} at x = {x[i].tolist()}, a draw of the base: it must be a number, or "
+                         f"+inf where the density is 0")
+    if not (u > -math.inf).any():
+        raise FloatingPointError(f"the logarithm of the weights' sum is -inf: does the base reach p? No draw of {len(x)} does")
+    return u > -math.inf
 
 
 def _plan(p, n, rng, temperatures, base, kernel):
@@ -150,7 +174,9 @@ def _pilot(path, betas, make, n, rng):
     """
     x, log_step, found = path.base.sample(n, rng), math.log(0.1), []
     stages = betas[np.unique(np.linspace(0, len(betas) - 1, min(PILOT, len(betas))).astype(int))]
-    for beta in stages:
+    for i, beta in enumerate(stages):
+        if i == 1:  # from here on p has its word: what it cannot reach would never move
+            x = x[_reached(path.p, x)]
         q, tried, rates = path.at(beta), [], []
         while len(rates) < FOLLOW or (abs(sum(rates[-FOLLOW:]) / FOLLOW - TARGET) > NEAR and len(rates) < SETTLE):
             x, accepted, _ = make(math.exp(log_step)).step(q, x, rng)
@@ -194,12 +220,13 @@ def _anneal_from(path, kernels, betas, x, rng):
     return log_w, sum(accepted) / len(accepted)
 
 
-def _estimate(path, sign, log_w, acceptance):
-    """The Estimate of log Z from weights whose mean is Z (sign 1) or 1/Z (sign -1), up to the base's constant."""
+def _estimate(path, sign, log_w, acceptance, share=1.0):
+    """The Estimate of log Z from weights whose mean is Z (sign 1) or share / Z (sign -1), up to the base's constant."""
     n, total = len(log_w), float(ops.logsumexp(log_w))
     if not math.isfinite(total):
         raise FloatingPointError(f"the logarithm of the weights' sum is {total}: does the base reach p?")
     ess = math.exp(2 * total - float(ops.logsumexp(2 * log_w)))
     details = {"ess": ess, "log_weights": log_w, "acceptance": acceptance}
     error = math.sqrt(max(0.0, n / ess - 1) / (n - 1)) if ess >= FEW else math.inf
-    return Estimate(path.log_z + sign * (total - math.log(n)), error, details)
+    error = math.hypot(error, math.sqrt((1 - share) / (n * share)))
+    return Estimate(path.log_z + sign * (total - math.log(n)) + math.log(share), error, details)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.autodiff import stop_gradient
+from tinyebm.autodiff import stop_gradient, vjp
 from tinyebm.checks import require_parameters, whole
-from tinyebm.grids import Enumeration
+from tinyebm.errors import QuadratureError
+from tinyebm.grids import MAX_STATES, Enumeration
 from tinyebm.kinds import Array, Generator, Tree
-from tinyebm.transfer import log_z_of_columns, log_z_of_torus
+from tinyebm.transfer import log_z_of_columns, log_z_of_torus, vanishing
 
 LARGEST_COLUMN = 2**14  # states of a column of the transfer matrix
 
@@ -57,20 +58,37 @@ class Ising:
         return -(theta["coupling"] * bonds + theta["field"] * ops.sum(x, axis=1))
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
-        """log Z by structure, a differentiable scalar; None where there is none.
+        """log Z by structure, a differentiable scalar; None on other values than -1 and 1.
 
         By a transfer matrix if the shorter side has at most 14 sites, whatever the
-        longer one's length; else, on a torus with J > 0 and h = 0, by Kaufman's formula, whose
-        derivative by h is 0, as symmetry wants it.
+        longer one's length; else, on a torus with h = 0, by Kaufman's formula, whose
+        derivative by h is 0, as symmetry wants it; else at J = 0, where spins are independent.
+
+        Raises QuadratureError for other lattices, and where Kaufman's sums cancel (odd sides, J far below 0); ValueError
+        if a second derivative by h is asked of Kaufman's formula, or a third by J at J = 0 of the last.
         """
         if space.values != (-1.0, 1.0):
             return None
+        J, h = (theta[name] + np.zeros(()) for name in ("coupling", "field"))  # in double precision
         if 2 ** min(self.shape) <= LARGEST_COLUMN:
-            return _by_columns(self, space.values, theta["coupling"], lambda s, t: s * t,
-                               lambda s: theta["field"] * s.sum(axis=1))
-        J, h = (float(stop_gradient(theta[name])) for name in ("coupling", "field"))
-        kaufman = self.periodic and J > 0 == h
-        return log_z_of_torus(*self.shape, theta["coupling"]) + 0.0 * theta["field"] if kaufman else None
+            return _by_columns(self, space.values, J, lambda s, t: s * t, lambda s: h * s.sum(axis=1))
+        J_now, h_now, found = float(stop_gradient(J)), float(stop_gradient(h)), None
+        if h_now == 0 and all(_wraps(self, side) for side in self.shape):
+            found = log_z_of_torus(*self.shape, J)
+        if found is not None:
+            return found + vanishing(h, "field", 1)
+        if J_now == 0 and min(self.shape) > 2:
+            return self._near_no_coupling(J, h)
+        return _listed(self, 2, f"J = {J_now:g}, h = {h_now:g}",
+                       ", at J = 0, or on a torus at h = 0 (if a side is odd, unless J is far below 0)")
+
+    def _near_no_coupling(self, J, h):
+        """log Z to the second order in J, from the mean and the variance of the bond sum of independent spins of mean tanh h."""
+        _, pull = vjp(lambda x: _bond_sum(self, x, lambda s, t: s * t), np.ones((1, self.dim)))
+        degree, m = pull(np.ones(1))[0], ops.tanh(h)
+        bonds, v = 0.5 * degree.sum(), 1 - m * m
+        mean, variance = bonds * m * m, v * v * bonds + v * m * m * (degree * degree).sum()
+        return self.dim * (ops.softplus(2 * h) - h) + J * mean + 0.5 * J * J * variance + vanishing(J, "coupling", 2)
 
 
 @dataclass(frozen=True)
@@ -114,10 +132,21 @@ class Potts:
         return -theta["coupling"] * _bond_sum(self, stop_gradient(x), lambda s, t: (s == t) * 1.0)
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
-        """log Z by a transfer matrix, a differentiable scalar; None if a column has more than 2^14 states."""
-        if space.values != tuple(map(float, range(self.q))) or self.q ** min(self.shape) > LARGEST_COLUMN:
+        """log Z by structure, a differentiable scalar; None on other values than 0, ..., q - 1.
+
+        By a transfer matrix if a column has at most 2^14 states; else at J = 0, where sites are independent,
+        and so is any pair of bonds.  Raises QuadratureError for other lattices.
+        """
+        if space.values != tuple(map(float, range(self.q))):
             return None
-        return _by_columns(self, space.values, theta["coupling"], lambda s, t: (s == t) * 1.0, lambda s: 0.0 * s[:, 0])
+        J, equal = theta["coupling"] + np.zeros(()), lambda s, t: (s == t) * 1.0
+        if self.q ** min(self.shape) <= LARGEST_COLUMN:
+            return _by_columns(self, space.values, J, equal, lambda s: 0.0 * s[:, 0])
+        if float(stop_gradient(J)) == 0 and min(self.shape) > 2:
+            bonds = float(_bond_sum(self, np.zeros((1, self.dim)), equal)[0])
+            cumulants = J * (bonds / self.q) + J * J * (bonds * (self.q - 1) / (2 * self.q**2))
+            return self.dim * math.log(self.q) + cumulants + vanishing(J, "coupling", 2)
+        return _listed(self, self.q, f"J = {float(stop_gradient(J)):g}", " or at J = 0")
 
 
 def _bond_sum(model, x, bond):
@@ -137,6 +166,16 @@ def _by_columns(model, values, coupling, bond, field):
     s, _ = Enumeration(values, r).all()
     inner = bond(s[:, :-1], s[:, 1:]).sum(axis=1) + (bond(s[:, -1], s[:, 0]) if _wraps(model, r) else 0.0)
     return log_z_of_columns(values, r, c, _wraps(model, c), coupling, bond, coupling * inner + field(s))
+
+
+def _listed(model, q, where, also):
+    """None where the states are few enough to be listed; else QuadratureError, for no formula gives Z."""
+    if q**model.dim <= MAX_STATES:
+        return None
+    side = max((r for r in range(1, 15) if q**r <= LARGEST_COLUMN), default=0)
+    raise QuadratureError(f"{q}^{model.dim} states are too many to list, and there is no formula for log Z of {model!r} "
+                          f"at {where}, only with a side of at most {side}{also}; te.ais estimates log Z, "
+                          f"te.Pseudolikelihood and te.ContrastiveDivergence train without it")
 
 
 def _wraps(model, side):

@@ -48,6 +48,7 @@ class MLP:
     activation: str = "silu"
     confinement: float = 0.0
     gain: float = 1.0
+    finite = True  # at every x, if θ is: there are no walls of infinite energy to look for
 
     def __post_init__(self):
         sizes = tuple(self.sizes) if np.ndim(self.sizes) == 1 else ()

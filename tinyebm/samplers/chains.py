@@ -11,7 +11,10 @@ from tinyebm.checks import number, require_count
 from tinyebm.density import Density, drift
 from tinyebm.kinds import Array, Generator, Kernel, Space
 from tinyebm.replay.chains import chains
-from tinyebm.samplers.metropolis import require_start
+from tinyebm.samplers.metropolis import Stranded, possible, require_possible, require_start, without_walls
+
+SEEN = 50  # steps between the points of a trajectory that are looked at
+MANY, CHANCE = 50, 0.01  # steps after which a chain that never moved is suspect; the probability that one of them was unlucky
 
 
 def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: int, rng: Generator,
@@ -34,8 +37,8 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
         The points after the last step.
     info : dict
         "acceptance": mean fraction of accepted proposals (None if the kernel never
-        rejects); "trajectory": (1 + steps // record, n, d), or None; of a `Recipe` also "clipped", the mean
-        fraction of gradient components that it clipped.
+        rejects, else also "acceptance_per_chain", (n,)); "trajectory": (1 + steps // record, n, d), or None; of a
+        `Recipe` also "clipped", the mean fraction of gradient components that it clipped.
 
     `ULA` on NumPy arrays takes all steps of a block of chains before those of the next, blocks side by side on as many
     threads as NumPy's matrix products use.  Its noise comes from generators seeded by one draw of rng: other numbers than
@@ -45,25 +48,70 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
     Raises
     ------
     ValueError
-        If x is not (n, d), floating-point and inside the space, or the kernel is for other spaces.
+        If x is not (n, d), floating-point and inside the space, if the density is 0, infinite or nan at one of its
+        rows (not looked at on a GPU), or the kernel is for other spaces.
 
     Warns
     -----
     UserWarning
-        If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients: with both numbers.
+        If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients: with both numbers.  If
+        chains left the space, became nan, or came, as ULA can, to where the density is 0; if some never moved in 50
+        steps or more, and not by chance.  (Not on a GPU; not of nan and inf under np.errstate(invalid="ignore").)
     """
     require_start(p, x, rng)
     require_count(len(x), "x must have one row at least")
-    if not on_gpu(x) and not np.all(p.space.contains(x)):  # on a GPU nothing waits to be looked at
-        raise ValueError(f"some rows of x are nan or lie outside {p.space}, for example {x[~p.space.contains(x)][0].tolist()}")
-    x, info = walk(kernel, p, x, steps, rng, record)
-    if "clipped" in info and (caveat := caveat_of(kernel, steps, float(info["clipped"]))):
-        warnings.warn(caveat, stacklevel=2)
+    if not on_gpu(x):  # there nothing waits to be looked at
+        if not np.all(p.space.contains(x)):
+            raise ValueError(f"some rows of x are nan or lie outside {p.space}, for example {x[~p.space.contains(x)][0].tolist()}")
+        if walls := not without_walls(p):
+            require_possible(p, x)
+    x, info = walk(kernel, p, x, steps, rng, record, strict=True)
+    words = [caveat_of(kernel, steps, float(info["clipped"])) if "clipped" in info else None]
+    if not on_gpu(x) and steps:
+        words += [_lost(p, x, info["trajectory"], record, walls and info["acceptance"] is None), _stuck(info, steps)]
+    for word in filter(None, words):
+        warnings.warn(word, stacklevel=2)
     return x, info
 
 
-def walk(kernel, p, x, steps, rng, record=None):
-    """`run` without its warnings: what the objectives call at every update."""
+def _lost(p, x, trajectory, record, walls):
+    """A warning in words if chains are, or were seen, where no draw of p can be; else None.
+
+    Of a trajectory points fifty steps apart are looked at.  `walls`: whether chains may have come to where the density is 0.
+    """
+    rows, n = x, len(x)
+    if trajectory is not None:
+        every = -(-SEEN // record)
+        rows = np.concatenate([x, trajectory[every::every].reshape(-1, x.shape[1])])
+    outside = ~p.space.contains(rows)
+    if np.geterr()["invalid"] == "ignore":  # who silences NumPy's warnings of nan and inf knows
+        outside &= np.isfinite(rows).all(axis=1)
+    empty = np.isfinite(rows).all(axis=1) & ~outside & ~possible(p, rows) if walls else outside & False
+    if not (outside.any() or empty.any()):
+        return None
+    count = lambda lost: f"{len(set(np.flatnonzero(lost) % n))} of {n} chains"
+    if outside.any():
+        return f"{count(outside)} left {p.space} or became nan: try a smaller step_size, or an energy that is nowhere nan or -inf"
+    return (f"{count(empty)} came to points where the density is 0, infinite or nan: a kernel that never rejects does not see "
+            f"walls; use te.MALA, te.HMC or a te.Box")
+
+
+def _stuck(info, steps):
+    """A warning in words if some chains never moved, and not by chance; else None."""
+    rates = info.get("acceptance_per_chain")
+    if rates is None or steps < MANY or (rates > 0).all():
+        return None
+    moved = rates[rates > 0]
+    rate = float(moved.mean()) if len(moved) else 1.0
+    if len(rates) * (1 - rate) ** steps > CHANCE:
+        return None
+    rest = f", while the others accepted {rate:.2g} of their proposals" * bool(len(moved))
+    return (f"{len(rates) - len(moved)} of {len(rates)} chains never moved in {steps} steps{rest}: start them elsewhere, or try a "
+            f"smaller step_size (info['acceptance_per_chain'] tells which they are)")
+
+
+def walk(kernel, p, x, steps, rng, record=None, strict=False):
+    """`run` without its warnings, and without its refusals unless `strict`: what the objectives call at every update."""
     require_kernel(kernel)
     require_count(steps, "steps must be an integer >= 0", least=0)
     if record is not None:
@@ -74,17 +122,24 @@ def walk(kernel, p, x, steps, rng, record=None):
         found = chains(drift, p, x, [k.diffusion for k in kernels], rng, record)
         if found is not None:
             return found[0], {"acceptance": None, "trajectory": found[1]}
-    trajectory, accepted, clipped = [x], [], []
+    trajectory, accepted, decided, clipped = [x], 0, 0, []
     for i, k in enumerate(kernels, 1):
-        x, taken, _, *cut = k.step(p, x, rng)
+        try:
+            x, taken, _, *cut = k.step(p, x, rng)
+        except Stranded as stranded:  # training meets infinite energies there, and refuses by itself
+            if strict or stranded.move is None:
+                raise
+            x, taken, _, *cut = stranded.move
         if taken is not None:
-            accepted.append(taken.mean())
+            accepted, decided = accepted + taken, decided + 1
         clipped += cut  # of a ClippedMove
         if record is not None and i % record == 0:
             trajectory.append(x)
-    mean = lambda values: sum(values) / len(values) if values else None
-    info = {"acceptance": mean(accepted), "trajectory": np.stack(trajectory) if record is not None else None}
-    return x, info | ({"clipped": mean(clipped)} if clipped else {})
+    info = {"acceptance": None, "trajectory": np.stack(trajectory) if record is not None else None}
+    if decided:
+        rates = accepted / decided
+        info |= {"acceptance": rates.mean(), "acceptance_per_chain": rates}
+    return x, info | ({"clipped": sum(clipped) / len(clipped)} if clipped else {})
 
 
 def caveat_of(kernel, steps, clipped):

@@ -8,6 +8,7 @@ site, a push through (1) sums axis i out and multiplies the conditional law in: 
 work for N states, and never an (N, N) matrix.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
+from tinyebm.backend import on_gpu
 from tinyebm.checks import require_choice
 from tinyebm.density import Density, atom_exponents, exponent
 from tinyebm.kinds import Array, Generator
@@ -30,8 +32,8 @@ class Gibbs:
     """Eq. (1) for every site in turn ("systematic"), or for one site drawn at random per step ("random").
 
     Both leave p invariant; the random scan is reversible, the systematic one is not.
-    On Bits, Spins and Cells, for finite energies.  Cost of a step: q d energies per chain (systematic)
-    or q (random); of a push: O(d N) for N states.
+    On Bits, Spins and Cells, for finite energies; a row becomes nan where no value of a site is possible, or an energy is nan.
+    Cost of a step: q d energies per chain (systematic) or q (random); of a push: O(d N) for N states.
     """
 
     scan: str = "systematic"
@@ -95,6 +97,8 @@ class BlockGibbs:
         _require_layers(p, "hidden_logits")
         require_start(p, x, rng)
         z = p.energy.hidden_logits(p.theta, x)
+        if not on_gpu(z) and np.isnan(z).any():
+            raise ValueError(f"x or theta holds nan: at row {int(np.argmax(np.isnan(z).any(axis=1)))} hidden units have no law")
         h = (rng.random(z.shape, dtype=z.dtype) < ops.sigmoid(z)).astype(z.dtype)
         return Move(p.energy.draw_visible(p.theta, h, rng))
 
@@ -116,9 +120,11 @@ def _redraw(p, x, site, rng):
     values = p.space.values
     candidates = np.concatenate([np.where(site, value, x) for value in values])  # (q n, d)
     u = exponent(p, candidates).reshape(len(values), len(x))
-    law = np.exp(u - ops.logsumexp(u, axis=0))
+    total = ops.logsumexp(u, axis=0)
+    with np.errstate(invalid="ignore"):  # no law: nan
+        law = np.exp(u - total)
     chosen = (np.cumsum(law, axis=0)[:-1] <= rng.random(len(x), dtype=law.dtype)).sum(axis=0)  # (n,), 0, ..., q-1
-    drawn = np.asarray(values, dtype=x.dtype, like=x)[chosen]
+    drawn = np.where(np.isfinite(total), np.asarray(values, dtype=x.dtype, like=x)[chosen], math.nan)
     return np.where(site, drawn[:, None], x)
 
 

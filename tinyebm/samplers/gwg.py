@@ -38,7 +38,7 @@ class GibbsWithGradients:
         y = np.where(site, low + high - x, x)
         u_y, log_q_y = _proposal(p, y)
         log_ratio = u_y - u + np.where(site, log_q_y - log_q, 0.0).sum(axis=1)
-        return accept(x, y, log_ratio, rng)
+        return accept(x, y, log_ratio, rng, p)
 
     def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over all states, (N,)."""

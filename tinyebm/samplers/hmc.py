@@ -69,7 +69,7 @@ class HMC:
         require_start(p, x, rng)
         r = rng.standard_normal(x.shape, dtype=x.dtype)
         y, log_ratio = self.trajectory(p, x, r)
-        return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)
+        return accept(x, y, log_ratio, rng, p, p.space.contains(y))
 
     def trajectory(self, p: Density, x: Array, r: Array) -> tuple[Array, Array]:
         """Where eq. (1) takes rows x with velocities r, (n, d), and the exponent of eq. (2), (n,)."""

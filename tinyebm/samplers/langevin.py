@@ -132,7 +132,7 @@ class MALA:
         require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
-        return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)
+        return accept(x, y, log_ratio, rng, p, p.space.contains(y))
 
     def step_from(self, x: Array, here: tuple[Array, Array], evaluate: Callable[[Array], tuple[Array, Array]], space: Space,
                   rng: Generator) -> Move:

@@ -1,11 +1,16 @@
 """Accept or reject: the step that makes p invariant under any proposal."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.backend import on_gpu
 from tinyebm.checks import require_generator
-from tinyebm.density import require_rows
+from tinyebm.density import exponent, require_rows
+from tinyebm.tree import tree_flatten
+
+BLOCK = 2048  # rows at a time
 
 
 class Move(NamedTuple):
@@ -19,6 +24,14 @@ class Move(NamedTuple):
     log_ratio: Any = None
 
 
+class Stranded(ValueError):
+    """A chain stands where the density is 0, infinite or nan; `move` is the Move that its step would have returned."""
+
+    def __init__(self, message, move=None):
+        super().__init__(message)
+        self.move = move
+
+
 def require_start(p, x, rng):
     """Raise ValueError unless a kernel of p can move x: floating-point rows (n, d), with a generator."""
     require_rows(p, x)
@@ -27,11 +40,46 @@ def require_start(p, x, rng):
     require_generator(rng)
 
 
-def accept(x, proposal, log_ratio, rng):
-    """Move from x to the proposal with probability min(1, e^{log_ratio}), row by row.
+def possible(p, x):
+    """Which rows of x have a density that is positive and finite, (n,)."""
+    return np.isfinite(_seen(p, x))
 
-    log_ratio = log p(y) q(x|y) - log p(x) q(y|x) (Hastings 1970, Biometrika 57:97); nan, which
-    arises from two impossible states, rejects.
+
+@np.errstate(all="ignore")
+def _seen(p, x):
+    """The exponent, block by block, as it stands: no program pays for a single look."""
+    return np.concatenate([exponent(p, x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)])
+
+
+def without_walls(p):
+    """Whether the energy says that it is finite everywhere (for itself: a subclass may add a wall), and θ is finite."""
+    return vars(type(p.energy)).get("finite", False) and all(np.isfinite(leaf).all() for leaf in tree_flatten(p.theta)[0])
+
+
+def require_possible(p, x, suspects=None, move=None):
+    """Raise Stranded, naming a row, unless p is positive and finite at the rows of x: all of them, or where the mask says so."""
+    rows = np.arange(len(x)) if suspects is None else np.flatnonzero(suspects)
+    u = _seen(p, x if suspects is None else x[rows])
+    lost = np.flatnonzero(~np.isfinite(u))
+    if len(lost):
+        first, row = u[lost[0]], rows[lost[0]]
+        what = "the energy is nan" if math.isnan(first) else f"the density is {'0' if first < 0 else 'infinite'}"
+        raise Stranded(f"{what} at row {row} of x, x = {x[row].tolist()} ({len(lost)} such rows of {len(x)}): start where it is "
+                       f"positive and finite, as at rows of data or draws by te.sample", move)
+
+
+def accept(x, proposal, log_ratio, rng, p=None, inside=None):
+    """Move from x to the proposal with probability min(1, e^{log_ratio}), row by row, and if it lies `inside`.
+
+    log_ratio = log p(y) q(x|y) - log p(x) q(y|x) (Hastings 1970, Biometrika 57:97).  nan rejects: where a proposal's
+    energy is nan, the density counts as 0.  But if p is given, and p is 0 or nan at x itself, Stranded is raised: a chain
+    there is no draw (not on a GPU, where nothing waits to be looked at).
     """
+    undecided = np.isnan(log_ratio)
+    if inside is not None:
+        log_ratio = np.where(inside, log_ratio, -math.inf)
     accepted = np.log1p(-rng.random(len(x))) < log_ratio
-    return Move(np.where(accepted[:, None], proposal, x), accepted, log_ratio)
+    move = Move(np.where(accepted[:, None], proposal, x), accepted, log_ratio)
+    if p is not None and not on_gpu(x) and undecided.any():
+        require_possible(p, x, undecided, move)
+    return move

@@ -87,6 +87,8 @@ class Recipe:
         if p.space.discrete:
             raise ValueError(f"a Recipe moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
         require_start(p, x, rng)
+        if self.clamp is not None and p.space.bounded and not p.space.low <= self.clamp[0] <= self.clamp[1] <= p.space.high:
+            raise ValueError(f"clamp={self.clamp} leads out of {p.space}: give one inside, or none, for walls that reflect")
         x = x + self.noise * rng.standard_normal(x.shape, dtype=x.dtype)
         if self.clamp_noise:
             x = self._inside(p, x)
