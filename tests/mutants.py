@@ -9,6 +9,7 @@ T_LANGEVIN, T_HMC, T_GIBBS, T_GWG, T_CHAINS = (f"samplers/test_{name}.py" for na
 T_CD, T_STATES = "objectives/test_contrastive.py", "objectives/test_contrastive_states.py"
 T_SCORE, T_NCE, T_PL = (f"objectives/test_{name}.py" for name in ("score_matching", "noise_contrastive", "pseudolikelihood"))
 T_NORMALISED, T_PARTITION = "exact/test_normalised.py", "exact/test_partition.py"
+T_PEAKS, T_MEANS = "exact/test_peaks.py", "exact/test_means.py"
 
 MUTANTS = [
     # ---------------------------------------------------------------------------- traps: samplers
@@ -124,8 +125,8 @@ MUTANTS = [
     ("low energy is unlikely", "density.py", "return p.space.log_base(x) - energies", "return p.space.log_base(x) + energies",
      "test_density.py"),
     ("the base measure left out", "density.py", "return p.space.log_base(x) - energies", "return -energies", "test_density.py"),
-    ("an entropy without log Z", "exact/normalised.py", "settled_mean(p, lambda x: q.log_z - exponent(p, x), q)",
-     "settled_mean(p, lambda x: -exponent(p, x), q)", T_NORMALISED),
+    ("an entropy without log Z", "exact/normalised.py", "settled_mean(p, lambda x: q.log_z - exponent(p, x), q, rtol)",
+     "settled_mean(p, lambda x: -exponent(p, x), q, rtol)", T_NORMALISED),
     ("KL the other way", "diagnostics/divergences.py", "lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq), zp)",
      "lambda x: log_prob(q, x, zq) - log_prob(p, x, zp.log_z), zp)", "diagnostics/test_divergences.py"),
     ("total variation is the overlap", "diagnostics/divergences.py", "return Estimate(1 - overlap, overlap * error",
@@ -218,14 +219,34 @@ MUTANTS = [
     ("replayed chains with one noise for all steps", "replay/chains.py", "np.add(moved, noise[i % ahead], state)",
      "np.add(moved, noise[0], state)", "replay/test_chains.py"),
     ("replayed chains without walls", "replay/chains.py", "state[...] = p.space.fold(state)", "pass", "replay/test_chains.py"),
-    ("few summits are looked at", "exact/peaks.py", "MANY = {1: 1024", "MANY = {1: 4", T_PARTITION),
+    ("few summits are looked at", "exact/scans.py", "MANY = 4096", "MANY = 4", T_PARTITION),
+    ("a list of peaks that is cut off", "exact/peaks.py", "    return peaks[kept], top[kept]", "    return peaks[kept[:32]], top[kept[:32]]",
+     T_PEAKS),
+    ("a coarser scan than is said", "exact/scans.py", "WHOLE = {1: 16001, 2: 385,", "WHOLE = {1: 2001, 2: 121,", T_PEAKS),
+    ("rows of data are no candidates", "exact/peaks.py", "        known.append(rows[order", "        known.append(rows[:0][order[:0]] if True else rows[order",
+     T_PEAKS),
+    ("modes that the energy states are no candidates", "exact/peaks.py", 'if hasattr(p.energy, "modes"):', "if False:", T_PEAKS),
+    ("rows far above every node are accepted", "exact/partition.py", "    if u.max() > nodes + 1:", "    if False:", T_PEAKS),
+    ("nothing is looked for around a far peak", "exact/peaks.py", "FAR = 30.0", "FAR = 1e30", T_PEAKS),
+    ("a bound of the curvature without inner layers", "energies/mlp.py", "norms.append(norms[-1] * slope *", "norms.append(0.01 * slope *", T_PEAKS),
+    ("a bound of the curvature without confinement", "energies/mlp.py", "np.ones(1), self.confinement, [1.0]", "np.ones(1), 0.0, [1.0]", T_PEAKS),
+    ("boxes that do not shrink to poles", "exact/adapt.py", "THINNEST = 128 * np.finfo(float).eps", "THINNEST = 1e-3", T_PEAKS),
+    ("log Z of a Gaussian with the determinant's sign", "energies/analytic.py", "math.log(2 * math.pi) - ops.log_det(P))",
+     "math.log(2 * math.pi) + ops.log_det(P))", T_PEAKS),
+    ("the slope of a log determinant", "ops.py", "lambda g, y, A: g * transpose(_inverse(A), (1, 0))", "lambda g, y, A: -g * transpose(_inverse(A), (1, 0))",
+     T_PEAKS),
+    ("rules without nodes on the faces", "exact/means.py", "(13, lobatto), (15, lobatto))", "(13, legendre), (15, legendre))", T_MEANS),
+    ("half of the difference between rules is the error", "exact/means.py", "        error = np.ptp(sums, axis=1)", "        error = 0.4 * np.ptp(sums, axis=1)",
+     T_MEANS),
+    ("grids alone judge what jumps", "exact/means.py", "    if p.space.dim not in MOST:", "    if True:", T_MEANS),
+    ("no node on the walls of a box", "spaces.py", "(1.05, lobatto))", "(1.05, legendre))", T_MEANS),
     ("summits on upper walls lost", "exact/adapt.py", "(peaks <= high[:, None] + near)", "(peaks < high[:, None] - near)",
      T_PARTITION),
     ("boxes beside a summit stay large", "exact/adapt.py", "BESIDE = 10.0", "BESIDE = 0.0", T_PARTITION),
     ("missed peaks are ignored", "exact/window.py", "if len(found) == 0:", "if True:", T_PARTITION),
     ("faces that forget where the peaks are", "exact/window.py", "        x[:, -len(peaks) :] = peaks\n", "", T_PARTITION),
-    ("a coarse first grid in a box", "exact/partition.py", "(gaps / width).max(initial=0.0)) / 3",
-     "(gaps / width).max(initial=0.0)) / 300",
+    ("a coarse first grid in a box", "exact/partition.py", "(gaps / sizes).max(initial=0.0)) / 3",
+     "(gaps / sizes).max(initial=0.0)) / 300",
      T_PARTITION),
     ("a rescue from where Ctrl-C was", "train.py", "save(*(good if rollback or unseen else here))", "save(*here)", "test_train.py"),
     # ------------------------------------------------------------------------- data of one's own, and models of them

@@ -214,8 +214,8 @@ def plane_narrow(rng):
 
 
 def plane_many(rng):
-    """A kernel density estimate of 20 to 60 kernels."""
-    k = rng.integers(20, 60)
+    """A kernel density estimate of 20 to 40 kernels."""
+    k = rng.integers(20, 40)
     return plane(rng, np.full(k, 1 / k), rng.normal(0, 1, (k, 2)), np.full((k, 2), between(rng, 0.03, 0.5)))
 
 

@@ -125,7 +125,7 @@ def adapt(p, low, high, rtol, max_nodes, peaks=None, sizes=None):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # 0 / 0 and 1 / 0: only the coarse rules saw any mass
             change = np.abs(np.exp(fine - top) - np.exp(coarse - top)).max(axis=0) / total
         change = np.where(poles, 1.0, np.nan_to_num(change, nan=0.0, posinf=1.0))
-        error, thin = CAUTION[d] * float(change.sum()), np.any(_too_thin(low, high), axis=1)
+        error, thin = CAUTION[d] * float(change.sum()), np.any(too_thin(low, high), axis=1)
         split = ~thin & (change > max(rtol / (40 * len(change)), change[~thin].max(initial=0.0) / 100))
         if error < 0.95 * least:
             least, boxes = error, len(low)
@@ -147,6 +147,9 @@ def _refuse(p, low, high, change, thin, error, rtol, max_nodes):
         raise ValueError("the energy is nan or -inf somewhere")
     worst = np.argmax(change)
     where = np.round((low + high)[worst] / 2, 4).tolist()
+    if thin[worst] and np.abs(low).max() > 1e4 * (high.max() - low.min()):
+        raise QuadratureError(f"the density has a peak near x = {where}, so far from the origin that doubles do not resolve "
+                              f"it to rtol={rtol:g}, but to {error:.1e}: shift x, (x - mean) / scale")
     if thin[worst] or change[worst] >= 1:
         raise QuadratureError(f"log p rises without end towards x = {where}: a pole there leaves a relative error of "
                               f"{error:.1e} of Z, asked for rtol={rtol:g}. Z may be infinite; if it is not, accept a larger rtol, "
@@ -174,7 +177,7 @@ def _closer(low, high, peaks, width):
     while True:
         holds = ((low[:, None] - near <= peaks) & (peaks <= high[:, None] + near)).all(axis=2)  # (m, peaks)
         excess = np.where(holds[:, :, None], (high - low)[:, None] / width, 0.0).max(axis=1, initial=0.0)  # (m, d)
-        split = (excess > WIDE).any(axis=1) & ~np.any(_too_thin(low, high), axis=1)
+        split = (excess > WIDE).any(axis=1) & ~np.any(too_thin(low, high), axis=1)
         if not split.any():
             return low, high
         lows, highs = _halves(low[split], high[split], excess[split].argmax(axis=1))
@@ -213,6 +216,6 @@ def halved(low, high):
     return low, high
 
 
-def _too_thin(low, high):
+def too_thin(low, high):
     """Whether boxes are so thin that rounding would move their nodes, along every axis, (m, d)."""
     return (high - low) < np.maximum(THINNEST * np.maximum(np.abs(low), np.abs(high)), 1e-290)

@@ -118,9 +118,9 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
     if rows is not None:
         rows = to_numpy(rows)
         rows = rows[p.space.contains(rows)]
-    found, top = _integrate(p, host, rtol, max_nodes, least, rows)
+    found, scan = _integrate(p, host, rtol, max_nodes, least, rows)
     if rows is not None and len(rows):
-        _require_seen(host, found, top, rows)
+        _require_seen(host, found, scan, rows)
     if (known := closed_form(host)) is not None and not abs(found.log_z - float(known)) <= rtol + found.error:
         raise QuadratureError(f"log Z is {float(known):.6g} by formula and {found.log_z:.6g} by quadrature: a peak is too "
                               f"narrow for its nodes to see")
@@ -128,7 +128,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
 
 
 def _integrate(p, host, rtol, max_nodes, least, rows):
-    """(Quadrature, highest exponent known) on R^d or in a box: by product grids, or if they do not settle by boxes that split."""
+    """(Quadrature, Scan) on R^d or in a box: by product grids, or if they do not settle by boxes that split."""
     if p.space.bounded:
         low, high = (np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
         scan = Scan(host, p.space.grid(nodes_to_see(host, low, high, _at_most(max_nodes, p.space.dim))))
@@ -140,17 +140,16 @@ def _integrate(p, host, rtol, max_nodes, least, rows):
         window = find_window(host, rtol, least, rows)
         low, high, peaks, sizes, scan = window.low, window.high, window.peaks, window.sizes, window.scan
         rules, tail, first = [window] + [replace(window, graded=True)] * (len(peaks) == 1), window.tail, 0.0
-    top = float(exponents(host, peaks).max(initial=-np.inf))
     smooth = min(max_nodes, SMOOTH_NODES[p.space.dim])
     for rule in rules if getattr(p.energy, "smooth", True) else ():  # an energy may say that it has kinks
         found = _refine(p, rule, rtol, smooth, tail, first, None if getattr(rule, "graded", False) else scan)
         if found:
-            return found, top
+            return found, scan
     patches, log_z, error = adapt(host, low, high, rtol, max_nodes, peaks, sizes)
     error += tail + rounding(log_z)
     if error > rtol:
         raise QuadratureError(f"log Z = {log_z:.6g} is known to {error:.1e}, rounding included: rtol={rtol:g} is too small")
-    return Quadrature(patches, log_z, error, lambda: replace(patches, nodes=16), patches.variants), top
+    return Quadrature(patches, log_z, error, lambda: replace(patches, nodes=16), patches.variants), scan
 
 
 def _at_most(max_nodes, d):
@@ -158,10 +157,10 @@ def _at_most(max_nodes, d):
     return {d: min(WHOLE[d], max(3, int(max_nodes ** (1 / d))))}
 
 
-def _require_seen(p, q, top, rows):
+def _require_seen(p, q, scan, rows):
     """Refuse a density that is much higher at a row of data than at every node."""
     u = exponents(p, rows)
-    if not u.max() > top + 1:
+    if not u.max() > scan.levels.max(initial=-np.inf) + 1:
         return
     nodes = max(float(exponents(p, x).max()) for x, _ in q.grid.blocks(CHUNK))
     if u.max() > nodes + 1:

@@ -25,6 +25,7 @@ from tinyebm.ops import sum as ops_sum
 FAR_SCAN = {1: 3001, 2: 61, 3: 27}  # nodes per axis of the geometric scan, odd: one is the origin
 REACH = {1: (1e-3, 1e9), 2: (1e-1, 1e4), 3: (0.25, 4096.0)}  # of the geometric scan, in natural scales
 FAN = (0.25, 1.0, 4.0, 16.0, 64.0)  # half widths of the fans of points, in natural scales
+FAR = 30.0  # standard deviations from the origin, from where on a peak is looked around
 FARTHEST = 1e12  # a face that goes farther belongs to a density without a bounded window
 CANDIDATES = 256  # rows of data that are climbed from
 HALVINGS = 60  # of a step: from the gaps of a scan to their rounding
@@ -72,13 +73,14 @@ def climb(p, x, stride, steps, frozen=None):
 
 
 def find_peaks(p, rows=None):
-    """Climb from a wide scan, from fans of points at scales from 1/4 to 64 times the natural one, and from what is known."""
+    """Climb from a wide scan, from fans of points at scales from 1/4 to 64 times the natural one, and from what is known.
+
+    Around a peak far from the origin nodes lie far apart, so a second scan spreads out from there.
+    """
     d = p.space.dim
     unit = p.space.base_scale or 1.0
     near, far = REACH[d]
-    half = unit * np.geomspace(near, far, FAR_SCAN[d] // 2)
-    ticks = np.concatenate([-half[::-1], [0.0], half])
-    wide = Scan(p, Grid(((ticks, 0 * ticks),) * d))
+    wide = _geometric_scan(p, np.zeros(d), unit * near, unit * far)
     ticks = np.array([-1.0, -0.5, 0.0, 0.5, 1.0]) if d < 3 else np.array([-1.0, 0.0, 1.0])
     fan = np.array(list(itertools.product(ticks, repeat=d)))
     known = candidates(p, rows)
@@ -90,7 +92,20 @@ def find_peaks(p, rows=None):
         raise QuadratureError("log p is -inf at every starting point: the density was not found near the origin; "
                               "shift or scale x, or use Box")
     require_reached(p, peaks, top)
-    return distinct(p, peaks, top)
+    peaks, top = distinct(p, peaks, top)
+    size, distance = sizes(p, peaks[:1], top[:1]).min(), np.abs(peaks[0]).max()
+    if distance < FAR * max(size, near * unit):
+        return peaks, top
+    there = _geometric_scan(p, peaks[0], 0.5 * size, 2 * distance)
+    found, level = climb(p, there.bumps, there.gaps / 4, steps=50)
+    return distinct(p, np.concatenate([peaks, found]), np.concatenate([top, level]))
+
+
+def _geometric_scan(p, centre, near, far):
+    """The Scan of nodes whose distances from a centre, along every axis, grow in equal ratios."""
+    half = np.geomspace(near, far, FAR_SCAN[p.space.dim] // 2)
+    ticks = np.concatenate([-half[::-1], [0.0], half])
+    return Scan(p, Grid(tuple((c + ticks, 0 * ticks) for c in centre)))
 
 
 def require_reached(p, peaks, top):
