@@ -22,11 +22,12 @@ from collections.abc import Callable
 import numpy as np
 
 from tinyebm import ops
-from tinyebm.checks import REAL, require_count, require_generator
+from tinyebm.checks import ENERGY, KERNEL, REAL, part_of, require_count, require_generator, require_own
 from tinyebm.density import require_density
 from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
+from tinyebm.exact.structure import other_layer
 from tinyebm.kinds import AnyDensity, Array, Generator, Kernel, Law
 from tinyebm.laws import initial_law, support
 from tinyebm.replay.plans import remembering
@@ -79,9 +80,12 @@ def ais(p: AnyDensity, n: int, rng: Generator, temperatures: int | Array = 1000,
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
-    with remembering(p.energy):
-        path, kernels, betas = _plan(p, n, rng, temperatures, base, kernel)
-        return _estimate(path, 1, *_anneal(path, kernels, betas, path.base.sample(n, rng), rng))
+    law = _base(p, base)
+    with remembering(p.energy, p.space, law) as require_unchanged:
+        path, kernels, betas = _plan(p, n, rng, temperatures, law, kernel)
+        found = _estimate(path, 1, *_anneal(path, kernels, betas, law.sample(n, rng), rng))
+        require_unchanged()
+    return found
 
 
 def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Array = 1000, base: Law | AnyDensity | None = None,
@@ -105,15 +109,26 @@ def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Arr
     require_start(p, x, rng)
     if not p.space.contains(x).all():
         raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
-    with remembering(p.energy):
-        path, kernels, betas = _plan(p, len(x), rng, temperatures, base, kernel)
-        return _estimate(path, -1, *_anneal(path, kernels, betas[::-1], x, rng))
+    law = _base(p, base)
+    with remembering(p.energy, p.space, law) as require_unchanged:
+        path, kernels, betas = _plan(p, len(x), rng, temperatures, law, kernel)
+        found = _estimate(path, -1, *_anneal(path, kernels, betas[::-1], x, rng))
+        require_unchanged()
+    return found
+
+
+def _base(p, base):
+    """The law to anneal from, on the space of p."""
+    require_density(p)
+    base = initial_law(p.space) if base is None else law_of(base)
+    if support(getattr(base, "space", p.space)) != support(p.space):
+        raise ValueError(f"the base lives on {base.space}, the density on {p.space}: annealing needs one space for both")
+    return base
 
 
 def _plan(p, n, rng, temperatures, base, kernel):
     """(path, kernel of every β but the ends, β from 0 to 1)."""
     require_count(n, "at least 2 chains are needed to see a spread of weights", least=2)
-    require_density(p)
     require_generator(rng)
     counted = np.ndim(temperatures) == 0
     if counted:
@@ -122,17 +137,15 @@ def _plan(p, n, rng, temperatures, base, kernel):
     if betas.ndim != 1 or betas.dtype.kind not in REAL or len(betas) < 2 or (betas[0], betas[-1]) != (0, 1) or not (
             np.diff(betas) > 0).all():
         raise ValueError(f"temperatures is a positive number of steps, or β increasing from 0 to 1, got {temperatures!r}")
-    base = initial_law(p.space) if base is None else law_of(base)
-    if support(getattr(base, "space", p.space)) != support(p.space):
-        raise ValueError(f"the base lives on {base.space}, the density on {p.space}: annealing needs one space for both")
-    layered = hasattr(p.energy, "tempered") and hasattr(base, "slope") and p.energy.other_layer(p.space)
+    layered = hasattr(base, "slope") and part_of(p.energy, "tempered", ENERGY) and other_layer(p.energy, p.space)
     path = LayeredPath(p, base) if layered else Path(p, base)
     kernel = kernel or ((BlockGibbs() if layered else Gibbs()) if p.space.discrete else MALA)
     try:
         made = kernel(1.0) if callable(kernel) else kernel
     except (TypeError, ValueError):
         made = None
-    if not getattr(made, "invariant", False):
+    require_own(made, "step", ("drift",))
+    if not part_of(made, "invariant", KERNEL):
         raise ValueError(f"weights are right only if every kernel leaves its density invariant: {kernel!r} does not say "
                          f"`invariant = True`; use MALA, HMC, Gibbs or their relatives")
     if not callable(kernel):
@@ -163,7 +176,7 @@ def _pilot(path, betas, make, n, rng):
 
 def _anneal(path, kernels, betas, x, rng):
     """(log weights (n,) of eq. (2) along these β, mean acceptance or None)."""
-    if len(betas) > 2 and hasattr(path, "parts") and hasattr(kernels(betas[1]), "step_from"):
+    if len(betas) > 2 and hasattr(path, "parts") and part_of(kernels(betas[1]), "step_from", KERNEL):
         return _anneal_from(path, kernels, betas, x, rng)
     log_w, accepted = 0.0, []
     for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
