@@ -130,7 +130,7 @@ def _plan(p, n, rng, temperatures, base, kernel):
     """(path, kernel of every β but the ends, β from 0 to 1)."""
     require_count(n, "at least 2 chains are needed to see a spread of weights", least=2)
     require_generator(rng)
-    counted = np.ndim(temperatures) == 0
+    base, counted = _base(p, base), np.ndim(temperatures) == 0
     if counted:
         require_count(temperatures, "temperatures is a positive number of steps, or β increasing from 0 to 1")
     betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if counted else np.asarray(temperatures)
