@@ -259,14 +259,14 @@ def test_a_space_that_changes_during_training_is_an_error():
 
 
 def test_walls_of_one_s_own():
-    """A half-circle of chains that wraps in its first coordinate alone.  Catches walls that are skipped where a space says that it
+    """Chains that wrap in their first coordinate alone, replayed.  Catches walls that are skipped where a space says that it
     has none, and points handed to `fold` as columns."""
     class Cylinder(te.Reals):
         def fold(self, x):
             return np.stack([np.mod(x[:, 0], 1.0), x[:, 1]], axis=1)
 
     net = te.MLP((2, 3, 1), confinement=1.0)
-    p, x = te.Density(net, net.init(rng(0)), Cylinder(2)), rng(1).random((500, 2))
+    p, x = te.Density(net, net.init(rng(0)), Cylinder(2)), rng(1).random((3000, 2))
     end, _ = te.run(te.ULA(0.5, temperature=0.0), p, x + 3.0, 2, rng(2))
     want = x + 3.0
     for _ in range(2):

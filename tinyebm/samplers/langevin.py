@@ -127,7 +127,8 @@ class MALA:
         _require_continuous(p, self)
         require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
-        y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
+        with np.errstate(invalid="ignore", over="ignore"):  # a proposal that flies away has the ratio -inf or nan: rejected
+            y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
         return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)
 
     def step_from(self, x: Array, here: tuple[Array, Array], evaluate: Callable[[Array], tuple[Array, Array]], space: Space,
