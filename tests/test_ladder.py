@@ -56,6 +56,7 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "exact/": 10,
     "samplers/metropolis.py": 6,
     "samplers/flows.py": 6,
+    "samplers/langevin.py": 7,
     "samplers/": 10,
     "toys.py": 10,
     "objectives/step.py": 6,

@@ -10,6 +10,8 @@ import types
 import numpy as np
 
 REAL = "fiub"  # kinds of dtypes that hold real numbers
+ENERGY = "__call__", "hidden_logits", "visible_logits"  # what the other parts of an energy must belong to
+KERNEL = "step", "push", "drift"  # of a kernel
 
 
 def number(value):
@@ -142,6 +144,35 @@ def require_space(space):
     """
     if isinstance(space, type) or not (hasattr(space, "contains") and hasattr(space, "discrete")):
         raise ValueError(f"space must be a space, like te.Reals(2), te.Box(-1, 1, 2) or te.Bits(4), got {space!r}")
+
+
+def part_of(thing, name, mains):
+    """The attribute of that name, if it is there and was written for this thing; else None.
+
+    A class that writes one of the `mains` anew, say `__call__`, is another energy or kernel than the one it inherits from:
+    what goes with the old main, a log Z in closed form for one, is not inherited with the rest.
+
+    >>> class Twice(int):
+    ...     __add__ = lambda self, other: 2 * other
+    >>> part_of(Twice(1), "__radd__", ["__add__"]), part_of(Twice(1), "__sub__", ["__add__"])(3)
+    (None, -2)
+    """
+    age = _age(thing, name)
+    return None if any(_age(thing, main) < age for main in mains) else getattr(thing, name, None)
+
+
+def _age(thing, name):
+    """How far back an attribute comes from: 0 for the object itself, 1 for its class, ...; inf for nowhere."""
+    owners = getattr(thing, "__dict__", ()), *map(vars, type(thing).__mro__)
+    return next((i for i, owner in enumerate(owners) if name in owner), math.inf)
+
+
+def require_own(thing, name, mains):
+    """Raise ValueError if a thing has an attribute that is inherited past one of the mains, which its class wrote anew."""
+    for main in mains:
+        if hasattr(thing, name) and _age(thing, main) < _age(thing, name):
+            raise ValueError(f"{thing!r} has a {main} of its own but the {name} of another class, which knows nothing of it: write "
+                             f"its {name}, too")
 
 
 def require_parameters(energy, theta, /, **shapes):

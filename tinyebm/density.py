@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
-from tinyebm.backend import beside, fused, to_host
+from tinyebm.backend import beside, to_host
 from tinyebm.checks import REAL, require_columns, require_space
 from tinyebm.discrete import space_with
 from tinyebm.forward import slopes_and_laplacian
@@ -117,17 +117,6 @@ def exponent_and_score(p, x):
 def _exponent_and_score(p, x):
     value, pullback = vjp(lambda x: exponent(p, x), x)
     return value, pullback(ones_like(value))[0]
-
-
-def drift(p, x, step_size):
-    """x + ε ∇log p(x), (n, d): a step of gradient ascent, and of Langevin dynamics without its noise."""
-    return ascend(x, exponent_and_score(p, x)[1], step_size)
-
-
-@fused
-def ascend(x, s, step_size):
-    """x + ε s."""
-    return x + step_size * s
 
 
 def score(p: Density, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What goes wrong with a partition function, by name."""
+"""What goes wrong, by name: with a partition function, and with an energy that is no function."""
 
 import math
 
@@ -13,6 +13,10 @@ class QuadratureError(ValueError):
 
 class EmptyError(QuadratureError):
     """The density is zero wherever it was looked at."""
+
+
+class ChangedEnergyError(RuntimeError):
+    """An energy gives other values than before, at the same parameters and points."""
 
 
 def or_nan(function, *args, infinite=math.inf):

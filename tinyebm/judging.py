@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyebm.backend import Stream
+from tinyebm.checks import KERNEL, part_of
 from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.errors import DivergentPartitionError, QuadratureError, or_nan
 from tinyebm.exact.gradient import nll_gradient
@@ -46,14 +47,15 @@ def bias(found, train, objective):
     p = found.density
     if isinstance(objective, (ExactLikelihood, PerfectSamples)):
         return {"angle": 0.0, "norm_ratio": 1.0}
-    if not hasattr(getattr(objective, "kernel", None), "operator"):  # another loss, or a kernel without an exact law
+    kernel, pushes = getattr(objective, "kernel", None), ("operator",) if p.space.discrete else ("operator", "spread")
+    if not all(part_of(kernel, name, KERNEL) for name in pushes):  # another loss, or a kernel without an exact law
         return {"angle": math.nan, "norm_ratio": math.nan}
     start = found.state["objective"]["chains"] if "chains" in found.state["objective"] else None
     if isinstance(objective, ShortRun):
         start = p.space.initial(4096, Stream(0).at(0))
     try:
         exact = _flat(nll_gradient(p, train, RTOL))
-        followed = _flat(exact_cd_gradient(p, train, objective.kernel, objective.k, start=start))
+        followed = _flat(exact_cd_gradient(p, train, kernel, objective.k, start=start))
     except FAILURES:
         return {"angle": math.nan, "norm_ratio": math.nan}
     norms = np.linalg.norm(followed) * np.linalg.norm(exact)

@@ -74,9 +74,10 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
 
     history: dict = {"nll": []}
     bar = Progress("mle", max_steps, progress)
-    with remembering(energy):
+    with remembering(energy, space) as require_unchanged:
         log_partition(Density(energy, theta, space), rtol, rows=x)  # where the start itself is refused, say why
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol)
+        require_unchanged()
     bar(max_steps, f"nll {value:.6f}")
     history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [converged]}
     if hasattr(data, "entropy"):

@@ -5,10 +5,11 @@ import re
 
 import numpy as np
 
-from tinyebm.checks import did_you_mean
+from tinyebm.checks import ENERGY, KERNEL, did_you_mean, part_of
 from tinyebm.energies.boltzmann import BoltzmannMachine
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.rbm import RBM
+from tinyebm.exact.structure import other_layer
 from tinyebm.objectives.contrastive import ContrastiveDivergence, PerfectSamples, PersistentContrastiveDivergence, ShortRun
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.objectives.noise_contrastive import NoiseContrastive
@@ -62,7 +63,7 @@ def default_kernel(energy, space, step_size=0.01):
     """The sampler that suits an energy: Langevin on R^d; on bits by layers for an RBM, by gradients for a network."""
     if not space.discrete:
         return ULA(step_size)
-    if hasattr(energy, "visible_logits") and energy.other_layer(space):
+    if part_of(energy, "visible_logits", ENERGY) and other_layer(energy, space):
         return BlockGibbs()
     return GibbsWithGradients() if hasattr(energy, "activation") else Gibbs()
 
@@ -110,7 +111,7 @@ def consistency(objective, space):
         return "no" if space.bounded else "yes"  # walls: see tinyebm.objectives.score_matching
     if isinstance(objective, (ContrastiveDivergence, PersistentContrastiveDivergence)):
         persistent = isinstance(objective, PersistentContrastiveDivergence)
-        if not getattr(objective.kernel, "invariant", False) or persistent and objective.restart > 0:
+        if not part_of(objective.kernel, "invariant", KERNEL) or persistent and objective.restart > 0:
             return "no"  # the chains' own law is at rest: of a kernel with a bias, of chains that now and then begin anew
         return "yes" if persistent else "at rest"
     return "yes"
@@ -128,5 +129,5 @@ def describe(energy, kernel):
         model = f"{'-'.join(map(str, energy.sizes[1:-1]))} {energy.activation} network"
     else:
         model = repr(energy)
-    plain = isinstance(kernel, ULA) and kernel.temperature == 1
+    plain = type(kernel) is ULA and kernel.temperature == 1
     return model, f"Langevin step size {kernel.step_size:g}" if plain else repr(kernel)

@@ -105,6 +105,9 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     FloatingPointError
         If the gradient, a metric or the parameters are not finite, or chains have left the space: before the update; on a GPU
         at the next log point.  The last good state goes to `checkpoint`.
+    ChangedEnergyError
+        If the energy gives other values than it did when it was compiled: it reads what has changed during the run (a global,
+        an attribute, a random number).  Found at log points, before anything is written down.
     ValueError
         For what does not fit together.
 
@@ -138,7 +141,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     identity = {"data": fingerprint(data, x), "energy": repr(energy), "space": repr(space), "objective": repr(objective),
                 "seed": seed, **options}
 
-    with remembering(energy):
+    with remembering(energy, space) as require_unchanged:
         if resume and checkpoint and Path(checkpoint).exists():
             state, history = resumed(checkpoint, identity)
             state = stream.place(state)
@@ -171,6 +174,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
                         continue
                     unseen = []
                 if at_log:
+                    require_unchanged(all=step == steps)
                     density, collapse = Density(energy, new["ema"], space), collapse or flatness(metrics)
                     record = {"step": [step], **{k: [float(v)] for k, v in metrics.items()}, **measure(density, new["theta"])}
                     history = append(history, record | ({"rollbacks": [stream.attempt]} if rollback else {}))

@@ -8,11 +8,11 @@ import numpy as np
 
 
 def tree_flatten(tree):
-    """Return (leaves, rebuild) with rebuild(leaves) == tree; dict keys are sorted.
+    """Return (leaves, rebuild) with rebuild(leaves) == tree; leaves of a dict in the order of its sorted keys.
 
     >>> leaves, rebuild = tree_flatten({"b": 2, "a": [1, ()]})
     >>> leaves, rebuild([10, 20])
-    ([1, 2], {'a': [10, ()], 'b': 20})
+    ([1, 2], {'b': 20, 'a': [10, ()]})
     """
     leaves = []
     _collect(tree, leaves)
@@ -33,7 +33,8 @@ def _collect(tree, leaves):
 def _rebuild(tree, leaves):
     """A tree like this one with the next leaves of an iterator."""
     if isinstance(tree, dict):
-        return {key: _rebuild(tree[key], leaves) for key in sorted(tree)}
+        children = {key: _rebuild(tree[key], leaves) for key in sorted(tree)}
+        return {key: children[key] for key in tree}  # in its own order, which a function of the tree may see
     if isinstance(tree, (list, tuple)):
         children = [_rebuild(child, leaves) for child in tree]
         return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
@@ -59,16 +60,16 @@ def numbered(tree):
     return rebuild(range(len(leaves)))
 
 
-def structure(tree):
-    """A hashable picture of a tree without its leaves.
+def structure(tree, order=sorted):
+    """A hashable picture of a tree without its leaves, the keys of a dict in some order.
 
     >>> structure({"b": 2, "a": [1, ()]}) == structure({"a": [5, ()], "b": 7})
     True
     """
     if isinstance(tree, dict):
-        return dict, *((key, structure(tree[key])) for key in sorted(tree))
+        return dict, *((key, structure(tree[key], order)) for key in order(tree))
     if isinstance(tree, (list, tuple)):
-        return type(tree), *map(structure, tree)
+        return type(tree), *(structure(child, order) for child in tree)
     return None
 
 

@@ -15,6 +15,7 @@ from tinyebm.replay import plans
 from tinyebm.replay.plans import tile_size
 from tinyebm.replay.program import Program
 from tinyebm.replay.tiles import LANES, add, by_rows, fold
+from tinyebm.samplers import langevin
 from tinyebm.tree import tree_flatten
 
 SIZES = [1, 31, 32, 33, 128, 1024, 1025, 4097]
@@ -172,7 +173,8 @@ def test_settings_are_arguments(agree):
     """Numbers beside θ, which change from call to call.  Catches a step size of the trace, and rows taken for settings."""
     p, x = network(), points(300)
     for step in (0.1, 0.7, 0.1):
-        agree([by_rows(density.drift, p, x, settings=(step,))], [x + step * density._exponent_and_score(p, x)[1]])
+        found = by_rows(langevin.moved, p, x, 0 * x + 2, settings=(step, 0.5))
+        agree([found], [x + step * density._exponent_and_score(p, x)[1] + 1])
 
 
 def test_merge_overwrites_what_fold_gave_away():

@@ -23,11 +23,12 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import on_gpu
-from tinyebm.checks import REAL, require_count, require_generator
+from tinyebm.checks import ENERGY, KERNEL, REAL, part_of, require_count, require_generator, require_own
 from tinyebm.density import exponents, require_density
 from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
+from tinyebm.exact.structure import other_layer
 from tinyebm.kinds import AnyDensity, Array, Generator, Kernel, Law
 from tinyebm.laws import initial_law, support
 from tinyebm.replay.plans import remembering
@@ -80,12 +81,15 @@ def ais(p: AnyDensity, n: int, rng: Generator, temperatures: int | Array = 1000,
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
-    with remembering(p.energy):
-        path, kernels, betas = _plan(p, n, rng, temperatures, base, kernel)
-        x = path.base.sample(n, rng)
+    law = _base(p, base)
+    with remembering(p.energy, p.space, law) as require_unchanged:
+        path, kernels, betas = _plan(p, n, rng, temperatures, law, kernel)
+        x = law.sample(n, rng)
         alive, log_w = _reached(p, x), np.zeros_like(x, shape=n) - math.inf  # no kernel moves the others, and no weight is theirs
         log_w[alive], acceptance = _anneal(path, kernels, betas, x[alive], rng)
-        return _estimate(path, 1, log_w, acceptance)
+        found = _estimate(path, 1, log_w, acceptance)
+        require_unchanged()
+    return found
 
 
 def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Array = 1000, base: Law | AnyDensity | None = None,
@@ -115,10 +119,13 @@ def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Arr
         raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
     if not on_gpu(x):
         require_possible(p, x)
-    with remembering(p.energy):
-        path, kernels, betas = _plan(p, len(x), rng, temperatures, base, kernel)
+    law = _base(p, base)
+    with remembering(p.energy, p.space, law) as require_unchanged:
+        path, kernels, betas = _plan(p, len(x), rng, temperatures, law, kernel)
         log_w, acceptance = _anneal(path, kernels, betas[::-1], x, rng)
-        return _estimate(path, -1, log_w, acceptance, float(_reached(p, path.base.sample(len(x), rng)).mean()))
+        found = _estimate(path, -1, log_w, acceptance, float(_reached(p, law.sample(len(x), rng)).mean()))
+        require_unchanged()
+    return found
 
 
 def _reached(p, x):
@@ -134,29 +141,35 @@ def _reached(p, x):
     return u > -math.inf
 
 
+def _base(p, base):
+    """The law to anneal from, on the space of p."""
+    require_density(p)
+    base = initial_law(p.space) if base is None else law_of(base)
+    if support(getattr(base, "space", p.space)) != support(p.space):
+        raise ValueError(f"the base lives on {base.space}, the density on {p.space}: annealing needs one space for both")
+    return base
+
+
 def _plan(p, n, rng, temperatures, base, kernel):
     """(path, kernel of every β but the ends, β from 0 to 1)."""
     require_count(n, "at least 2 chains are needed to see a spread of weights", least=2)
-    require_density(p)
     require_generator(rng)
-    counted = np.ndim(temperatures) == 0
+    base, counted = _base(p, base), np.ndim(temperatures) == 0
     if counted:
         require_count(temperatures, "temperatures is a positive number of steps, or β increasing from 0 to 1")
     betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if counted else np.asarray(temperatures)
     if betas.ndim != 1 or betas.dtype.kind not in REAL or len(betas) < 2 or (betas[0], betas[-1]) != (0, 1) or not (
             np.diff(betas) > 0).all():
         raise ValueError(f"temperatures is a positive number of steps, or β increasing from 0 to 1, got {temperatures!r}")
-    base = initial_law(p.space) if base is None else law_of(base)
-    if support(getattr(base, "space", p.space)) != support(p.space):
-        raise ValueError(f"the base lives on {base.space}, the density on {p.space}: annealing needs one space for both")
-    layered = hasattr(p.energy, "tempered") and hasattr(base, "slope") and p.energy.other_layer(p.space)
+    layered = hasattr(base, "slope") and part_of(p.energy, "tempered", ENERGY) and other_layer(p.energy, p.space)
     path = LayeredPath(p, base) if layered else Path(p, base)
     kernel = kernel or ((BlockGibbs() if layered else Gibbs()) if p.space.discrete else MALA)
     try:
         made = kernel(1.0) if callable(kernel) else kernel
     except (TypeError, ValueError):
         made = None
-    if not getattr(made, "invariant", False):
+    require_own(made, "step", ("drift",))
+    if not part_of(made, "invariant", KERNEL):
         raise ValueError(f"weights are right only if every kernel leaves its density invariant: {kernel!r} does not say "
                          f"`invariant = True`; use MALA, HMC, Gibbs or their relatives")
     if not callable(kernel):
@@ -189,7 +202,7 @@ def _pilot(path, betas, make, n, rng):
 
 def _anneal(path, kernels, betas, x, rng):
     """(log weights (n,) of eq. (2) along these β, mean acceptance or None)."""
-    if len(betas) > 2 and hasattr(path, "parts") and hasattr(kernels(betas[1]), "step_from"):
+    if len(betas) > 2 and hasattr(path, "parts") and part_of(kernels(betas[1]), "step_from", KERNEL):
         return _anneal_from(path, kernels, betas, x, rng)
     log_w, accepted = 0.0, []
     for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import to_host, to_numpy
-from tinyebm.checks import require_count, require_fraction
+from tinyebm.checks import ENERGY, part_of, require_count, require_fraction
 from tinyebm.density import atoms_of, exponent, exponents, on_host, require_density
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
@@ -219,7 +219,7 @@ def rounding(log_z):
 def require_normalisable(p):
     """Refuse what is no density, and let an energy that can tell (an MLP) refuse a space on which its Z is infinite."""
     require_density(p)
-    check = getattr(p.energy, "require_normalisable", None)  # any callable is an energy: structure is optional
+    check = part_of(p.energy, "require_normalisable", ENERGY)  # any callable is an energy: structure is optional
     if check is not None:
         check(to_host(p.theta), p.space)
 

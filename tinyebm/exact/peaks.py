@@ -16,6 +16,7 @@ import itertools
 import numpy as np
 
 from tinyebm.autodiff import hvp
+from tinyebm.checks import ENERGY, part_of
 from tinyebm.density import exponent, exponent_and_score, exponents
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.scans import AROUND, WHOLE, Scan, even_grid, narrowest, nodes_to_see
@@ -39,8 +40,8 @@ def candidates(p, rows=None):
     No rows where a scan sees every peak.
     """
     known = [np.zeros((0, p.space.dim))]
-    if hasattr(p.energy, "modes"):
-        known.append(p.energy.modes(p.theta))
+    if (modes := part_of(p.energy, "modes", ENERGY)) is not None:
+        known.append(modes(p.theta))
     if rows is not None and len(rows) and not narrowest(p):
         order = np.argsort(-np.nan_to_num(exponents(p, rows), nan=-np.inf), kind="stable")
         known.append(rows[order[:: -(-len(rows) // CANDIDATES)]])

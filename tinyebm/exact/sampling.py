@@ -10,7 +10,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import beside, host_generator
-from tinyebm.checks import require_draws
+from tinyebm.checks import ENERGY, part_of, require_draws
 from tinyebm.density import Density, exponent, exponents, on_host, require_density
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
@@ -46,8 +46,9 @@ def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
 
 
 def _sample(p, n, rng):
-    if hidden := hidden_layer(p):
-        return p.energy.draw_visible(p.theta, sample(hidden, n, rng), rng)
+    draw_visible, hidden = part_of(p.energy, "draw_visible", ENERGY), hidden_layer(p)
+    if draw_visible and hidden:
+        return draw_visible(p.theta, sample(hidden, n, rng), rng)
     if p.space.discrete:
         return _sample_states(p, n, rng)
     return cells_of(quadrature(p, rtol=1e-3).grid).sample(p, n, rng)

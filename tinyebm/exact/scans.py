@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from tinyebm.checks import ENERGY, part_of
 from tinyebm.density import exponents
 from tinyebm.grids import Grid, trapezoid
 from tinyebm.ops import logsumexp
@@ -56,7 +57,7 @@ class Scan:
 
 def narrowest(p):
     """A standard deviation below which p has no peak, from its energy's bound of its curvature; 0 if it states none."""
-    bound = getattr(p.energy, "curvature", None)
+    bound = part_of(p.energy, "curvature", ENERGY)
     base = getattr(p.space, "base_scale", None)
     return 0.0 if bound is None else 1 / math.sqrt(bound(p.theta) + (base**-2 if base else 0.0) + 1e-300)
 

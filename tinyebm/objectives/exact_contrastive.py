@@ -86,7 +86,8 @@ def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
     require_steps(k)
     if p.space.dim > 3:
         raise ValueError(f"exact laws need a grid, which is for dim <= 3, and {p.space} has {p.space.dim}")
-    if not hasattr(kernel, "noise_scale"):
+    require_push(kernel, "spread")
+    if not all(hasattr(kernel, name) for name in ("noise_scale", "drift", "spread")):
         raise ValueError(f"{kernel!r} has no exact law on {p.space}: use ULA, MALA or HMC")
     require_noise(kernel.noise_scale)
     if nodes is not None:
@@ -178,7 +179,7 @@ def _grid_for(p, x, kernel, k, nodes):
     if p.space.bounded:
         width = p.space.high - p.space.low
         counts = (nodes or math.ceil(0.5 * math.pi * width / (SPACING * kernel.noise_scale)),) * p.space.dim
-        if not kernel.smooth and not nodes and p.space.dim == 1:
+        if not getattr(kernel, "smooth", False) and not nodes and p.space.dim == 1:
             counts = (max(counts[0], KINKED),)
         _check_size(counts, kernel, k)
         return p.space.grid(counts)
@@ -189,7 +190,7 @@ def _grid_for(p, x, kernel, k, nodes):
         low, high = np.minimum(low, window.low), np.maximum(high, window.high)
     spacing = SPACING * np.minimum(kernel.noise_scale, window.scale / (2 if k == 1 else 1))
     counts = (nodes,) * p.space.dim if nodes else tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
-    if not kernel.smooth and not nodes and p.space.dim == 1:
+    if not getattr(kernel, "smooth", False) and not nodes and p.space.dim == 1:
         counts = (max(counts[0], KINKED),)
     _check_size(counts, kernel, k)
     return Grid(tuple(trapezoid(n, a, b) for n, a, b in zip(counts, low, high, strict=True)))

@@ -23,7 +23,7 @@ from tinyebm.errors import QuadratureError
 from tinyebm.kinds import AnyData, Nodes, PushKernel, Tree
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid, push_rows, state_law
 from tinyebm.samplers.chains import require_steps
-from tinyebm.samplers.flows import require_conserved
+from tinyebm.samplers.flows import require_conserved, require_push
 from tinyebm.tree import tree_map
 
 RIPPLES = 3  # times the most negative probability of a pushed law (HMC's, of rounding): below, no logarithm means anything
@@ -55,6 +55,7 @@ def neglected_term(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes:
     >>> neglected_term(p, np.array([[1.0, 1.0], [0.0, 1.0]]), Gibbs(), 1)["W"].round(6)
     array([-0.07469])
     """
+    require_push(kernel)
     if p.space.discrete:
         require_steps(k)
         grid = p.space.grid()

@@ -1,4 +1,4 @@
-"""Markov chains that drift and are shaken, replayed: all steps of a tile of chains before the next tile."""
+"""Markov chains whose step is a function of normal noise, replayed: all steps of a tile of chains before the next tile."""
 
 import numpy as np
 
@@ -9,15 +9,15 @@ from tinyebm.replay.tiles import as_arrays, tiles_of
 from tinyebm.tree import tree_flatten
 
 
-def chains(drift, p, x, schedule, rng, record=None):
-    """Run x ← fold(drift(p, x, *settings) + scale ξ), ξ ~ N(0, I), on every row of x: (x, trajectory or None).
+def chains(move, p, x, schedule, rng, record=None):
+    """Run x ← fold(move(p, x, ξ, *settings)), ξ ~ N(0, I), on every row of x: (x, trajectory or None).
 
-    None if it cannot be replayed.  `schedule` lists (scale, *settings) for every step.  The normals of a tile come from
+    None if it cannot be replayed.  `schedule` lists the settings of every step.  The normals of a tile come from
     a generator of its own, seeded by one draw of rng.
     """
-    steps, settings = len(schedule), [as_arrays(numbers, x) for _, *numbers in schedule]
+    steps, settings = len(schedule), [as_arrays(numbers, x) for numbers in schedule]
     leaves, end = tree_flatten(p.theta)[0], np.empty_like(x)
-    found = None if on_gpu(x) else plan(drift, p, leaves, (x,), settings[0], steps)
+    found = None if on_gpu(x) else plan(move, p, leaves, (x, x), settings[0], steps)
     if found is None or found.traced[2][0].value.dtype != x.dtype or not isinstance(rng, np.random.Generator):
         return None
     n, d = x.shape
@@ -27,26 +27,23 @@ def chains(drift, p, x, schedule, rng, record=None):
     if record is not None:
         trajectory[0] = x
     ahead = min(steps, max(1, 2 * TILE // (d * found.size)))  # steps whose noise is drawn together
-    scales = np.array([scale for scale, *_ in schedule], x.dtype)[:, None, None]
     loaded = {}  # program -> the settings it holds
 
     def take(program, tile, start, stop):
-        own, (state,), (moved,) = np.random.Generator(np.random.SFC64(seeds[tile])), program.rows, program.outputs
-        state, moved, noise = state.T, moved.T, np.empty((ahead, d, found.size), x.dtype)  # in the order of memory
+        own, (state, shaken), (moved,) = np.random.Generator(np.random.SFC64(seeds[tile])), program.rows, program.outputs
+        noise = np.empty((ahead, d, found.size), x.dtype)  # in the order of memory
         for i in range(steps):
             if i % ahead == 0:
                 normals(own, noise)
-                np.multiply(noise[: steps - i], scales[i : i + ahead], noise[: steps - i])
-            if loaded.get(program, schedule[0][1:]) != schedule[i][1:]:
+            if loaded.get(program, schedule[0]) != schedule[i]:
                 program.load([*leaves, *settings[i]])
-                loaded[program] = schedule[i][1:]
+                loaded[program] = schedule[i]
+            shaken[...] = noise[i % ahead].T
             program.run()
-            np.add(moved, noise[i % ahead], state)
-            if p.space.bounded:
-                state[...] = p.space.fold(state)
+            state[...] = p.space.fold(moved)
             if record is not None and (i + 1) % record == 0:
-                trajectory[(i + 1) // record, start:stop] = state.T[: stop - start]
-        end[start:stop] = state.T[: stop - start]
+                trajectory[(i + 1) // record, start:stop] = state[: stop - start]
+        end[start:stop] = state[: stop - start]
 
-    found.each([*leaves, *settings[0]], (x,), [[tile] for tile in tiles], take, steps=steps)
+    found.each([*leaves, *settings[0]], (x, x), [[tile] for tile in tiles], take, steps=steps)
     return end, trajectory

@@ -1,7 +1,8 @@
 """Programs, and which of them are remembered.
 
 A plan is a function of a Density and of rows of points, compiled for tiles of one size: one program per thread.
-It is remembered with the energy it was made for, if that is known to be a function of (theta, x) alone.
+Between calls only those of this package's own energies on its own spaces are remembered, which read nothing but their
+fields.  While a model is trained, those of any energy are, and are compared with the function itself now and then.
 """
 
 import dataclasses
@@ -10,27 +11,33 @@ import os
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
-from threading import RLock
+from functools import partial
+from threading import RLock, local
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.errors import ChangedEnergyError
 from tinyebm.replay.blas import in_parallel, one_blas_thread
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
-from tinyebm.tree import structure, tree_flatten
+from tinyebm.tree import numbered, structure, tree_flatten
 
 LEAST, WIDE = 128, 512  # points that a tile of many holds; twice as many from a width on whose weights leave the cache
 TILE = 2**15  # numbers in the widest array of a tile: 128 KiB in single precision
 ROWS = 32  # tiles are multiples of so many points, so that few sizes need a program
 MEMORY = 32  # plans remembered
 WORTH = 1e-3  # seconds of work, from which on a thread is worth its waking
-_UNPLANNED = object()
 SMALL = 4096  # points times steps, from which on a program that cannot be remembered is worth its making
 
+OWN = __name__.partition(".")[0]
+NUMBERS = (int, float, bool, str, NoneType)
+
 LOCK = RLock()  # a program's buffers serve one call at a time; a process forked from a busy one starts with a free lock
-_PLANS: OrderedDict = OrderedDict()
+_PLANS: OrderedDict = OrderedDict()  # key -> Plan or Unplanned, the latest last
 _TRUSTED: list = []
+_THREAD = local()  # whether this thread compares, and runs every function as it stands
 
 
 def _renew_lock():
@@ -43,45 +50,59 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def remembering(energy):
-    """Take an energy for a function of (theta, x) alone, until the end of the block: its programs are remembered.
+def remembering(*parts):
+    """Remember the programs of an energy, a space, a law of any kind until the end of the block.
 
-    A frozen dataclass promises that by itself.  Any other callable may read what changes between calls.
+    Gives a function that raises ChangedEnergyError if one of those programs, as last used, differs from the function it
+    stands for: then a part reads what has changed since.  With `all=False` of every function one program alone is compared.
     """
+    parts = [part for part in parts if _names((part,), ()) is None]  # of others programs are remembered anyway
     with LOCK:
-        _TRUSTED.append(energy)
+        _TRUSTED.extend(parts)
     try:
-        yield
+        yield partial(_require_unchanged, parts)
     finally:
         with LOCK:  # another thread may have energies of its own
-            del _TRUSTED[next(i for i, trusted in enumerate(_TRUSTED) if trusted is energy)]
-            for key in [key for key in _PLANS if not _lasting(key[1])]:
+            for part in parts:
+                del _TRUSTED[next(i for i, trusted in enumerate(_TRUSTED) if trusted is part)]
+            for key in [key for key, plan in _PLANS.items() if _names((plan.model.energy, plan.model.space), _TRUSTED) is None]:
                 del _PLANS[key]
 
 
-def _lasting(energy):
-    """Whether programs of an energy may be remembered: it is trusted, or a frozen dataclass, and so is any energy it holds."""
-    if any(trusted is energy for trusted in _TRUSTED):
-        return True
-    if not (dataclasses.is_dataclass(energy) and energy.__dataclass_params__.frozen and _has_hash(energy)):
-        return False
-    parts = (getattr(energy, field.name) for field in dataclasses.fields(energy))
-    return all(_lasting(part) for part in parts if callable(part))
+def _require_unchanged(parts, all=True):
+    """Compare the programs that the parts alone let be remembered, and that ran since they were compared last."""
+    with LOCK:
+        ran = [plan for plan in _PLANS.values() if plan.last and _names((plan.model.energy, plan.model.space), parts)]
+        for plan in ran if all else {plan.function: plan for plan in ran}.values():
+            plan.require_unchanged(*plan.last)
 
 
-def _has_hash(energy):
-    try:
-        hash(energy)
-    except TypeError:  # it may change, or holds an array
-        return False
-    return True
+def _names(values, trusted):
+    """What tells values from any others, types and all that they hold included; None if one of them may change.
+
+    A number is told by its type and digits: 1, 1.0 and True are three, and so are 0.0, -0.0 and nan.
+    """
+    found = []
+    for value in values:
+        kind = type(value)
+        if kind in NUMBERS or kind.__module__ == "numpy" and issubclass(kind, np.generic):
+            found.append((kind, repr(value)))
+            continue
+        own = kind.__module__.partition(".")[0] == OWN and dataclasses.is_dataclass(kind)
+        parts = [getattr(value, name) for name in kind.__dataclass_fields__] if own else value if kind is tuple else None
+        inner = None if parts is None else _names(parts, trusted)
+        if inner is not None:
+            found.append((kind, inner))
+        elif any(value is part for part in trusted):
+            found.append(id(value))  # it lives as long as its programs
+        else:
+            return None
+    return tuple(found)
 
 
-def replayable(p, leaves, rows, steps=1):
-    """Whether the parameters and the rows are plain NumPy arrays, and replay pays."""
-    if not all(type(a) is np.ndarray and a.dtype.kind == "f" for a in (*leaves, *rows)) or not rows[0].size:
-        return False
-    return len(rows[0]) * steps >= SMALL or _lasting(p.energy)
+def replayable(leaves, rows):
+    """Whether the parameters and the rows are plain NumPy arrays."""
+    return all(type(a) is np.ndarray and a.dtype.kind == "f" for a in (*leaves, *rows)) and rows[0].size > 0
 
 
 def tile_size(leaves, n, d):
@@ -100,35 +121,71 @@ class Model(NamedTuple):
     space: Any
 
 
+class Unplanned(NamedTuple):
+    """What is remembered of a function that cannot be replayed."""
+
+    model: Model
+    last: Any = None
+
+
 class Plan:
     """A function compiled for tiles of `size` points of given arrays: one program per thread, made when first needed."""
 
-    def __init__(self, function, p, settings, rows, size, linear):
-        leaves, rebuild = tree_flatten(p.theta)
+    def __init__(self, function, p, settings, rows, size, padding):
+        leaves, (_, rebuild) = tree_flatten(p.theta)[0], tree_flatten(numbered(p.theta))
+        self.model, n, m = Model(p.energy, None, p.space), len(leaves), len(leaves) + len(settings)
 
         def flat(*arrays):
-            theta, rest = rebuild(arrays[: len(leaves)]), arrays[len(leaves) :]
-            answer = function(Model(p.energy, theta, p.space), *rest[len(settings) :], *rest[: len(settings)])
+            answer = function(self.model._replace(theta=rebuild(arrays[:n])), *arrays[m:], *arrays[n:m])
             found, self.structure = tree_flatten(answer)
             return found
 
-        self.size, self.linear = size, linear
+        self.function, self.flat, self.size, self.padding, self.linear = function, flat, size, padding, padding is not None
         fixed, example = [*leaves, *settings], [_first(a, size) for a in rows]
         with np.errstate(all="ignore"):
             self.traced = trace(flat, fixed, example)
-            self.programs = [Program(*self.traced, linear)]
-            require_agreement(self.programs[0], fixed, example, [node.value for node in self.traced[2]])
+            self.programs = [Program(*self.traced, self.linear)]
+            found = self._answer(fixed, example)
+            if not all(map(_agree, found, [node.value for node in self.traced[2]])):
+                raise ArithmeticError("a replayed function differs from itself")
             start = time.perf_counter()
             self.programs[0].run()
             self.seconds = time.perf_counter() - start  # of a tile
         self.traced[0].forget()
+        self.last = None  # of a program that is compared: the parameters and rows that it ran on since then
+        self.watched = _names((p.energy, p.space), ()) is None
+        if self.watched:
+            self.require_unchanged(fixed, rows)
 
-    def each(self, fixed, rows, jobs, take, padding=None, steps=1):
+    def _answer(self, fixed, rows):
+        """What the program gives for at most a tile of rows."""
+        program, n = self.programs[0], len(rows[0])
+        program.load(fixed)
+        _fill(program, rows, 0, n, self.padding)
+        program.run()
+        return program.finish(program.total.copy()) if self.linear else [out[:n] for out in program.outputs]
+
+    def require_unchanged(self, fixed, rows):
+        """Raise RuntimeError unless the program gives, on a few of the rows, what its function gives now."""
+        self.last = None
+        few = [a[:: max(1, len(a) // ROWS)][:ROWS] for a in rows]
+        with np.errstate(all="ignore"), _as_it_stands(), one_blas_thread():
+            found, truth = self._answer(fixed, few), [np.asarray(value) for value in self.flat(*fixed, *few)]
+            scale = max(map(_size, truth))  # of all: some may be sums that cancel
+            same = [_agree(a, b, scale) and not (np.isinf(b) & np.isfinite(a)).any() for a, b in zip(found, truth, strict=True)]
+        if not all(same):
+            raise ChangedEnergyError(
+                f"the energy {self.model.energy!r} (or its space) gives other values than when it was compiled: it reads something "
+                "that changes (a global, an attribute, a random number). Pass that through theta: an energy is a function of theta "
+                "and x alone, which does not ask whether they are NumPy's arrays")
+
+    def each(self, fixed, rows, jobs, take, steps=1):
         """Call take(program, job, start, stop), with a tile loaded and not yet run, for every tile of every job.
 
         By more than one thread if each has a millisecond of work, `steps` runs a tile.
         """
         with LOCK, one_blas_thread() as threads:
+            self.last = (fixed, rows) if self.watched else None
             threads, loaded = min(threads, len(jobs)), {0}
             if self.seconds * steps * sum(map(len, jobs)) < WORTH * threads:
                 threads = 1
@@ -142,23 +199,30 @@ class Plan:
                     program.load(fixed)
                     loaded.add(worker)
                 for start, stop in jobs[job]:
-                    _fill(program, rows, start, stop, padding)
+                    _fill(program, rows, start, stop, self.padding)
                     take(program, job, start, stop)
 
             in_parallel(work, range(len(jobs)), threads)
 
 
-def require_agreement(program, fixed, rows, truth):
-    """Raise ArithmeticError unless a program gives what the function gave while it was traced."""
-    program.load(fixed)
-    for buffer, a in zip(program.rows, rows, strict=True):
-        buffer[...] = a
-    program.run()
-    for found, value in zip(program.finish(program.total.copy()) if program.linear else program.outputs, truth, strict=True):
-        sound = np.isfinite(value)
-        scale = np.abs(value[sound]).max(initial=0.0)
-        if not (np.abs(found - value)[sound] <= math.sqrt(np.finfo(value.dtype).eps) * scale).all():
-            raise ArithmeticError("a replayed function differs from itself")
+def _agree(found, value, scale=None):
+    """Whether an array is another, where that is finite, to half the digits of its largest entry, or of `scale`."""
+    sound, scale = np.isfinite(value), _size(value) if scale is None else scale
+    return (np.abs(found - value)[sound] <= math.sqrt(np.finfo(value.dtype).eps) * scale).all()
+
+
+def _size(value):
+    return np.abs(value[np.isfinite(value)]).max(initial=0.0)
+
+
+@contextmanager
+def _as_it_stands():
+    """Whatever this thread calls in the block runs without replay."""
+    _THREAD.plain = True
+    try:
+        yield
+    finally:
+        _THREAD.plain = False
 
 
 def _first(a, size):
@@ -175,26 +239,27 @@ def _fill(program, rows, start, stop, padding):
             buffer[m:] = a[stop - 1] if padding is None or i < len(rows) - 1 else padding
 
 
-def plan(function, p, leaves, rows, settings=(), steps=1, linear=False):
+def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
     """The Plan of function(p, *rows, *settings), remembered or new; None where the function has to run as it stands."""
-    if not replayable(p, leaves, (*rows, *settings), steps):
+    if getattr(_THREAD, "plain", False) or not replayable(leaves, (*rows, *settings)):
         return None
     size = tile_size(leaves, len(rows[0]), rows[0].shape[-1])
     shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)] + [(a.shape[1:], a.dtype.str) for a in rows]
-    name = p.energy if _has_hash(p.energy) else id(p.energy)  # of a trusted one, which lives as long as its programs
-    key = (function, name, p.space, structure(p.theta), size, linear, *shapes)
-    keep = _lasting(p.energy)
     with LOCK:
-        found = _PLANS.get(key) if keep else None
+        names = _names((p.energy, p.space), _TRUSTED)
+        if names is None and len(rows[0]) * steps < SMALL:
+            return None
+        key = names and (function, names, structure(p.theta, tuple), size, padding, *shapes)
+        found = _PLANS.pop(key, None)
         if found is None:
             try:
-                found = Plan(function, p, settings, rows, size, linear)
-            except Exception:  # what cannot be traced is run as it stands, and there says for itself what is wrong
-                found = _UNPLANNED
-            if keep:
-                _PLANS[key] = found
-                if len(_PLANS) > MEMORY:
-                    _PLANS.popitem(last=False)
-        elif keep:
-            _PLANS.move_to_end(key)
-    return None if found is _UNPLANNED else found
+                found = Plan(function, p, settings, rows, size, padding)
+            except Exception as error:  # what cannot be traced is run as it stands, and there says for itself what is wrong
+                if names and isinstance(error, ChangedEnergyError):
+                    raise
+                found = Unplanned(Model(p.energy, None, p.space))
+        if names:
+            _PLANS[key] = found
+            if len(_PLANS) > MEMORY:
+                _PLANS.popitem(last=False)
+    return None if isinstance(found, Unplanned) else found

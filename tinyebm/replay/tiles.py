@@ -46,7 +46,7 @@ def by_rows(function, p, *rows, settings=()):
     return found.structure(outputs)
 
 
-def fold(function, combine, p, chunks, padding=None, settings=()):
+def fold(function, combine, p, chunks, padding, settings=()):
     """The results of function(p, *rows, *settings) on tiles of all chunks of rows, combined: a tree of arrays.
 
     combine(before, tile) joins two results, each flattened to one vector, and returns what they make together; it may
@@ -61,7 +61,7 @@ def _fold(function, combine, p, chunks, padding, settings):
     for rows in chunks:
         arrays = as_arrays(settings, rows[0])
         if found is _UNDECIDED:  # the first chunk decides for all
-            found = plan(function, p, leaves, rows, arrays, linear=True)
+            found = plan(function, p, leaves, rows, arrays, padding=padding)
         if found is None:
             for block in blocks_of(rows):
                 flat, rebuild = ravel(function(p, *block, *arrays))
@@ -74,7 +74,7 @@ def _fold(function, combine, p, chunks, padding, settings):
 
         tiles = tiles_of(len(rows[0]), found.size)
         jobs = [tiles[lane::LANES] for lane in range(min(LANES, len(tiles)))]
-        found.each([*leaves, *arrays], rows, jobs, take, padding)
+        found.each([*leaves, *arrays], rows, jobs, take)
     total = reduce(combine, [lane for lane in lanes if lane is not None])
     return rebuild(total) if found is None else found.structure(found.programs[0].finish(total))
 

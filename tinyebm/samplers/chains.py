@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm.backend import on_gpu
-from tinyebm.checks import number, require_count
-from tinyebm.density import Density, drift
+from tinyebm.checks import KERNEL, number, part_of, require_count, require_own
+from tinyebm.density import Density
 from tinyebm.kinds import Array, Generator, Kernel, Space
 from tinyebm.replay.chains import chains
+from tinyebm.samplers.langevin import ULA, moved
 from tinyebm.samplers.metropolis import Stranded, possible, require_possible, require_start, without_walls
 
 SEEN = 50  # steps between the points of a trajectory that are looked at
@@ -40,10 +41,10 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
         rejects, else also "acceptance_per_chain", (n,)); "trajectory": (1 + steps // record, n, d), or None; of a
         `Recipe` also "clipped", the mean fraction of gradient components that it clipped.
 
-    `ULA` on NumPy arrays takes all steps of a block of chains before those of the next, blocks side by side on as many
-    threads as NumPy's matrix products use.  Its noise comes from generators seeded by one draw of rng: other numbers than
-    calls of `step`, the same on any number of threads; in single precision within 5.65 standard deviations
-    (`tinyebm.replay.normals`).
+    `ULA` (no class that inherits from it) on NumPy arrays takes all steps of a block of chains before those of the next,
+    blocks side by side on as many threads as NumPy's matrix products use.  Its noise comes from generators seeded by one draw
+    of rng: other numbers than calls of `step`, the same on any number of threads; in single precision within 5.65 standard
+    deviations (`tinyebm.replay.normals`).
 
     Raises
     ------
@@ -116,10 +117,10 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
     require_count(steps, "steps must be an integer >= 0", least=0)
     if record is not None:
         require_count(record, "record must be a positive number of steps")
-    kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)] if callable(kernel) else [kernel] * steps
-    if steps and all(hasattr(k, "diffusion") for k in {id(k): k for k in kernels}.values()) and not p.space.discrete:
+    kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)]
+    if steps and all(type(k) is ULA for k in kernels) and not p.space.discrete:  # what another kernel's step does, it alone knows
         require_start(p, x, rng)
-        found = chains(drift, p, x, [k.diffusion for k in kernels], rng, record)
+        found = chains(moved, p, x, [(k.step_size, k.noise_scale) for k in kernels], rng, record)
         if found is not None:
             return found[0], {"acceptance": None, "trajectory": found[1]}
     trajectory, accepted, decided, clipped = [x], 0, 0, []
@@ -145,23 +146,25 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
 def caveat_of(kernel, steps, clipped):
     """What the last of some steps really did, in the words of a `Recipe`; None where there is nothing to say."""
     last = kernel_at(kernel, steps)
-    return last.caveat(clipped) if hasattr(last, "caveat") else None
+    return last.caveat(clipped) if part_of(last, "caveat", KERNEL) else None
 
 
 def kernel_at(kernel, step):
     """The kernel of a step, of one kernel for all or of a function of the step."""
-    if not callable(kernel):
+    if hasattr(kernel, "step"):
         return kernel
     found = kernel(step)
     if isinstance(found, type) or not hasattr(found, "step"):
         raise ValueError(f"the kernel of step {step} must be one, like te.ULA(0.01), got {found!r}")
+    require_own(found, "step", ("drift",))
     return found
 
 
 def require_kernel(kernel):
-    """Refuse what is neither a kernel nor a function of the step."""
+    """Refuse what is neither a kernel nor a function of the step, and a kernel whose own drift its step does not know."""
     if isinstance(kernel, type) or not (callable(kernel) or hasattr(kernel, "step")):
         raise ValueError(f"a kernel is an instance, like te.ULA(0.01), or a function of the step that returns one, got {kernel!r}")
+    require_own(kernel, "step", ("drift",))
 
 
 def require_steps(k):

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.checks import KERNEL, require_own
 from tinyebm.density import require_density
 from tinyebm.errors import QuadratureError
 
@@ -40,10 +41,18 @@ def row_blocks(n, width):
     return [slice(start, start + size) for start in range(0, n, size)]
 
 
-def require_push(kernel):
-    """Raise ValueError unless the kernel can move laws."""
+def require_push(kernel, part="operator"):
+    """Raise ValueError unless the kernel can move laws, by a method of that name, as its step moves points."""
     if isinstance(kernel, type) or not hasattr(kernel, "operator"):
         raise ValueError(f"a kernel that can push laws is wanted, like te.Gibbs() or te.MALA(0.1), got {kernel!r}")
+    require_own(kernel, part, KERNEL)
+
+
+def push(kernel, probabilities, p):
+    """The law after one step of a kernel from `probabilities` over the atoms of p's space."""
+    grid = grid_of(p, probabilities)
+    require_push(kernel)
+    return kernel.operator(p, grid)(probabilities)
 
 
 def grid_of(p, probabilities):

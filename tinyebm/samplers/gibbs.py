@@ -18,10 +18,11 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import on_gpu
-from tinyebm.checks import require_choice
+from tinyebm.checks import ENERGY, part_of, require_choice
 from tinyebm.density import Density, atom_exponents, exponent
+from tinyebm.exact.structure import other_layer
 from tinyebm.kinds import Array, Generator
-from tinyebm.samplers.flows import grid_of
+from tinyebm.samplers.flows import push
 from tinyebm.samplers.metropolis import Move, require_start
 
 SCANS = ("systematic", "random")
@@ -55,7 +56,7 @@ class Gibbs:
 
     def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over all states, (N,)."""
-        return self.operator(p, grid_of(p, probabilities))(probabilities)
+        return push(self, probabilities, p)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""
@@ -94,7 +95,7 @@ class BlockGibbs:
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One step down and up from the visible states x (n, visible): a Move that is never rejected."""
-        _require_layers(p, "hidden_logits")
+        _require_layers(p, "hidden_logits", "draw_visible")
         require_start(p, x, rng)
         z = p.energy.hidden_logits(p.theta, x)
         if not on_gpu(z) and np.isnan(z).any():
@@ -104,11 +105,11 @@ class BlockGibbs:
 
     def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over all visible states, (N,)."""
-        return self.operator(p, grid_of(p, probabilities))(probabilities)
+        return push(self, probabilities, p)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""
-        _require_layers(p, "visible_logits")
+        _require_layers(p, "hidden_logits", "visible_logits")
         hidden = type(grid)(grid.values, p.energy.hidden)
         down = lambda mass: _push_layer(mass, grid, lambda v: p.energy.hidden_logits(p.theta, v))
         up = lambda mass: _push_layer(mass, hidden, lambda h: p.energy.visible_logits(p.theta, h))
@@ -155,8 +156,8 @@ def _require_discrete(p, kernel):
         raise ValueError(f"{type(kernel).__name__} redraws sites with a few values each: {p.space} is not discrete")
 
 
-def _require_layers(p, method):
-    if not hasattr(p.energy, method):
+def _require_layers(p, *methods):
+    if not all(part_of(p.energy, method, ENERGY) for method in methods):
         raise ValueError(f"BlockGibbs needs two layers of units, as in RBM (push: RBM alone), not {p.energy!r}")
-    if p.energy.other_layer(p.space) is None:
+    if other_layer(p.energy, p.space) is None:
         raise ValueError(f"BlockGibbs does not know the visible layer of {p.energy!r} on {p.space}: use Gibbs, or another space")

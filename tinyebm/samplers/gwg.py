@@ -9,7 +9,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.density import Density, atom_exponents, exponent_and_score
 from tinyebm.kinds import Array, Generator
-from tinyebm.samplers.flows import grid_of
+from tinyebm.samplers.flows import push
 from tinyebm.samplers.metropolis import Move, accept, require_start
 
 
@@ -42,7 +42,7 @@ class GibbsWithGradients:
 
     def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over all states, (N,)."""
-        return self.operator(p, grid_of(p, probabilities))(probabilities)
+        return push(self, probabilities, p)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often: site by site, mass moves between the two values."""

@@ -14,7 +14,7 @@ from tinyebm.density import Density, exponent_and_score
 from tinyebm.errors import QuadratureError
 from tinyebm.grids import Grid, trapezoid
 from tinyebm.kinds import Array, Generator
-from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, row_blocks
+from tinyebm.samplers.flows import flow_operator, flow_spread, push, require_conserved, row_blocks
 from tinyebm.samplers.metropolis import Move, accept, require_start
 
 FASTEST = 8.5  # where a push cuts off the normal law of a velocity: 2e-17 is beyond
@@ -93,7 +93,7 @@ class HMC:
 
         Raises QuadratureError if the law is finer than the atoms or leaves them, or the velocities are too many.
         """
-        pushed = self.operator(p, grid_of(p, probabilities))(probabilities)
+        pushed = push(self, probabilities, p)
         require_conserved(float(probabilities.sum()), float(pushed.sum()))
         return pushed
 

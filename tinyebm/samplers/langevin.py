@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from tinyebm import ops
+from tinyebm.autodiff import zeros_like
 from tinyebm.backend import fused
 from tinyebm.checks import require_nonnegative, require_positive
-from tinyebm.density import Density, drift, exponent_and_score, score
+from tinyebm.density import Density, exponent_and_score, score
 from tinyebm.kinds import Array, Generator, Space
 from tinyebm.replay.tiles import by_rows
-from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
+from tinyebm.samplers.flows import flow_operator, flow_spread, push, require_conserved, require_resolution, row_blocks
 from tinyebm.samplers.metropolis import Move, accept, require_start
 
 
@@ -57,28 +58,23 @@ class ULA:
         """Standard deviation of the noise of one step, √(2εT)."""
         return math.sqrt(2 * self.step_size * self.temperature)
 
-    @property
-    def diffusion(self) -> tuple[float, float]:
-        """(noise_scale, step_size): all that `run` needs to know of a kernel that is `drift` plus noise, and never rejects."""
-        return self.noise_scale, self.step_size
-
     def drift(self, p: Density, x: Array) -> Array:
         """Where one step without noise takes the rows of x, (n, d)."""
-        return drift(p, x, self.step_size)
+        return moved(p, x, zeros_like(x), self.step_size, 0.0)
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
         _require_continuous(p, self)
         require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
-        return Move(p.space.fold(_diffuse(x, score(p, x), noise, self.step_size, self.noise_scale)))
+        return Move(p.space.fold(moved(p, x, noise, self.step_size, self.noise_scale)))
 
     def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
 
         Raises QuadratureError if the atoms are too coarse for the noise, or the chain leaves them.
         """
-        pushed = self.operator(p, grid_of(p, probabilities))(probabilities)
+        pushed = push(self, probabilities, p)
         require_conserved(float(probabilities.sum()), float(pushed.sum()))
         return pushed
 
@@ -124,14 +120,15 @@ class MALA:
 
     def drift(self, p: Density, x: Array) -> Array:
         """Where a proposal without noise takes the rows of x, (n, d)."""
-        return drift(p, x, self.step_size)
+        return moved(p, x, zeros_like(x), self.step_size, 0.0)
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One proposal per row of x (n, d), accepted or not: a Move."""
         _require_continuous(p, self)
         require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
-        y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
+        with np.errstate(invalid="ignore", over="ignore"):  # a proposal that flies away has the ratio -inf or nan: rejected
+            y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
         return accept(x, y, log_ratio, rng, p, p.space.contains(y))
 
     def step_from(self, x: Array, here: tuple[Array, Array], evaluate: Callable[[Array], tuple[Array, Array]], space: Space,
@@ -139,7 +136,7 @@ class MALA:
         """`step` where (exponent, score) are known at x, and come from evaluate(y) at the proposals y: the same Move."""
         (u, s), noise = here, rng.standard_normal(x.shape, dtype=x.dtype)
         y = _diffuse(x, s, noise, self.step_size, self.noise_scale)
-        log_ratio = _log_ratio(x, y, u, s, *evaluate(y), self.step_size)
+        log_ratio = _log_ratio(x, y, u, s, *evaluate(y), self.step_size, self.noise_scale)
         return accept(x, y, np.where(space.contains(y), log_ratio, -math.inf), rng)
 
     def push(self, probabilities: Array, p: Density) -> Array:
@@ -148,7 +145,7 @@ class MALA:
         O(N²) work in blocks of bounded memory.  Raises QuadratureError if the
         atoms are too coarse for the noise.
         """
-        return self.operator(p, grid_of(p, probabilities))(probabilities)
+        return push(self, probabilities, p)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a given product grid, set up once to be applied often."""
@@ -164,16 +161,22 @@ class MALA:
         require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
         (u, s), (u_y, s_y) = exponent_and_score(p, x), exponent_and_score(p, y)
-        log_norm = 0.5 * x.shape[1] * math.log(4 * math.pi * self.step_size)
+        variance = self.noise_scale**2
+        log_norm = 0.5 * x.shape[1] * math.log(2 * math.pi * variance)
         for rows in row_blocks(len(x), len(y)):
             gap = [y[:, a] - x[rows, a, None] for a in range(x.shape[1])]
             forward = sum((d - self.step_size * s[rows, a, None]) ** 2 for a, d in enumerate(gap))
             backward = sum((d + self.step_size * s_y[:, a]) ** 2 for a, d in enumerate(gap))
             with np.errstate(invalid="ignore"):
                 log_ratio = ops.where(u_y == -np.inf, -np.inf, u_y - u[rows, None])
-            log_flow = ops.minimum(-forward / (4 * self.step_size), log_ratio - backward / (4 * self.step_size))
+            log_flow = ops.minimum(-forward / (2 * variance), log_ratio - backward / (2 * variance))
             flow = ops.exp(log_flow + (log_w - log_norm))
             yield flow, 1 - flow.sum(axis=1), rows
+
+
+def moved(p, x, noise, step_size, noise_scale):
+    """Where eq. (1) takes the rows of x with this noise, (n, d), walls apart: what ULA steps by, and what `run` replays."""
+    return _diffuse(x, score(p, x), noise, step_size, noise_scale)
 
 
 @fused
@@ -186,13 +189,13 @@ def _propose(p, x, noise, step_size, noise_scale):
     """Where eq. (1) proposes to go from the rows of x, and the log of the ratio that decides."""
     u, s = exponent_and_score(p, x)
     y = _diffuse(x, s, noise, step_size, noise_scale)
-    return y, _log_ratio(x, y, u, s, *exponent_and_score(p, y), step_size)
+    return y, _log_ratio(x, y, u, s, *exponent_and_score(p, y), step_size, noise_scale)
 
 
-def _log_ratio(x, y, u, s, u_y, s_y, step_size):
+def _log_ratio(x, y, u, s, u_y, s_y, step_size, noise_scale):
     """log p(y) q(x|y) - log p(x) q(y|x) of a proposal q by eq. (1), (n,)."""
     forward, backward = y - x - step_size * s, x - y - step_size * s_y
-    return u_y - u + ((forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)) / (4 * step_size)
+    return u_y - u + ((forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)) / (2 * noise_scale * noise_scale)
 
 
 def _contract(mass, factors):
