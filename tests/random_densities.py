@@ -301,8 +301,8 @@ def main():
     parser.add_argument("--lines", type=int, default=1000)
     parser.add_argument("--planes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--only", default="", help="families, separated by commas")
+    parser.add_argument("--verbose", action="store_true", help="print what is wrong or refused")
     a = parser.parse_args()
     rows, bad = defaultdict(list), 0
     for families, count in ((LINES, a.lines), (PLANES, a.planes)):
@@ -316,10 +316,9 @@ def main():
                 warnings.simplefilter("ignore", RuntimeWarning)
                 verdict = judge(known, rng)
             rows[family.__name__].append(verdict)
-            if a.verbose and wrong(verdict):
-                print(family.__name__, i, {name: verdict[name] for name in wrong(verdict)}, flush=True)
-            if a.verbose and any(isinstance(v, Exception) for v in verdict.values()):
-                print(family.__name__, i, "refused", {n: str(v)[:150] for n, v in verdict.items() if isinstance(v, Exception)}, flush=True)
+            if a.verbose:
+                said = {name: found for name, found in verdict.items() if name in wrong(verdict) or isinstance(found, Exception)}
+                print(*(f"{family.__name__} {i}, {name}: {found}\n" for name, found in said.items()), end="", flush=True)
     print(f"{'family':<15}{'densities':>10}{'wrong':>7}{'refused':>9}   median error of log Z, mean, variance, probability")
     for name, verdicts in rows.items():
         beyond = sum(len(wrong(v)) for v in verdicts)
