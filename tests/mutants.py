@@ -413,7 +413,7 @@ MUTANTS = [
     ("hidden units without a law are off", GIBBS, "if not on_gpu(z) and np.isnan(z).any():", "if False:", T_GIBBS),
     ("a clamp beyond the walls", "samplers/recipes.py", "if self.clamp is not None and p.space.bounded and not", "if False and not",
      T_CHAINS),
-    ("reverse AIS forgets where p is 0", "diagnostics/ais.py", "float(_reached(p, path.base.sample(len(x), rng)).mean())", "1.0",
+    ("reverse AIS forgets where p is 0", "diagnostics/ais.py", "float(_reached(p, law.sample(len(x), rng)).mean())", "1.0",
      "diagnostics/test_ais.py"),
     ("a share without its error", "diagnostics/ais.py", "    error = math.hypot(error, math.sqrt((1 - share) / (n * share)))\n", "",
      "diagnostics/test_ais.py"),
