@@ -18,6 +18,7 @@ from tinyebm.checks import did_you_mean
 from tinyebm.discrete import Bits
 from tinyebm.kinds import Array
 from tinyebm.readers import READERS, read_csv
+from tinyebm.rows import numbers
 from tinyebm.targets import PatternTarget, Target
 from tinyebm.toys import TOYS
 
@@ -81,6 +82,9 @@ class Data:
     mode_names: tuple = ()
     space: Any = None
     labels: Any = field(default=None, repr=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "x", numbers(self.x, "x must be an array of rows (n, d)"))
 
     def original(self, x: Array) -> Array:
         """Rows x (n, d), of the data or of a model fitted to them, in the units of the source.

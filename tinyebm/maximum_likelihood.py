@@ -14,6 +14,7 @@ from tinyebm.kinds import AnyData, Energy, Space, Tree
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
+from tinyebm.rows import as_data
 from tinyebm.spaces import Reals
 from tinyebm.start import start_of
 from tinyebm.train import Fit
@@ -50,6 +51,7 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     >>> mle(GaussianEnergy(1), x).theta["mean"].round(6)
     array([2.])
     """
+    data = as_data(data)
     x, mass = data_law(data)
     space = space or getattr(data, "space", None) or Reals(x.shape[1])
     require_space(space)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyebm.checks import REAL, number
-from tinyebm.density import atom_exponents, exponent, exponents, on_host, require_density, require_rows
+from tinyebm.checks import number
+from tinyebm.density import atom_exponents, exponent, exponents, in_double, on_host
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature, rounding
 from tinyebm.kinds import AnyDensity, Array, Nodes
 from tinyebm.ops import logsumexp
+from tinyebm.rows import double, exact_rows, numbers
 
 WIDER = (80.0, 160.0, 320.0)  # nats below the peak, where the faces of a window are moved for functions that grow
 
@@ -20,7 +21,8 @@ def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
 
     Every call computes log Z; pass `log_z` to reuse one.
     """
-    require_rows(p, x)
+    p = in_double(p)
+    x = exact_rows(x, p.space.dim)
     log_z = number(log_partition(p) if log_z is None else log_z)
     if math.isnan(log_z):
         raise ValueError("log_z must be a number, the logarithm of Z")
@@ -42,7 +44,7 @@ def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Arr
     >>> probabilities(Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2)))
     array([0.75, 0.25])
     """
-    require_density(p)
+    p = in_double(p)
     grid = p.space.grid(nodes)
     grid.require_listable()
     u = atom_exponents(p, grid)
@@ -70,10 +72,9 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
     >>> abs(expectation(uniform, lambda x: x[:, 0] ** 2) - 1 / 3) < 1e-12
     True
     """
-    require_density(p)
     if not callable(f):
         raise ValueError(f"f must be a function of states x (n, d), got {f!r}")
-    p = on_host(p)
+    p = on_host(in_double(p))
     q = quadrature(p, rtol)
     mean, error = settled_mean(p, f, q)
     for least in () if p.space.bounded or hasattr(p, "grid") else WIDER:
@@ -81,7 +82,7 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
             before, q = mean, quadrature(p, rtol, least=least)
         except QuadratureError:  # tails too heavy to follow: what is beyond counts as if f stayed as large as on the faces
             if least == WIDER[0]:
-                error = error + q.error * np.abs(f(q.grid.corners())).max(axis=0)
+                error = error + q.error * np.abs(double(numbers(f(q.grid.corners()), "f"))).max(axis=0)
             break
         mean, error = settled_mean(p, f, q)
         change = np.abs(mean - before)
@@ -111,10 +112,10 @@ def mean_over(p, f, grid):
             continue
         shrink = math.exp(top - new_top)
         x, mass = x[mass > 0], mass[mass > 0]
-        values = f(x)
-        if np.ndim(values) < 1 or len(values) != len(x) or np.asarray(values).dtype.kind not in REAL:
-            raise ValueError(f"f must return one value per row, an array of real numbers of shape ({len(x)}, ...), got "
-                             f"{np.asarray(values).dtype} of shape {np.shape(values)}")
+        wanted = f"f must return one value per row, an array of real numbers of shape ({len(x)}, ...)"
+        values = double(numbers(f(x), wanted))
+        if values.shape[:1] != (len(x),):
+            raise ValueError(f"{wanted}, got shape {values.shape}")
         if (lost := np.isnan(values).reshape(len(x), -1).any(axis=1)).any():
             raise ValueError(f"f is nan where p is not 0, for example at x = {x[lost][0].tolist()}")
         top, total, weighted = new_top, shrink * total + mass.sum(), shrink * weighted + np.tensordot(mass, values, axes=1)
@@ -124,8 +125,7 @@ def mean_over(p, f, grid):
 
 def entropy(p: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
-    require_density(p)
-    p = on_host(p)
+    p = on_host(in_double(p))
     q = quadrature(p, rtol)
     mean, change = settled_mean(p, lambda x: q.log_z - exponent(p, x), q)
     return Estimate(mean, change + q.error * (1 + abs(mean)) + rounding(mean))

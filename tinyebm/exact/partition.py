@@ -18,7 +18,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.backend import to_host
 from tinyebm.checks import require_count, require_fraction
-from tinyebm.density import atoms_of, exponent, exponents, on_host, require_density
+from tinyebm.density import atoms_of, exponent, exponents, in_double, on_host
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
@@ -85,7 +85,7 @@ def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES)
     >>> abs(log_partition(p) - math.log(2 * math.pi)) < 1e-12
     True
     """
-    require_normalisable(p)
+    p = require_normalisable(p)
     require_fraction("rtol", rtol)
     log_z = structural_log_z(p)
     if log_z is not None:
@@ -96,7 +96,7 @@ def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES)
 
 def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0]):
     """The Quadrature behind `log_partition`: the grid on which it holds; on R^d its faces lie at least `least` nats down."""
-    require_normalisable(p)
+    p = require_normalisable(p)
     require_fraction("rtol", rtol)
     require_count(max_nodes, "max_nodes must be a positive number of nodes")
     if p.space.discrete:
@@ -176,11 +176,12 @@ def rounding(log_z):
 
 
 def require_normalisable(p):
-    """Refuse what is no density, and let an energy that can tell (an MLP) refuse a space on which its Z is infinite."""
-    require_density(p)
+    """The Density in double precision; what is none is refused, and an energy that can tell refuses a space on which Z = inf."""
+    p = in_double(p)
     check = getattr(p.energy, "require_normalisable", None)  # any callable is an energy: structure is optional
     if check is not None:
         check(to_host(p.theta), p.space)
+    return p
 
 
 def log_sum(p, grid):

@@ -52,7 +52,7 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
     UserWarning
         If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients: with both numbers.
     """
-    require_start(p, x, rng)
+    x = require_start(p, x, rng)
     require_count(len(x), "x must have one row at least")
     if not on_gpu(x) and not np.all(p.space.contains(x)):  # on a GPU nothing waits to be looked at
         raise ValueError(f"some rows of x are nan or lie outside {p.space}, for example {x[~p.space.contains(x)][0].tolist()}")
@@ -70,7 +70,7 @@ def walk(kernel, p, x, steps, rng, record=None):
         require_count(record, "record must be a positive number of steps")
     kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)] if callable(kernel) else [kernel] * steps
     if steps and all(hasattr(k, "diffusion") for k in {id(k): k for k in kernels}.values()) and not p.space.discrete:
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         found = chains(drift, p, x, [k.diffusion for k in kernels], rng, record)
         if found is not None:
             return found[0], {"acceptance": None, "trajectory": found[1]}

@@ -21,8 +21,8 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.backend import fused
-from tinyebm.checks import require_nonnegative, require_positive
-from tinyebm.density import Density, drift, exponent_and_score, score
+from tinyebm.checks import plain, require_nonnegative, require_positive
+from tinyebm.density import Density, drift, exponent_and_score
 from tinyebm.kinds import Array, Generator, Space
 from tinyebm.replay.tiles import by_rows
 from tinyebm.samplers.flows import flow_operator, flow_spread, grid_of, require_conserved, require_resolution, row_blocks
@@ -51,6 +51,7 @@ class ULA:
     def __post_init__(self):
         require_positive("step_size", self.step_size)
         require_nonnegative("temperature", self.temperature)
+        plain(self, "step_size", "temperature")
 
     @property
     def noise_scale(self) -> float:
@@ -69,9 +70,9 @@ class ULA:
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
         _require_continuous(p, self)
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
-        return Move(p.space.fold(_diffuse(x, score(p, x), noise, self.step_size, self.noise_scale)))
+        return Move(p.space.fold(_diffuse(x, exponent_and_score(p, x)[1], noise, self.step_size, self.noise_scale)))
 
     def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
@@ -116,6 +117,7 @@ class MALA:
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
+        plain(self, "step_size")
 
     @property
     def noise_scale(self) -> float:
@@ -129,7 +131,7 @@ class MALA:
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One proposal per row of x (n, d), accepted or not: a Move."""
         _require_continuous(p, self)
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
         return accept(x, y, np.where(p.space.contains(y), log_ratio, -math.inf), rng)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyebm.checks import require_generator
-from tinyebm.density import require_rows
+from tinyebm.density import rows_of
 
 
 class Move(NamedTuple):
@@ -20,11 +20,10 @@ class Move(NamedTuple):
 
 
 def require_start(p, x, rng):
-    """Raise ValueError unless a kernel of p can move x: floating-point rows (n, d), with a generator."""
-    require_rows(p, x)
-    if x.dtype.kind != "f":
-        raise ValueError(f"x must be of floating-point numbers, got {x.dtype}: convert it by x * 1.0")
+    """x as floating-point rows (n, d) that a kernel of p can move; ValueError unless it is, and rng a generator."""
+    x = rows_of(p, x)
     require_generator(rng)
+    return x
 
 
 def accept(x, proposal, log_ratio, rng):
