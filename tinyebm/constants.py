@@ -27,7 +27,7 @@ def constant(a):
 def leaf(x):
     """An argument to differentiate by, as it is now."""
     x = np.asarray(x) if isinstance(x, (float, int)) else x
-    if getattr(x, "dtype", np.dtype(object)).kind != "f":
+    if getattr(getattr(x, "dtype", None), "kind", None) != "f":
         given = getattr(x, "dtype", repr(x))
         raise TypeError(f"can only differentiate by floating-point arrays, got {given}: convert with x * 1.0")
     if np.ma.is_masked(x):

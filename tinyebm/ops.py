@@ -160,8 +160,8 @@ def abs(x): return np.abs(x)
 @primitive(None, lambda g, y, mask, a, b: where(mask, g, 0.0),
                  lambda g, y, mask, a, b: where(mask, 0.0, g))
 def where(mask, a, b):
-    if (mask.dtype if hasattr(mask, "dtype") else np.asarray(mask).dtype).kind != "b":
-        raise TypeError(f"where takes booleans first, then what is wanted where they hold, got {mask!r}")
+    if (given := mask.dtype if hasattr(mask, "dtype") else np.asarray(mask).dtype).kind != "b":
+        raise TypeError(f"where takes booleans first, then what is wanted where they hold, got {given}")
     return np.where(mask, a, b)
 
 @broadcasting

@@ -104,7 +104,8 @@ def numbers(x, wanted):
     except Exception as error:  # of another library, about what it cannot convert
         found = error
     if isinstance(found, Exception):
-        raise ValueError(f"{wanted}, got {given}, which gives no NumPy array: {' '.join(str(found).split())[:200]}")
+        said = " ".join(str(found).split())[:200]
+        raise ValueError(f"{wanted}, got {given}, which NumPy cannot read: convert it to an array of numbers first ({said})")
     if isinstance(found, list):
         columns = [_floats(column, wanted, f"{given} whose column {name!r} is") for name, column in found]
         return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))

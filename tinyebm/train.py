@@ -133,6 +133,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     require_nonnegative("alpha", alpha)
     if alpha:
         objective = _regularised(objective, alpha)
+    ema, data_noise = ema and float(ema), float(data_noise)  # NumPy's scalars would widen single precision
     log_every = log_every or max(1, steps // 20)
     stream = Stream(seed, device)
     x, _ = law = stream.place(law)

@@ -40,8 +40,9 @@ def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
     >>> sample(p, 3, np.random.default_rng(1)).shape
     (3, 1)
     """
+    p = in_double(p)
     require_draws(n, rng)
-    return beside(p.theta, _sample(on_host(in_double(p)), n, host_generator(rng)))[0]
+    return beside(p.theta, _sample(on_host(p), n, host_generator(rng)))[0]
 
 
 def _sample(p, n, rng):

@@ -21,5 +21,5 @@ def require_batch(p, x):
     """x as a batch: floating-point rows (n, d), at least one, without nan; ValueError if it is none."""
     x = rows_of(p, x)
     if len(x) == 0:
-        raise ValueError(f"a batch has one row at least, got shape {x.shape}")
+        raise ValueError(f"a batch has one row at least, of floating-point numbers, got {x.dtype} of shape {x.shape}")
     return clean(x)
