@@ -139,7 +139,7 @@ def primitive(*vjps):
                 elif a.tape is tape:
                     parents.append((i, a.entry))
                     args[i] = a.value
-            return tape.record(recorded, vjps, args, {name: constant(a) for name, a in kwargs.items()}, parents)
+            return tape.record(recorded, vjps, args, kwargs and {name: constant(a) for name, a in kwargs.items()}, parents)
 
         return recorded
 

@@ -11,13 +11,14 @@ FIXED = {float, int, bool, type(None), slice, np.float64}  # types of arguments 
 
 def constant(a):
     """An argument that no tape watches, as it is now; complex numbers are refused."""
-    if isinstance(a, (tuple, list)):
-        return type(a)(map(constant, a)) if type(a) in (tuple, list) else a
+    if type(a) in (tuple, list):
+        fixed = type(a) is tuple and all(type(part) in FIXED for part in a)
+        return a if fixed else type(a)(map(constant, a))
     if isinstance(a, complex) or getattr(getattr(a, "dtype", None), "kind", None) == "c":
         raise TypeError("derivatives are those of real numbers, and a complex one was met under grad: write out its real and "
                         "imaginary parts")
     if isinstance(a, np.ndarray) and (a.flags.writeable or type(a) is not np.ndarray):
-        if np.ma.is_masked(a):
+        if type(a) is not np.ndarray and np.ma.is_masked(a):
             raise TypeError("a masked array met one under grad, which knows no masks: fill its gaps, or leave their rows out")
         a = np.array(a)
         a.flags.writeable = False
@@ -30,7 +31,7 @@ def leaf(x):
     if getattr(getattr(x, "dtype", None), "kind", None) != "f":
         given = getattr(x, "dtype", repr(x))
         raise TypeError(f"can only differentiate by floating-point arrays, got {given}: convert with x * 1.0")
-    if np.ma.is_masked(x):
+    if type(x) is not np.ndarray and np.ma.is_masked(x):
         raise TypeError("can only differentiate by arrays without masks: fill the gaps, or leave their rows out")
     return np.array(x) if isinstance(x, np.ndarray) else x
 

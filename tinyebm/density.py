@@ -18,7 +18,7 @@ from tinyebm.grids import CHUNK
 from tinyebm.kinds import Array
 from tinyebm.replay.tiles import by_rows
 from tinyebm.rows import FLOATS, clean, double, parameters, rows
-from tinyebm.tree import tree_flatten, tree_map
+from tinyebm.tree import every, tree_map
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def rows_of(p, x):
 def in_double(p):
     """The Density with parameters in double precision, for exact answers; ValueError for what is none."""
     require_density(p)
-    if all(getattr(leaf, "dtype", FLOATS[0]) == FLOATS[0] for leaf in tree_flatten(p.theta)[0]):
+    if every(lambda leaf: getattr(leaf, "dtype", FLOATS[0]) is FLOATS[0], p.theta):
         return p
     return Density(p.energy, tree_map(lambda leaf: double(leaf) if hasattr(leaf, "dtype") else leaf, p.theta), p.space)
 
@@ -142,7 +142,7 @@ def score(p: Density, x: Array) -> Array:
     >>> score(normal, np.array([[1.0, -2.0]]))
     array([[-1.,  2.]])
     """
-    return exponent_and_score(p, clean(rows_of(p, x)))[1]
+    return by_rows(_exponent_and_score, p, clean(rows_of(p, x)))[1]
 
 
 def score_and_laplacian(p, x):

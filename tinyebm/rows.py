@@ -10,7 +10,7 @@ import numpy as np
 from tinyebm.autodiff import Var, cast
 from tinyebm.backend import on_gpu
 from tinyebm.replay.trace import Traced
-from tinyebm.tree import tree_flatten
+from tinyebm.tree import every, tree_map
 
 FLOATS = (np.dtype("float64"), np.dtype("float32"))
 DATA = "data must be an array of numbers, rows (n, d), n > 0"
@@ -40,7 +40,7 @@ def rows(x, dim, name="x"):
 
 def clean(x, name="x"):
     """Rows, refused if one holds nan; what has no values to look at, or would wait for a GPU, passes."""
-    if type(x) is np.ndarray and np.isnan(x).any():
+    if type(x) is np.ndarray and (squares := np.vdot(x, x)) != squares:  # nan if one is, at the least cost
         raise ValueError(f"{name} holds nan: clean it first (row {_first(np.isnan(x))} of {len(x)}, counted from 0)")
     return x
 
@@ -79,10 +79,9 @@ def as_data(data):
 
 def parameters(theta):
     """θ with floating-point arrays in the place of whole numbers and booleans, in whose own types formulas may overflow."""
-    leaves, rebuild = tree_flatten(theta)
-    if all(getattr(leaf, "dtype", object) in FLOATS for leaf in leaves):
+    if every(lambda leaf: getattr(leaf, "dtype", object) in FLOATS, theta):
         return theta
-    return rebuild([numbers(leaf, "theta holds floating-point arrays") if _is_narrow(leaf) else leaf for leaf in leaves])
+    return tree_map(lambda leaf: numbers(leaf, "theta holds floating-point arrays") if _is_narrow(leaf) else leaf, theta)
 
 
 def _is_narrow(leaf):

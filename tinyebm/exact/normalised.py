@@ -27,6 +27,7 @@ def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
     if math.isnan(log_z):
         raise ValueError("log_z must be a number, the logarithm of Z")
     inside = p.space.contains(x)
+    inside = slice(None) if inside.all() else inside  # a view, where a mask copies
     log_p = np.zeros_like(x, shape=len(x)) - np.inf
     log_p[inside] = exponents(p, x[inside]) - log_z
     return log_p
