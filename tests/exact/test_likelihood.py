@@ -75,7 +75,8 @@ def test_rows_weigh_alike():
 
 @pytest.mark.parametrize(("x", "message"), [
     (np.zeros(3), r"rows \(n, d\)"), (np.zeros((0, 2)), r"n > 0"), (np.zeros((2, 1), complex), "complex128"),
-    ([[1.0], [1.0, 2.0]], "got list"), (np.array([[np.nan]]), "nan or inf"), (np.array([[1.0], [np.inf]]), "nan or inf")])  # fmt: skip
+    ([[1.0], [1.0, 2.0]], "got list"), (np.array([[np.nan]]), r"nan or inf: clean it first \(row 0"),
+    (np.array([[1.0], [np.inf]]), r"nan or inf: clean it first \(row 1 of 2")])  # fmt: skip
 def test_what_are_no_rows(x, message):
     """Catches NaN averaged into a likelihood, and an empty mean."""
     with pytest.raises(ValueError, match=message):
