@@ -30,6 +30,22 @@ te.grad(lambda x: ops.sum(ops.reshape(x, (3, 3))))(np.ones(4)) -> reshape of sha
 te.grad(lambda x: ops.sum(x, axis=4))(np.ones(4)) -> AxisError: sum of shapes (4,): axis 4 is out of bounds for array of
 te.grad(lambda x: x[7])(np.ones(4)) -> IndexError: getitem of shapes (4,): index 7 is out of bounds for axis 0 with
 te.grad(lambda x: x + np.ones(3))(np.ones(2)) -> add of shapes (2,), (3,): they do not broadcast to one shape
+te.grad(lambda x: sum(x))(2.0) -> TypeError: a number under grad has no length and no entries: loops, sum, min and max go over
+te.grad(lambda x: ops.sum(x) ** 2j)(np.ones(2)) -> TypeError: derivatives are those of real numbers, and a complex one was met
+te.vjp(lambda x: x * 2, np.ones(2))[1](np.ones(2) * 1j) -> TypeError: a cotangent is of real numbers, got complex128
+te.grad(lambda x: ops.sum(x * np.ma.masked_less([-1.0, 1.0], 0)))(np.ones(2)) -> TypeError: a masked array met one under grad
+te.grad(lambda x: ops.sum(ops.where(np.ones(2), x, 0.0)))(np.ones(2)) -> TypeError: where takes booleans first, then what is
+te.grad(lambda x: ops.sum(ops.concatenate([x[0], x[1]])))(np.ones(2)) -> concatenate joins arrays along an axis of theirs, 0,
+te.grad(lambda x: ops.sum(ops.concatenate([])))(np.ones(2)) -> concatenate joins arrays along an axis of theirs, 0, got the
+te.grad(lambda x: ops.sum(ops.concatenate([x, x[:, None]])))(np.ones(2)) -> shapes must agree except along axis 0, got [(2,),
+te.score(p, nanx) -> x holds nan: clean it first (row 2 of 6, counted from 0)
+te.laplacian(p, nanx) -> x holds nan: clean it first (row 2 of 6, counted from 0)
+te.log_prob(p, nanx) -> x holds nan: clean it first (row 2 of 6, counted from 0)
+law.log_prob(nanx) -> x holds nan: clean it first (row 2 of 6, counted from 0)
+moons.log_prob(nanx) -> x holds nan: clean it first (row 2 of 6, counted from 0)
+cd.gradient(p, nanx, rng) -> x holds nan: clean it first (row 2 of 6, counted from 0)
+te.ScoreMatching().gradient(p, nanx, rng) -> x holds nan: clean it first (row 2 of 6, counted from 0)
+te.nll(p, nanx) -> data holds nan or inf: clean it first (row 2 of 6, counted from 0)
 te.Reals(0) -> dim must be a positive integer, got 0
 te.Reals(2.5) -> dim must be a positive integer, got 2.5
 te.Reals("2") -> dim must be a positive integer, got '2'
@@ -93,9 +109,9 @@ te.RBM("4", 2) -> visible must be a positive number of units, got '4'
 te.GaussianBernoulliRBM(0, 2) -> visible must be a positive number of units, got 0
 te.score(p, x[0]) -> x must have shape (n, 2), got (2,)
 te.score(p, x[:, :1]) -> x must have shape (n, 2), got (6, 1)
-te.score(p, [[0.0, 0.0]]) -> x must have shape (n, 2), got list
-te.score(p, (x > 0)) -> TypeError: can only differentiate by floating-point arrays, got bool: convert
-te.score(p, np.zeros((3, 2), int)) -> TypeError: can only differentiate by floating-point arrays, got int64: convert
+te.score(p, [[0.0, 0.0], [1.0]]) -> x must have shape (n, 2), got list of object: an entry is no number, or rows differ in
+te.score(p, (x > 0).astype(str)) -> x must have shape (n, 2), got ndarray of <U5: text is no number: convert it by x.astype
+te.score(p, np.full((3, 2), 2**53 + 1)) -> x must have shape (n, 2), got ndarray of int64: double precision cannot hold all
 te.score(p, None) -> x must have shape (n, 2), got NoneType
 te.score(E(lambda t, x: x), x) -> an energy must return one number per row: shape (6,), got (6, 2)
 te.score(E(lambda t, x: 3.0), x) -> an energy must return one number per row: shape (6,), got float
@@ -152,12 +168,12 @@ te.sample(p, 3, 0) -> rng must be a generator, like np.random.default_rng(0), go
 te.sample(p, 3, None) -> rng must be a generator, like np.random.default_rng(0), got None
 te.sample(p, 3, np.random) -> rng must be a generator, like np.random.default_rng(0), got
 te.sample(five, 3, rng) -> quadrature is for dim <= 3: with 40 nodes per axis, dim 5 needs 1.0e+08 of
-te.nll(p, nanx) -> data holds nan or inf: clean it first
-te.nll(p, x[0]) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
-te.nll(p, x[:0]) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
+te.nll(p, x[0]) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray of shape
+te.nll(p, np.ma.masked_less(x, 0)) -> data must be an array of numbers, rows (n, d), n > 0, got a masked array with masked
+te.nll(p, x[:0]) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray of shape
 te.nll(p, x[:, :1]) -> x must have shape (n, 2), got (6, 1)
-te.nll(p, "two_moons") -> data must be a floating-point array of rows (n, d), n > 0, got str of shape ()
-te.nll(p, None) -> data must be a floating-point array of rows (n, d), n > 0, got NoneType of
+te.nll(p, "two_moons") -> data must be an array of numbers, rows (n, d), n > 0, got str
+te.nll(p, None) -> data must be an array of numbers, rows (n, d), n > 0, got NoneType
 te.nll_gradient(p, x[:, :1]) -> x must have shape (n, 2), got (6, 1)
 te.nll_gradient(p, nanx) -> data holds nan or inf: clean it first
 te.nll_gradient(p, bits) -> x must have shape (n, 2), got (16, 4)
@@ -200,7 +216,7 @@ te.run("ula", p, x, 3, rng) -> a kernel is an instance, like te.ULA(0.01), or a 
 te.run(te.ULA, p, x, 3, rng) -> a kernel is an instance, like te.ULA(0.01), or a function of the step that
 te.run(lambda i: None, p, x, 3, rng) -> the kernel of step 1 must be one, like te.ULA(0.01), got None
 te.run(ula, p, nanx, 3, rng) -> some rows of x are nan or lie outside Reals, for example
-te.run(ula, p, np.zeros((3, 2), int), 3, rng) -> x must be of floating-point numbers, got int64: convert it by x * 1.0
+te.run(ula, p, np.zeros((3, 2), "M8[s]"), 3, rng) -> x must have shape (n, 2), got ndarray of datetime64[s]: subtract an
 te.run(ula, b, bits, 3, rng) -> ULA moves by small steps, and Bits is discrete: use Gibbs or its relatives
 te.run(ula, te.Density(net, wrong, te.Reals(2)), x, 3, rng) -> theta does not belong to MLP: it holds 'W' of shape (1, 4), and
 te.Chains(0) -> size must be a positive number of chains, got 0
@@ -265,13 +281,14 @@ te.fit(net, x, objective=None, **quick) -> fit needs an objective, for example t
 te.fit(net, x, objective=te.ContrastiveDivergence, **quick) -> fit needs an objective, for example
 te.fit(net, x, objective="cd-1", **quick) -> fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01),
 te.fit(net, nanx, objective=cd, **quick) -> data holds nan or inf: clean it first
-te.fit(net, x[:0], objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
-te.fit(net, x[0], objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
-te.fit(net, x.tolist(), objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got list of shape
-te.fit(net, x.astype(object), objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray
-te.fit(net, x.astype(complex), objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray
-te.fit(net, None, objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got NoneType of
-te.fit(net, "two_moons", objective=cd, **quick) -> data must be a floating-point array of rows (n, d), n > 0, got str of shape
+te.fit(net, x[:0], objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray of shape
+te.fit(net, x[0], objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray of shape
+te.fit(net, x.astype(str), objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray of <U
+te.fit(net, x[0].tolist(), objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray of
+te.fit(net, np.array([[1, None]]), objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray
+te.fit(net, x.astype(complex), objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray
+te.fit(net, None, objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got NoneType
+te.fit(net, "two_moons", objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got str
 te.fit(net, p, objective=cd, **quick) -> a Density has no rows to draw batches from: use te.sample(density, n, rng), or
 te.fit(net, x[:, :1], objective=cd, **quick) -> the energy MLP is for x of dimension 2, the space Reals has 1
 te.fit(net, x, te.Reals(3), cd, **quick) -> the data have 2 columns, the space Reals has dimension 3
@@ -320,7 +337,7 @@ te.fit(rbm, bits + 0.5, te.Bits(4), gibbs_cd, **quick) -> some data lie outside 
 te.fit(rbm, bits, te.Bits(4), cd, **quick) -> ULA moves by small steps, and Bits is discrete: use Gibbs or its relatives
 te.fit(te.RBM(5, 2), bits, te.Bits(4), gibbs_cd, **quick) -> the energy RBM is for x of
 te.mle(net, nanx) -> data holds nan or inf: clean it first
-te.mle(net, x[:0]) -> data must be a floating-point array of rows (n, d), n > 0, got ndarray of shape
+te.mle(net, x[:0]) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray of shape
 te.mle(net, x[:, :1]) -> the energy MLP is for x of dimension 2, the space Reals has 1
 te.mle(net, x, te.Box(0, 0.1, 2)) -> some rows of the data lie outside Box
 te.mle(net, x, gtol=0) -> gtol must be positive and finite, got 0
@@ -330,7 +347,7 @@ te.mle(net, x, rtol=0) -> rtol must be between 0 and 1, got 0
 te.mle(te.MLP((2, 4, 1)), x) -> DivergentPartitionError: Z is infinite: along the direction [1.0, -0.007] the
 te.mle(te.MLP((5, 4, 1)), rng.standard_normal((9, 5))) -> DivergentPartitionError: Z is infinite: along the direction
 te.mle(net, x, theta=wrong) -> theta does not belong to MLP: it holds 'W' of shape (1, 4), and 'W' of shape
-te.mle(net, "x") -> data must be a floating-point array of rows (n, d), n > 0, got str of shape ()
+te.mle(net, "x") -> data must be an array of numbers, rows (n, d), n > 0, got str
 te.adam(0) -> learning_rate must be positive and finite, got 0
 te.adam("fast") -> learning_rate must be positive and finite, got 'fast'
 te.adam(0.1, decay1=1) -> decay1 must be in [0, 1), got 1
@@ -349,8 +366,8 @@ te.probabilities(p, nodes=10**5) -> QuadratureError: 100000 x 100000 nodes are 1
 te.probabilities(E(lambda t, x: x[:, 0] * 0 + np.inf, te.Bits(2))) -> QuadratureError: the energy is nan or -inf at some atom
 te.expectation(p, lambda x: x[:, 0] * np.nan) -> f is nan where p is not 0
 te.expectation(p, lambda x: x[:, 0] * 1j) -> f must return one value per row, an array of real numbers
-te.score(E(lambda t, x: x[:, 0] * 1j), x) -> an energy must return one number per row: shape (6,), got (6,) of complex128
-te.log_prob(p, x.astype(complex)) -> x must be of real numbers, got complex128
+te.score(E(lambda t, x: x[:, 0] * 1j), x) -> TypeError: derivatives are those of real numbers, and a complex one was met
+te.log_prob(p, x.astype(complex)) -> x must have shape (n, 2), got ndarray of complex128: give real and imaginary parts
 te.laplacian(te.Density(te.MLP((2, 4, 1), "relu"), theta, te.Reals(2)), x) -> there is no Laplacian of MLP
 te.laplacian(b, bits) -> there is no Laplacian of RBM
 te.log_partition(b, rtol=0) -> rtol must be between 0 and 1, got 0
@@ -399,12 +416,12 @@ te.mmd(x, nanx) -> data holds nan or inf: clean it first
 te.mmd(x[:1], x) -> a sample needs two rows at least: with one there are no pairs
 te.mmd(x, x, bandwidth=0) -> bandwidth must be positive and finite, got 0
 te.mmd(x, x, bandwidth="x") -> bandwidth must be positive and finite, got 'x'
-te.effective_sample_size(x[0]) -> chains are floating-point, of shape (draws, m, d) as `run` records them, or (m,
+te.effective_sample_size(x[0]) -> chains are numbers of shape (draws, m, d) as `run` records them, or (m,
 te.effective_sample_size(nanx) -> the chains hold nan or inf
 te.effective_sample_size(np.zeros((2, 3))) -> at least 8 draws of one chain are needed, got 3 of 2
-te.effective_sample_size("x") -> chains are floating-point, of shape (draws, m, d) as `run` records them, or (m,
+te.effective_sample_size("x") -> chains are numbers of shape (draws, m, d) as `run` records them, or (m,
 te.split_rhat(np.zeros((2, 3))) -> at least 8 draws of one chain are needed, got 3 of 2
-te.split_rhat(np.zeros((2, 3, 4, 5))) -> chains are floating-point, of shape (draws, m, d) as `run` records them, or (m,
+te.split_rhat(np.zeros((2, 3, 4, 5))) -> chains are numbers of shape (draws, m, d) as `run` records them, or (m,
 te.autocorrelation(np.zeros((2, 3))) -> at least 8 draws of one chain are needed, got 3 of 2
 te.ais(p, 1, rng) -> at least 2 chains are needed to see a spread of weights, got 1
 te.ais(p, 8, rng, temperatures=0) -> temperatures is a positive number of steps, or β increasing from 0 to 1, got 0
@@ -417,7 +434,7 @@ te.reverse_ais(p, x[:, :1], rng) -> x must have shape (n, 2), got (6, 1)
 te.auroc(x, x) -> scores_in is an array (n,), n > 0, without nan, got shape (6, 2)
 te.auroc(nanx[:, 1], x[:, 1]) -> scores_in is an array (n,), n > 0, without nan, got shape (6,)
 te.auroc(x[:0, 0], x[:, 0]) -> scores_in is an array (n,), n > 0, without nan, got shape (0,)
-te.auroc("x", "y") -> scores_in is an array (n,), n > 0, without nan, got shape ()
+te.auroc("x", "y") -> scores_in is an array (n,), n > 0, without nan, got str
 te.Normal(np.zeros(2), np.eye(3)) -> a mean of 2 numbers has the shape (2,) and needs a covariance of shape (2, 2),
 te.Normal(np.zeros(2), -np.eye(2)) -> a mean is finite, and a covariance symmetric and positive definite: these are
 te.Normal(np.zeros(2), np.array([[1.0, 5.0], [0.0, 1.0]])) -> a mean is finite, and a covariance symmetric and positive

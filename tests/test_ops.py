@@ -324,6 +324,37 @@ def test_concatenate_refuses_to_broadcast():
         ops.concatenate([np.ones((2, 3)), np.ones((1, 3))], axis=1)
 
 
+@pytest.mark.parametrize("arrays, axis, message", [
+    ([np.float64(1), np.float64(2)], 0, "a number x has none, so take reshape"), ([1.0, np.ones(2)], 0, "a number x has none"),
+    ([], 0, "got the shapes"), ([np.ones((2, 3)), np.ones((2, 3))], 2, "along an axis of theirs, 2"),
+    ([np.ones((2, 3)), np.ones(3)], 0, "agree except along axis 0"),
+    ([np.ones((3, 1)), np.ones(3)], 1, "agree except along axis 1"),
+    ([np.ones((2, 3)), np.ones((2, 3, 1))], -1, "agree except along axis -1")])  # fmt: skip
+def test_concatenate_says_what_is_wrong(arrays, axis, message):
+    """With and without a derivative.  Catches "tuple index out of range"."""
+    for f in (lambda x: ops.concatenate(arrays, axis), lambda x: ops.concatenate([a * x for a in arrays], axis)):
+        with pytest.raises(ValueError, match=message) as caught:
+            grad(lambda x, f=f: ops.sum(f(x)))(1.0)
+        assert "\n" not in str(caught.value)
+
+
+def test_concatenate_takes_what_can_be_joined():
+    """An array is its rows, numbers of Python an array, any iterable a list.  Catches an iterable that is used up."""
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    for arrays in (lambda x: x, lambda x: (row for row in x), lambda x: [x[0], [3.0, 4.0]]):
+        weigh = lambda x, arrays=arrays: ops.concatenate(arrays(x)) @ np.array([1.0, 10.0, 100.0, 1000.0])
+        assert value_and_grad(weigh)(x)[0] == 4321.0 and grad(weigh)(x)[0].tolist() == [1.0, 10.0]
+
+
+@pytest.mark.parametrize("mask", [np.array([1.0, 0.0]), 1, [1, 0], np.array([1, 0])])
+def test_where_takes_a_mask_first(mask):
+    """Catches arguments that have changed places, of which the numbers would be taken for a mask."""
+    for f in (lambda x: ops.where(mask, x, 0.0), lambda x: ops.where(mask, np.ones(2), 0.0)):
+        with pytest.raises(TypeError, match="where takes booleans first"):
+            vjp(f, np.ones(2))
+    assert ops.where([True, False], 1.0, 0.0).tolist() == [1.0, 0.0] and ops.where(True, 1.0, 0.0) == 1.0
+
+
 def test_scatter_accumulates_repeated_indices():
     x, index = np.array([1.0, 2.0, 4.0]), np.array([0, 2, 0])
 
@@ -405,6 +436,29 @@ def test_logsumexp_of_extremes(x, softmax):
     assert value == np.logaddexp(*x)
     np.testing.assert_allclose(gradient, softmax)
     np.testing.assert_allclose(second, np.array([1, -1]) * np.prod(softmax), atol=1e-16)
+
+
+@pytest.mark.parametrize("x, softmax", [
+    ([0.0, np.inf], [0, 1]), ([1000.0, np.inf, -np.inf], [0, 1, 0]), ([np.inf, 3.0, np.inf], [0.5, 0, 0.5]), ([np.inf], [1])])
+def test_logsumexp_at_infinity(x, softmax):
+    """inf, with the slopes that softmax nears: equal shares of those that are inf.  Catches nan, and slopes of inf."""
+    x, v = np.array(x), np.arange(1.0, 1 + len(x))
+    with np.errstate(all="raise"):
+        value, gradient = value_and_grad(ops.logsumexp)(x)
+        second = hvp(ops.logsumexp, x, v)
+
+    assert value == np.inf and gradient.tolist() == softmax and second.tolist() == [0.0] * len(x)
+
+
+@pytest.mark.parametrize("axis, keepdims", [(1, False), (-1, True), ((1,), False), ((-1,), True)])
+def test_logsumexp_at_infinity_in_some_rows(axis, keepdims):
+    """Beside rows that are finite, or -inf throughout.  Catches a row treated as another."""
+    x = np.array([[0.0, np.inf], [1.0, 2.0], [-np.inf, -np.inf], [np.inf, np.inf]])
+    value, pullback = vjp(lambda x: ops.logsumexp(x, axis, keepdims), x)
+
+    np.testing.assert_array_equal(np.ravel(value), [np.inf, np.logaddexp(1, 2), -np.inf, np.inf])
+    share = scipy.special.expit(1.0)
+    np.testing.assert_allclose(pullback(np.full(value.shape, 2.0))[0], [[0, 2], [2 - 2 * share, 2 * share], [0, 0], [1, 1]])
 
 
 @pytest.mark.parametrize("name", ["exp", "log", "sin", "cos", "tanh", "sigmoid", "silu", "softplus", "abs",

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from tinyebm.checks import require_count
+from tinyebm.constants import FIXED, constant, leaf, require_entries, require_real, shared
 from tinyebm.kinds import Tree
 from tinyebm.tree import structure, tree_flatten
 
@@ -90,7 +91,9 @@ class Var:
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
     dtype = property(lambda self: self.value.dtype)
-    __len__ = lambda self: len(self.value)
+    __len__ = lambda self: require_entries(self)[0]
+    __iter__ = lambda self: (self[i] for i in range(len(self)))
+    __contains__ = lambda self, y: bool(np.any(self == y))  # a plain answer, as comparisons give
 
     def __repr__(self):
         return f"Var(shape={self.shape}, entry {self.entry} of tape {self.tape.age})"
@@ -98,7 +101,7 @@ class Var:
     def __array__(self, *args, **kwargs):
         raise TypeError(ADVICE)
 
-    __float__ = __int__ = __index__ = __bool__ = __setitem__ = __rpow__ = __array_function__ = __array__
+    __float__ = __int__ = __complex__ = __index__ = __bool__ = __setitem__ = __rpow__ = __array_function__ = __array__
 
 
 def stop_gradient(x: Any) -> Any:
@@ -129,36 +132,37 @@ def primitive(*vjps):
                     tape = a.tape
             if tape is None:
                 return function(*args, **kwargs)
-            parents = [(i, a.entry) for i, a in enumerate(args) if isinstance(a, Var) and a.tape is tape]
-            args = list(args)
-            for i, _ in parents:
-                args[i] = args[i].value
-            return tape.record(recorded, vjps, args, kwargs, parents)
+            parents, args = [], list(args)
+            for i, a in enumerate(args):
+                if not isinstance(a, Var):
+                    args[i] = a if type(a) in FIXED else constant(a)
+                elif a.tape is tape:
+                    parents.append((i, a.entry))
+                    args[i] = a.value
+            return tape.record(recorded, vjps, args, kwargs and {name: constant(a) for name, a in kwargs.items()}, parents)
 
         return recorded
 
     return decorate
 
 
+@primitive(lambda g, y, x, dtype: cast(g, x.dtype))
+def cast(x, dtype): return x.astype(dtype)
+
+
 def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
     """Evaluate function(*args); return (value, pullback).
 
-    `pullback(g)` is a tuple shaped like `args` with each leaf x replaced by
-    g · ∂value/∂x.  Arguments are floating-point arrays, or nested dicts, lists
-    and tuples of them; the value is one array.
+    `pullback(g)` is a tuple shaped like `args` with each leaf x replaced by g · ∂value/∂x, of the type of x.
+    Arguments are floating-point arrays, or nested dicts, lists and tuples of them; the value is one array.
 
     Raises
     ------
     TypeError
-        If a leaf is not floating-point, or the function leaves `tinyebm.ops`.
+        If a leaf is not floating-point, a number on the way complex, or the function leaves `tinyebm.ops`.
     """
-    tape = Tape()
-    leaves, rebuild = tree_flatten(args)
-    leaves = [np.asarray(x) if isinstance(x, (float, int, list)) else x for x in leaves]
-    for x in leaves:
-        if getattr(x, "dtype", np.dtype(object)).kind != "f":
-            given = getattr(x, "dtype", repr(x))
-            raise TypeError(f"can only differentiate by floating-point arrays, got {given}: convert with x * 1.0")
+    (leaves, rebuild), tape = tree_flatten(args), Tape()
+    leaves = [leaf(x) for x in leaves]
     inputs = [tape.new(x) for x in leaves]
     try:
         output = function(*rebuild(inputs))
@@ -174,20 +178,16 @@ def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
         return output, lambda g: rebuild([zeros_like(x) for x in leaves])
 
     def pullback(g):
-        if np.shape(stop_gradient(g)) != output.shape:
+        g = require_real(g)
+        if g.shape != output.shape:
             raise ValueError(f"a cotangent has the shape of its output, {output.shape}, not that of {g!r}")
         found = tape.sweep(output.entry, g)
         bars = [found[x.entry] if x.entry in found else zeros_like(x) for x in inputs]
-        return rebuild([np.copy(x) if _shared(x, (g, *leaves, *bars[:i])) else x for i, x in enumerate(bars)])
+        bars = [bar if bar.dtype == x.dtype else cast(bar, x.dtype) for bar, x in zip(bars, leaves, strict=True)]
+        own = lambda i, x: isinstance(x, Var) or not shared(x, (g, *leaves, *bars[:i]))
+        return rebuild([x if own(i, x) else np.copy(x) for i, x in enumerate(bars)])
 
     return output.value, pullback
-
-
-def _shared(x, others):
-    """Whether x is no array of its own: a scalar, a view, or one of the others."""
-    if isinstance(x, Var):
-        return False
-    return isinstance(x, np.generic) or getattr(x, "base", None) is not None or any(x is other for other in others)
 
 
 def value_and_grad(function: Callable, argnum: int = 0) -> Callable:

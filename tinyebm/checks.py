@@ -40,6 +40,13 @@ def whole(value, least):
         return False
 
 
+def plain(part, *fields):
+    """Store NumPy's scalars in these fields of a frozen dataclass as Python's, beside which single precision stays single."""
+    for name in fields:
+        if isinstance(value := getattr(part, name), np.generic):
+            object.__setattr__(part, name, value.item())
+
+
 def require_count(value, wanted, least=1):
     """Raise ValueError, saying what is `wanted`, unless the value is an integer, not below the least.
 
@@ -104,17 +111,6 @@ def require_choice(what, value, names):
     """
     if not isinstance(value, str) or value not in names:
         raise ValueError(f"{what} must be one of {', '.join(names)}, got {value!r}: {did_you_mean(value, names)}".rstrip(": "))
-
-
-def require_columns(x, dim):
-    """Raise ValueError unless x is an array of real numbers of shape (n, dim).
-
-    >>> require_columns(np.zeros((5, 2)), 2)
-    """
-    if getattr(x, "ndim", None) != 2 or x.shape[1] != dim:
-        raise ValueError(f"x must have shape (n, {dim}), got {getattr(x, 'shape', type(x).__name__)}")
-    if x.dtype.kind not in REAL:
-        raise ValueError(f"x must be of real numbers, got {x.dtype}")
 
 
 def require_draws(n, rng):

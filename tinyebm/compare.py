@@ -30,6 +30,7 @@ from tinyebm.optimize import adam
 from tinyebm.origin import origin
 from tinyebm.progress import Progress
 from tinyebm.report import json_text, table
+from tinyebm.rows import as_data
 from tinyebm.samplers.chains import require_kernel
 from tinyebm.setups import (
     all_methods,
@@ -237,7 +238,7 @@ def _equal_seconds(race, seconds, steps, train, judged, progress):
 
 def _prepare(target, seed):
     """(name, Target or Data or array, training data, held-out rows or None)."""
-    data = datasets.load(target) if isinstance(target, (str, Path)) else target
+    data = datasets.load(target) if isinstance(target, (str, Path)) else as_data(target)
     name = getattr(data, "name", "data")
     if hasattr(data, "entropy"):
         return name, data, data, None

@@ -18,6 +18,7 @@ from tinyebm.checks import did_you_mean
 from tinyebm.discrete import Bits, Spins, recognised
 from tinyebm.kinds import Array
 from tinyebm.readers import read_csv, reader_of
+from tinyebm.rows import numbers
 from tinyebm.targets import PatternTarget, Target
 from tinyebm.toys import TOYS
 
@@ -87,6 +88,9 @@ class Data:
     labels: Any = field(default=None, repr=False)
     notes: tuple = ()
     header: bool | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "x", numbers(self.x, "x must be an array of rows (n, d)"))
 
     def original(self, x: Array) -> Array:
         """Rows x (n, d), of the data or of a model fitted to them, in the units of the source.

@@ -12,12 +12,14 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.backend import beside, to_host
-from tinyebm.checks import REAL, require_columns, require_space
+from tinyebm.checks import REAL, require_space
 from tinyebm.discrete import space_with
 from tinyebm.forward import slopes_and_laplacian
 from tinyebm.grids import CHUNK
 from tinyebm.kinds import Array
 from tinyebm.replay.tiles import by_rows
+from tinyebm.rows import FLOATS, clean, double, parameters, rows
+from tinyebm.tree import every, tree_map
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Density:
         An energy of states (RBM, Ising, ...) says in `sites` which values an x_i may have; it makes
         no density on R^d.
     theta : tree of floating-point arrays
+        Whole numbers become floating-point ones.
     space : Reals, Box, Cells, ...
         Where x lives, and the measure μ.
     """
@@ -45,6 +48,7 @@ class Density:
         if not callable(self.energy) or isinstance(self.energy, type):
             raise ValueError(f"energy must be a function (theta, x) -> (n,), like te.MLP((2, 64, 1)), got {self.energy!r}")
         require_space(self.space)
+        object.__setattr__(self, "theta", parameters(self.theta))
         dim = getattr(self.energy, "dim", self.space.dim)
         if dim != self.space.dim:
             raise ValueError(f"the energy {self.energy!r} is for x of dimension {dim}, the space {self.space} has {self.space.dim}")
@@ -61,10 +65,18 @@ def require_density(p):
         raise ValueError(f"a Density, or a Target, is wanted: te.Density(energy, theta, space), got {type(p).__name__}")
 
 
-def require_rows(p, x):
-    """Raise ValueError unless x is (n, d), d the dimension of p's space."""
+def rows_of(p, x):
+    """x as floating-point rows (n, d), d the dimension of p's space (`tinyebm.rows`)."""
     require_density(p)
-    require_columns(x, p.space.dim)
+    return rows(x, p.space.dim)
+
+
+def in_double(p):
+    """The Density with parameters in double precision, for exact answers; ValueError for what is none."""
+    require_density(p)
+    if every(lambda leaf: getattr(leaf, "dtype", FLOATS[0]) is FLOATS[0], p.theta):
+        return p
+    return Density(p.energy, tree_map(lambda leaf: double(leaf) if hasattr(leaf, "dtype") else leaf, p.theta), p.space)
 
 
 def exponent(p, x):
@@ -78,7 +90,7 @@ def exponent(p, x):
     ValueError
         If x is not (n, d) or the energy's result is not (n,).
     """
-    require_rows(p, x)
+    x = rows_of(p, x)
     energies = p.energy(p.theta, x)
     if getattr(energies, "shape", None) != x.shape[:1] or energies.dtype.kind not in REAL:
         raise ValueError(f"an energy must return one number per row: shape {x.shape[:1]}, got "
@@ -88,7 +100,7 @@ def exponent(p, x):
 
 def exponents(p, x):
     """The exponent of any number of rows, (n,), in blocks of bounded memory."""
-    require_rows(p, x)
+    x = rows_of(p, x)
     return by_rows(exponent, p, x)
 
 
@@ -110,7 +122,7 @@ def on_host(p):
 
 def exponent_and_score(p, x):
     """The exponent (n,) and its gradient by x, the score (n, d), in one pass."""
-    require_rows(p, x)
+    x = rows_of(p, x)
     return by_rows(_exponent_and_score, p, x)
 
 
@@ -127,12 +139,12 @@ def score(p: Density, x: Array) -> Array:
     >>> score(normal, np.array([[1.0, -2.0]]))
     array([[-1.,  2.]])
     """
-    return exponent_and_score(p, x)[1]
+    return by_rows(_exponent_and_score, p, clean(rows_of(p, x)))[1]
 
 
 def score_and_laplacian(p, x):
     """The score (n, d) and its divergence (n,), by one sweep forward with d slopes and a Laplacian beside every value."""
-    require_rows(p, x)
+    x = rows_of(p, x)
     return by_rows(_score_and_laplacian, p, x)
 
 
@@ -153,7 +165,7 @@ def laplacian(p: Density, x: Array) -> Array:
     ValueError
         On a discrete space, and for an energy with kinks (relu), whose Laplacian is a spike there.
     """
-    require_rows(p, x)
+    x = clean(rows_of(p, x))
     if p.space.discrete or not getattr(p.energy, "smooth", True):
         raise ValueError(f"there is no Laplacian of {p.energy!r} on {p.space}: it takes second derivatives by x")
     return score_and_laplacian(p, x)[1]

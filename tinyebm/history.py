@@ -7,7 +7,7 @@ import numpy as np
 
 from tinyebm.backend import to_numpy
 from tinyebm.checkpoint import load_tree
-from tinyebm.density import exponents
+from tinyebm.density import exponents, in_double
 from tinyebm.errors import or_nan
 from tinyebm.exact.partition import MAX_NODES, log_partition
 
@@ -23,12 +23,13 @@ def measurer(data, law, exact, normaliser):
     def measure(p, last):
         if not exact:
             return {}
+        same, p = last is p.theta, in_double(p)
         log_z = float(or_nan(log_partition, p, 1e-5, MAX_NODES, law[0]))
         nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
         record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
         if normaliser:
             last = dataclasses.replace(p, theta=last)
-            record["log_z"] = [log_z if last.theta is p.theta else float(or_nan(log_partition, last, 1e-5))]
+            record["log_z"] = [log_z if same else float(or_nan(log_partition, last, 1e-5))]
         return record
 
     return measure

@@ -13,8 +13,9 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
-from tinyebm.checks import require_columns, require_draws, require_space
+from tinyebm.checks import require_draws, require_space
 from tinyebm.kinds import Array, Generator
+from tinyebm.rows import double, exact_rows, numbers
 from tinyebm.spaces import Reals
 
 SPREAD = 0.05  # weight of the uniform law in `moments_of` on discrete spaces: noise must reach every state
@@ -33,6 +34,9 @@ class Normal:
     covariance: Any
 
     def __post_init__(self):
+        for name in ("mean", "covariance"):
+            part = numbers(getattr(self, name), f"the {name} of a normal law is an array of numbers")
+            object.__setattr__(self, name, double(part))
         d = np.size(self.mean)
         if np.shape(self.mean) != (d,) or np.shape(self.covariance) != (d, d):
             raise ValueError(f"a mean of {d} numbers has the shape ({d},) and needs a covariance of shape ({d}, {d}), got "
@@ -65,7 +69,7 @@ class Normal:
 
     def log_prob(self, x: Array) -> Array:
         """log N(x), (n,), in nats."""
-        require_columns(x, len(self.mean))
+        x = exact_rows(x, len(self.mean))
         z = (x - self.mean) @ self._whitening
         log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi) + float(np.log(np.diag(self._root)).sum())
         return -0.5 * ops.sum(z * z, axis=1) - log_norm
@@ -99,7 +103,7 @@ class Uniform:
 
     def log_prob(self, x: Array) -> Array:
         """Minus the logarithm of the volume, or of the number of states, (n,); -inf outside the space."""
-        require_columns(x, self.space.dim)
+        x = exact_rows(x, self.space.dim)
         size = len(self.space.values) if self.space.discrete else self.space.high - self.space.low
         flat = ops.sum(x * 0.0, axis=1) - self.space.dim * math.log(size)
         return ops.where(self.space.contains(stop_gradient(x)), flat, -math.inf)
@@ -142,7 +146,7 @@ class Independent:
 
     def log_prob(self, x: Array) -> Array:
         """Σ_i log P(x_i), (n,), in nats; on two values it goes on linearly between them, so that it has a slope."""
-        require_columns(x, self.space.dim)
+        x = exact_rows(x, self.space.dim)
         log_p, values = np.log(self.probabilities), self.space.values
         if len(values) == 2:
             return (x - values[0]) @ self.slope + float(log_p[:, 0].sum())

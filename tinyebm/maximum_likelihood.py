@@ -14,6 +14,7 @@ from tinyebm.kinds import AnyData, Energy, Space, Tree
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
+from tinyebm.rows import as_data
 from tinyebm.start import space_of, start_of
 from tinyebm.train import Fit
 from tinyebm.tree import tree_map
@@ -49,6 +50,7 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     >>> mle(GaussianEnergy(1), x).theta["mean"].round(6)
     array([2.])
     """
+    data = as_data(data)
     x, mass = data_law(data)
     space = space or space_of(data, x, energy)
     require_space(space)

@@ -78,15 +78,12 @@ def _matmul(a, b): return a @ b
 @broadcasting
 @primitive(lambda g, y, a, b: g, lambda g, y, a, b: g)
 def add(a, b): return a + b
-
 @broadcasting
 @primitive(lambda g, y, a, b: g, lambda g, y, a, b: -g)
 def sub(a, b): return a - b
-
 @broadcasting
 @primitive(lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 def mul(a, b): return a * b
-
 @broadcasting
 @primitive(lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
 def div(a, b): return a / b
@@ -100,13 +97,10 @@ def power(x, p):
 
 @primitive(lambda g, y, x: g * y)
 def exp(x): return np.exp(x)
-
 @primitive(lambda g, y, x: g / x)
 def log(x): return np.log(x)
-
 @primitive(lambda g, y, x: g * cos(x))
 def sin(x): return np.sin(x)
-
 @primitive(lambda g, y, x: -g * sin(x))
 def cos(x): return np.cos(x)
 
@@ -126,19 +120,15 @@ def sigmoid(x):
 @primitive(lambda g, y, x: _silu_pull(g, x))
 @fused
 def silu(x): return x / _growth(x)
-
 @primitive(lambda h, z, g, x: _silu_pull(h, x), lambda h, z, g, x: h * g * _silu_curvature(x))
 @fused
 def _silu_pull(g, x): return g * _silu_jet(x)[2]
-
 @primitive(lambda g, y, x: g * _silu_curvature(x))
 @fused
 def _silu_slope(x): return _silu_jet(x)[2]
-
 @primitive(lambda g, y, x: g * _silu_third(x))
 @fused
 def _silu_curvature(x): s, y, d = _silu_jet(x); return (1 - s) * (d + (d - y))
-
 def _silu_third(x): s, y, d = sigmoid(x), silu(x), _silu_slope(x); return (1 - s) * ((d + (d - y)) * (2 - 3 * s) - d)
 
 def _silu_jet(x):
@@ -169,7 +159,10 @@ def abs(x): return np.abs(x)
 @broadcasting
 @primitive(None, lambda g, y, mask, a, b: where(mask, g, 0.0),
                  lambda g, y, mask, a, b: where(mask, 0.0, g))
-def where(mask, a, b): return np.where(mask, a, b)
+def where(mask, a, b):
+    if (given := mask.dtype if hasattr(mask, "dtype") else np.asarray(mask).dtype).kind != "b":
+        raise TypeError(f"where takes booleans first, then what is wanted where they hold, got {given}")
+    return np.where(mask, a, b)
 
 @broadcasting
 @primitive(lambda g, y, a, b: where(a <= b, g, 0.0), lambda g, y, a, b: where(a <= b, 0.0, g))
@@ -189,13 +182,22 @@ def _inverse(A): return np.linalg.inv(A)
 def sum(x, axis=None, keepdims=False): return x.sum(axis=axis, keepdims=keepdims)
 
 @primitive(lambda g, y, x, axis=None, keepdims=False:
-           _spread(g, x, axis, keepdims) * exp(x - _spread(_finite(y), x, axis, keepdims)))
+           _spread(g, x, axis, keepdims) * exp(_log_softmax(x, y, axis, keepdims)))
 def logsumexp(x, axis=None, keepdims=False):
-    """log Σ e^x without overflow (-inf if every x is); its gradient is the softmax."""
+    """log Σ e^x without overflow (-inf if every x is, inf if one is); its gradient is the softmax."""
     top = _finite(x.max(axis=axis, keepdims=True))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         y = top + np.log(np.exp(x - top).sum(axis=axis, keepdims=True))
     return y if keepdims else y.squeeze(axis)
+
+def _log_softmax(x, y, axis, keepdims):
+    """x - y, the logarithm of the softmax; where y = inf, equal shares of those x that are inf."""
+    log_p, top = x - _spread(_finite(y), x, axis, keepdims), stop_gradient(y) == np.inf
+    if not isinstance(top, (np.ndarray, np.generic)) or not top.any():  # in replay and on a GPU nothing looks at values
+        return log_p
+    hit = stop_gradient(x) == np.inf
+    share = np.where(hit, -np.log(np.maximum(hit.sum(axis=axis, keepdims=True), 1)), -np.inf)
+    return where(_spread(top, x, axis, keepdims), share, log_p)
 
 def _spread(g, x, axis, keepdims):
     """Copy a reduction's cotangent g along the axes of x it was reduced over."""
@@ -223,16 +225,20 @@ def matmul(a, b):
 
 def concatenate(arrays, axis=0):
     """Join arrays along an axis; under grad as a sum of scatters: no VJP of its own."""
-    sizes = [x.shape[axis] for x in arrays]
-    before = [slice(None)] * (axis % arrays[0].ndim)
-    if len({(*x.shape[: len(before)], *x.shape[len(before) + 1 :]) for x in arrays}) > 1:
-        raise ValueError(f"shapes must agree except along axis {axis}, got {[x.shape for x in arrays]}")
+    arrays = [x if hasattr(x, "shape") else np.asarray(x) for x in arrays]
+    shapes = [x.shape for x in arrays]
+    if not shapes or not -len(shapes[0]) <= axis < len(shapes[0]):
+        raise ValueError(f"concatenate joins arrays along an axis of theirs, {axis}, got the shapes {shapes}: a number x has none, "
+                         f"so take reshape(x, (1,))")
+    k = axis % len(shapes[0])
+    if len({(len(shape), shape[:k], shape[k + 1 :]) for shape in shapes}) > 1:
+        raise ValueError(f"shapes must agree except along axis {axis}, got {shapes}")
     if not builtins.any(isinstance(x, Var) for x in arrays):
         return np.concatenate(arrays, axis)
-    shape = tuple(builtins.sum(sizes) if i == len(before) else n
-                  for i, n in enumerate(arrays[0].shape))
-    places = [(*before, slice(e - n, e)) for n, e in zip(sizes, itertools.accumulate(sizes), strict=True)]
-    return builtins.sum(scatter(x, place, shape) for x, place in zip(arrays, places, strict=True))
+    ends = list(itertools.accumulate(shape[k] for shape in shapes))
+    places = [(*[slice(None)] * k, slice(end - x.shape[k], end)) for x, end in zip(arrays, ends, strict=True)]
+    whole = (*shapes[0][:k], ends[-1], *shapes[0][k + 1 :])
+    return builtins.sum(scatter(x, place, whole) for x, place in zip(arrays, places, strict=True))
 
 # ========================================================= operators on Vars
 

@@ -22,9 +22,10 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
-from tinyebm.checks import number, require_count, require_generator, require_positive, whole
+from tinyebm.checks import number, plain, require_count, require_generator, require_positive, whole
 from tinyebm.grids import Grid, gauss_legendre, legendre, lobatto, trapezoid
 from tinyebm.kinds import Array, Generator, Nodes
+from tinyebm.rows import rows
 
 DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
 FIRST_NODES = {1: 256, 2: 24, 3: 14}  # per axis: where refinement of a box starts
@@ -53,6 +54,7 @@ class Reals:
             value = getattr(self, name)
             if value is not None:
                 require_positive(name, value)
+        plain(self, "base_scale", "extent")
 
     def grid(self, nodes: Nodes = None) -> Grid:
         """The trapezoidal grid on [-extent, extent]^dim."""
@@ -67,7 +69,7 @@ class Reals:
         """Log density of μ against Lebesgue measure, (n,); 0 if μ is Lebesgue measure."""
         if self.base_scale is None:
             return 0.0
-        s = float(self.base_scale)
+        s, x = float(self.base_scale), rows(x, self.dim)
         return ops.sum(x * x, axis=1) * (-0.5 / s**2) - 0.5 * self.dim * math.log(2 * math.pi * s**2)
 
     def initial(self, n: int, rng: Generator) -> Array:
@@ -112,6 +114,7 @@ class Box:
             raise ValueError(f"a box needs two numbers low < high, got {self.low!r} and {self.high!r}")
         if not (whole(self.panels, 1) and self.panels <= 1000):
             raise ValueError(f"panels must be an integer from 1 to 1000, got {self.panels!r}")
+        plain(self, "low", "high")
 
     def grid(self, nodes: Nodes = None) -> Grid:
         """The Gauss-Legendre grid."""

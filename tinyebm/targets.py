@@ -11,10 +11,10 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.backend import beside
 from tinyebm.checks import require_draws
-from tinyebm.density import require_rows
 from tinyebm.discrete import Bits
 from tinyebm.grids import Grid
 from tinyebm.kinds import Array, Generator, Tree
+from tinyebm.rows import exact_rows
 from tinyebm.spaces import Box, Reals
 
 
@@ -71,7 +71,7 @@ class Target:
         ValueError
             If x is not (n, d).
         """
-        require_rows(self, x)
+        x = exact_rows(x, self.space.dim)
         return ops.logsumexp(self.log_joint(x), axis=1)
 
     def energy(self, theta: Tree, x: Array) -> Any:
@@ -80,7 +80,7 @@ class Target:
 
     def mode(self, x: Array) -> Array:
         """The mode 0, ..., modes-1 to which each row of x most probably belongs, (n,); -1 where p(x) = 0."""
-        joint = self.log_joint(x)
+        joint = self.log_joint(exact_rows(x, self.space.dim))
         return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
 
     def variants(self) -> list:
@@ -156,7 +156,7 @@ class PatternTarget:
         ValueError
             If x is not (n, d).
         """
-        require_rows(self, x)
+        x = exact_rows(x, self.space.dim)
         inside = self.space.contains(x)
         number = self.space.grid().index(np.where(inside[:, None], x, self.space.values[0]))
         return np.where(inside, self._log_table[number], -math.inf)

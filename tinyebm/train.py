@@ -25,6 +25,7 @@ from tinyebm.objectives.step import Step
 from tinyebm.optimize import Optimizer, adam, clip_norm
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
+from tinyebm.rows import as_data
 from tinyebm.samplers.chains import caveat_of
 from tinyebm.start import require_path, require_runnable, space_of, start_of
 from tinyebm.tree import tree_map
@@ -117,6 +118,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
         If the objective's kernel is a `Recipe` that runs at another temperature than 1 or clips gradients; if with `alpha`
         the energies have collapsed.
     """
+    data = as_data(data)
     if hasattr(data, "energy") and not hasattr(data, "sample"):
         raise ValueError("a Density has no rows to draw batches from: use te.sample(density, n, rng), or te.mle")
     if checkpoint is not None:
@@ -134,6 +136,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     require_nonnegative("alpha", alpha)
     if alpha:
         objective = _regularised(objective, alpha)
+    ema, data_noise = ema and float(ema), float(data_noise)  # NumPy's scalars would widen single precision
     log_every = log_every or max(1, steps // 20)
     stream = Stream(seed, device)
     x, _ = law = stream.place(law)
@@ -151,7 +154,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
             history = {"step": [0], **measure(Density(energy, theta, space), theta)}
 
         save = lambda state, history: checkpoint and save_tree(checkpoint, state, identity=identity, history=history)
-        bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x
+        bar, rows = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress)), x.astype(dtype)
         here = good = state, history  # where the run is, and its last log point
         unseen, collapse = [], None  # updates that may still be on their way
         stream = dataclasses.replace(stream, attempt=rollbacks(history))
@@ -200,6 +203,7 @@ def _advance(p, x, rng, state, objective, optimizer, clip, ema):
     step = Step(*objective.gradient(p, x, rng, state["objective"] or None))
     gradient = clip_norm(step.gradient, clip) if clip else step.gradient
     theta, moments = optimizer.update(gradient, state["optimizer"], p.theta)
+    theta = tree_map(lambda new, old: new.astype(old.dtype), theta, p.theta)  # a rate may be a NumPy scalar
     average = tree_map(lambda a, t: ema * a + (1 - ema) * t, state["ema"], theta) if ema else theta
     new = {"step": state["step"] + 1, "theta": theta, "optimizer": moments, "ema": average,
            "objective": () if step.state is None else step.state}

@@ -54,6 +54,22 @@ def tree_map(function, tree, *rest):
     return rebuild([function(*together) for together in zip(leaves, *(tree_flatten(other)[0] for other in rest), strict=True)])
 
 
+def every(test, tree):
+    """Whether a test holds for every leaf, as `all` for what it returns.
+
+    >>> every(str.islower, {"a": "x", "b": ["y", "Z"]})
+    False
+    """
+    if isinstance(tree, dict):
+        tree = tree.values()
+    elif not isinstance(tree, (list, tuple)):
+        return test(tree)
+    for child in tree:
+        if not every(test, child):
+            return False
+    return True
+
+
 def numbered(tree):
     """The tree with its leaves' numbers in their places."""
     leaves, rebuild = tree_flatten(tree)

@@ -67,15 +67,16 @@ def test_the_law_of_a_density(c):
 
 
 def test_rows_weigh_alike():
-    """Catches weights 1 / (n - 1), or of another precision than the rows."""
+    """Catches weights 1 / (n - 1), and weights or rows of the precision that came in."""
     x, mass = data_law(ROWS[:7].astype("float32"))
 
-    assert mass.dtype == np.float32 and np.array_equal(mass, np.full(7, 1 / 7, "float32"))
+    assert x.dtype == mass.dtype == np.float64 and np.array_equal(mass, np.full(7, 1 / 7))
 
 
 @pytest.mark.parametrize(("x", "message"), [
-    (np.zeros(3), r"rows \(n, d\)"), (np.zeros((0, 2)), r"n > 0"), (np.zeros((2, 1), complex), "floating-point"),
-    ([[1.0]], "got list"), (np.array([[np.nan]]), "nan or inf"), (np.array([[1.0], [np.inf]]), "nan or inf")])  # fmt: skip
+    (np.zeros(3), r"rows \(n, d\)"), (np.zeros((0, 2)), r"n > 0"), (np.zeros((2, 1), complex), "complex128"),
+    ([[1.0], [1.0, 2.0]], "got list"), (np.array([[np.nan]]), r"nan or inf: clean it first \(row 0"),
+    (np.array([[1.0], [np.inf]]), r"nan or inf: clean it first \(row 1 of 2")])  # fmt: skip
 def test_what_are_no_rows(x, message):
     """Catches NaN averaged into a likelihood, and an empty mean."""
     with pytest.raises(ValueError, match=message):

@@ -59,7 +59,7 @@ def test_log_prob_integrates_to_one(space):
 def test_outside_there_is_nothing():
     """Catches a finite log p beyond a wall, and an energy that is asked where it is not defined."""
     p = plain(lambda x: ops.sum(ops.power(x + 0.5, 0.5), axis=1), Box(0, 1, 2))  # nan, with a warning, below -0.5
-    x = np.array([[0.5, 0.5], [-0.6, 0.5], [0.5, 1.1], [np.nan, 0.0], [0.0, 1.0]])
+    x = np.array([[0.5, 0.5], [-0.6, 0.5], [0.5, 1.1], [np.inf, 0.0], [0.0, 1.0]])
 
     log_p = log_prob(p, x)
     assert np.isfinite(log_p).tolist() == [True, False, False, False, True]

@@ -124,7 +124,7 @@ def test_single_precision_stays(agree):
 
     assert end.dtype == info["trajectory"].dtype == np.float32
     agree([end], [by_hand(p, x, [te.ULA(0.02)] * 5, rng(0))[-1]], 1e-4)
-    assert te.run(te.ULA(0.02), network(te.Reals(2)), x, 2, rng(0))[0].dtype == np.float64
+    assert te.run(te.ULA(0.02), network(te.Reals(2)), x, 2, rng(0))[0].dtype == np.float32
 
 
 def test_arguments_stay_as_they_are():

@@ -207,3 +207,12 @@ def test_derivatives_by_a_tree_of_parameters(replay, agree):
 
     theta, other, x, y = make(), make(), rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
     agree(replay(function, (theta, [x]), (other, [y])), function(*tree_map(np.copy, other), y))
+
+
+def test_numbers_have_no_entries():
+    """As in NumPy: a sum over one is an error there, so that the function runs as it stands.  Catches a sum of nothing, 0."""
+    for loop in (sum, list, lambda x: 1.0 in x):
+        with pytest.raises(TypeError):
+            trace(lambda s, x, loop=loop: [x * loop(s)], [np.array(2.0)], [np.ones(3)])
+    graph, _, (found,) = trace(lambda x: [sum(x)], [], [np.array([1.0, 2.0, 4.0])])
+    assert found.value == 7.0

@@ -24,7 +24,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.backend import on_gpu
 from tinyebm.checks import ENERGY, KERNEL, REAL, part_of, require_count, require_generator, require_own
-from tinyebm.density import exponents, require_density
+from tinyebm.density import exponents, in_double, require_density
 from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
@@ -32,6 +32,7 @@ from tinyebm.exact.structure import other_layer
 from tinyebm.kinds import AnyDensity, Array, Generator, Kernel, Law
 from tinyebm.laws import initial_law, support
 from tinyebm.replay.plans import remembering
+from tinyebm.rows import double
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
 from tinyebm.samplers.metropolis import require_possible, require_start
@@ -114,7 +115,7 @@ def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Arr
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
-    require_start(p, x, rng)
+    x = double(require_start(p, x, rng))
     if not p.space.contains(x).all():
         raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
     if not on_gpu(x):
@@ -153,6 +154,7 @@ def _base(p, base):
 def _plan(p, n, rng, temperatures, base, kernel):
     """(path, kernel of every β but the ends, β from 0 to 1)."""
     require_count(n, "at least 2 chains are needed to see a spread of weights", least=2)
+    p = in_double(p)
     require_generator(rng)
     base, counted = _base(p, base), np.ndim(temperatures) == 0
     if counted:

@@ -18,6 +18,7 @@ import numpy as np
 from tinyebm.backend import to_numpy
 from tinyebm.checks import require_choice
 from tinyebm.kinds import Array
+from tinyebm.rows import double, numbers
 
 KINDS = ("bulk", "tail", "mean")
 TAILS = (0.05, 0.95)  # the quantiles that "tail" looks at
@@ -76,10 +77,10 @@ def autocorrelation(chains: Array) -> Array:
 
 def _each(chains, function):
     """The function of every quantity's chains (m, draws)."""
-    chains = to_numpy(chains)
-    if chains.ndim not in (2, 3) or chains.dtype.kind != "f":
-        raise ValueError(f"chains are floating-point, of shape (draws, m, d) as `run` records them, or (m, draws) with a chain "
-                         f"in every row; got {chains.dtype} of shape {chains.shape}")
+    wanted = "chains are numbers of shape (draws, m, d) as `run` records them, or (m, draws) with a chain in every row"
+    chains = double(to_numpy(numbers(chains, wanted)))
+    if chains.ndim not in (2, 3):
+        raise ValueError(f"{wanted}, got shape {chains.shape}")
     if not np.isfinite(chains).all():
         raise ValueError("the chains hold nan or inf")
     rows = chains[None] if chains.ndim == 2 else np.moveaxis(chains, 0, 2).swapaxes(0, 1)  # (d, m, draws)

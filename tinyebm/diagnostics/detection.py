@@ -7,6 +7,7 @@ import numpy as np
 from tinyebm.backend import to_numpy
 from tinyebm.estimate import Estimate
 from tinyebm.kinds import Array
+from tinyebm.rows import numbers
 
 
 def auroc(scores_in: Array, scores_out: Array) -> Estimate:
@@ -37,7 +38,8 @@ def _below(others, scores):
 
 
 def _scores(name, scores):
-    scores = to_numpy(scores)
+    wanted = f"{name} is an array (n,), n > 0, without nan"
+    scores = to_numpy(numbers(scores, wanted))
     if scores.ndim != 1 or len(scores) == 0 or np.isnan(scores).any():
-        raise ValueError(f"{name} is an array (n,), n > 0, without nan, got shape {scores.shape}")
+        raise ValueError(f"{wanted}, got shape {scores.shape}")
     return scores

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinyebm.checks import require_fraction
-from tinyebm.density import Density, exponent_and_score, require_density
+from tinyebm.density import Density, exponent_and_score, in_double
 from tinyebm.errors import EmptyError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
@@ -30,7 +30,7 @@ def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
     >>> round(kl(normal(0.0), normal(2.0)), 9)
     2.0
     """
-    _require_comparable(p, q)
+    p, q = _comparable(p, q)
     zp = quadrature(p, rtol)
     zq = log_partition(q, rtol, rows=None if p.space.discrete else heavy_states(p, zp, rtol))
     ratio = lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq)
@@ -52,7 +52,7 @@ def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimat
     >>> round(total_variation(normal(0.0), normal(2.0)), 4)
     0.6827
     """
-    _require_comparable(p, q)
+    p, q = _comparable(p, q)
     require_fraction("rtol", rtol)
     zp, zq = log_partition(p, rtol / 10), log_partition(q, rtol / 10)
     log_overlap = lambda x: np.minimum(log_prob(p, x, zp), log_prob(q, x, zq))
@@ -89,7 +89,7 @@ def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estim
     >>> round(fisher_divergence(normal(0.0), normal(2.0)), 9)
     4.0
     """
-    _require_comparable(p, q)
+    p, q = _comparable(p, q)
     if p.space.discrete or q.space.discrete:
         raise ValueError(f"the Fisher divergence compares slopes, and {p.space if p.space.discrete else q.space} has none")
 
@@ -103,14 +103,14 @@ def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estim
     return found if found < np.inf else Estimate(np.inf, 0.0)
 
 
-def _require_comparable(p, q):
-    """Refuse what are no two densities of states of one dimension."""
-    for density in (p, q):
-        require_density(density)
+def _comparable(p, q):
+    """Both in double precision; what are no two densities of states of one dimension is refused."""
+    p, q = in_double(p), in_double(q)
     if p.space.dim != q.space.dim:
         raise ValueError(f"p lives on {p.space} and q on {q.space}: states of different dimension are not compared")
     if p.space.discrete != q.space.discrete:
         raise ValueError(f"p lives on {p.space} and q on {q.space}: a sum and an integral are not compared")
+    return p, q
 
 
 def _extent(p, rtol):

@@ -9,6 +9,7 @@ from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.likelihood import data_law
 from tinyebm.kinds import AnyData
+from tinyebm.rows import as_data
 
 ROWS = 512  # rows of a kernel matrix held at a time
 SAMPLE = 1000  # points that the default bandwidth looks at
@@ -38,6 +39,7 @@ def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
     >>> abs(same) < 4 * same.error, other > 4 * other.error
     (True, True)
     """
+    x, y = as_data(x), as_data(y)
     sides = [(*data_law(side), not hasattr(side, "energy")) for side in (x, y)]  # rows, masses, whether a sample
     if sides[0][0].shape[1] != sides[1][0].shape[1]:
         raise ValueError(f"x has {sides[0][0].shape[1]} columns, y has {sides[1][0].shape[1]}")

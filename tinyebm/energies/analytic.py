@@ -11,6 +11,7 @@ from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import to_numpy
 from tinyebm.checks import require_count, require_parameters
 from tinyebm.kinds import Array, Generator, Tree
+from tinyebm.rows import rows
 
 # Scalars of theta are arrays of shape (), made next to the generator's (NumPy's or CuPy's).
 
@@ -45,6 +46,7 @@ class GaussianEnergy:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
         require_parameters(self, theta, mean=(self.dim,), precision=(self.dim, self.dim))
+        x = rows(x, self.dim)
         z = x - theta["mean"]
         return 0.5 * ops.sum((z @ theta["precision"]) * z, axis=1)
 
@@ -84,6 +86,7 @@ class GaussianMixtureEnergy:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
         require_parameters(self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,))
+        x = rows(x, self.dim)
         z = (x[:, None, :] - theta["mean"]) * ops.exp(-theta["log_scale"])[:, None]  # (rows, n, d)
         log_norm = self.dim * (theta["log_scale"] + 0.5 * math.log(2 * math.pi))  # (n,)
         log_w = theta["logits"] - ops.logsumexp(theta["logits"])
@@ -114,6 +117,7 @@ class DoubleWell:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 1)."""
         require_parameters(self, theta, barrier=())
+        x = rows(x, self.dim)
         return theta["barrier"] * ops.square(x[:, 0] * x[:, 0] - 1.0)
 
 
@@ -133,6 +137,7 @@ class Quartic:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 1)."""
         require_parameters(self, theta, a=(), b=())
+        x = rows(x, self.dim)
         square = x[:, 0] * x[:, 0]
         return theta["a"] * square + theta["b"] * square * square
 
@@ -154,6 +159,7 @@ class Ring:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 2).  At the centre, where |x| has a kink, the gradient is 0."""
         require_parameters(self, theta, radius=(), scale=())
+        x = rows(x, self.dim)
         square = ops.sum(x * x, axis=1)
         off = square > 0
         r = ops.where(off, ops.sqrt(ops.where(off, square, 1.0)), 0.0)
@@ -176,6 +182,7 @@ class Banana:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 2)."""
         require_parameters(self, theta, b=(), s1=(), s2=())
+        x = rows(x, self.dim)
         first, second = x[:, 0], x[:, 1]
         bent = second - theta["b"] * (first * first - theta["s1"])
         return 0.5 * (first * first / theta["s1"] + bent * bent / theta["s2"])
@@ -201,6 +208,7 @@ class Funnel:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, dim)."""
         require_parameters(self, theta, scale=())
+        x = rows(x, self.dim)
         v, rest = x[:, 0], x[:, 1:]
         z = ops.sum(rest * rest, axis=1) * ops.exp(-v) + (self.dim - 1) * v
         return 0.5 * (ops.square(v / theta["scale"]) + z)

@@ -9,6 +9,7 @@ from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import beside
 from tinyebm.checks import require_count, require_parameters
 from tinyebm.kinds import Array, Generator, Tree
+from tinyebm.rows import rows
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class BoltzmannMachine:
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
-        d = self.dim
+        d, x = self.dim, rows(x, self.dim)
         require_parameters(self, theta, W=(d * (d - 1) // 2,), b=(d,))
         i = np.arange(d)
         upper = beside(stop_gradient(theta["W"]), *np.nonzero(i[:, None] < i))  # in row order

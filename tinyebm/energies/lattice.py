@@ -18,6 +18,7 @@ from tinyebm.checks import require_parameters, whole
 from tinyebm.errors import QuadratureError
 from tinyebm.grids import MAX_STATES, Enumeration
 from tinyebm.kinds import Array, Generator, Tree
+from tinyebm.rows import rows
 from tinyebm.transfer import log_z_of_columns, log_z_of_torus, vanishing
 
 LARGEST_COLUMN = 2**14  # states of a column of the transfer matrix
@@ -54,6 +55,7 @@ class Ising:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=(), field=())
+        x = rows(x, self.dim)
         bonds = _bond_sum(self, x, lambda s, t: s * t)
         return -(theta["coupling"] * bonds + theta["field"] * ops.sum(x, axis=1))
 
@@ -129,7 +131,7 @@ class Potts:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=())
-        return -theta["coupling"] * _bond_sum(self, stop_gradient(x), lambda s, t: (s == t) * 1.0)
+        return -theta["coupling"] * _bond_sum(self, stop_gradient(rows(x, self.dim)), lambda s, t: (s == t).astype(s.dtype))
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z by structure, a differentiable scalar; None on other values than 0, ..., q - 1.

@@ -12,6 +12,7 @@ from tinyebm.checks import require_choice, require_nonnegative, require_paramete
 from tinyebm.errors import DivergentPartitionError
 from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.recession import min_recession
+from tinyebm.rows import rows
 
 ROUNDING = 1e-14  # of the product of the layers' norms: a growth below is zero, seen through rounding
 BOUNDS = {"tanh": (1.0, 0.7699), "silu": (1.0999, 0.5), "softplus": (1.0, 0.25)}  # of |φ'|, |φ''|
@@ -80,7 +81,8 @@ class MLP:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
         self._require_layers(theta)
-        activation, h = ACTIVATIONS[self.activation], x
+        h = x = rows(x, self.dim)
+        activation = ACTIVATIONS[self.activation]
         for layer in theta[:-1]:
             h = activation(h @ layer["W"] + layer["b"])  # (n, hidden)
         E = ops.reshape(h @ theta[-1]["W"] + theta[-1]["b"], (-1,))

@@ -14,6 +14,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.checks import require_count, require_parameters
 from tinyebm.kinds import Array, Energy, Generator, Tree
+from tinyebm.rows import rows
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class RBM:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Free energies (n,) of the visible states x (n, visible)."""
         require_parameters(self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,))
+        x = rows(x, self.visible)
         return -(x @ theta["b"]) - ops.softplus_sum(self.hidden_logits(theta, x))
 
     def hidden_logits(self, theta: Tree, v: Array) -> Array:
@@ -107,6 +109,7 @@ class GaussianBernoulliRBM:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Free energies (n,) of the visible states x (n, visible)."""
         require_parameters(self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,), log_scale=())
+        x = rows(x, self.visible)
         z = (x - theta["b"]) * ops.exp(-theta["log_scale"])
         return 0.5 * ops.sum(z * z, axis=1) - ops.softplus_sum(self.hidden_logits(theta, x))
 

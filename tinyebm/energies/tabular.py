@@ -7,6 +7,7 @@ import numpy as np
 from tinyebm.autodiff import stop_gradient
 from tinyebm.checks import require_count, require_parameters
 from tinyebm.kinds import Array, Generator, Space, Tree
+from tinyebm.rows import rows
 
 
 @dataclass(frozen=True)
@@ -43,4 +44,4 @@ class TabularEnergy:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the states x (n, 1)."""
         require_parameters(self, theta, energy=(self.n,))
-        return theta["energy"][stop_gradient(x)[:, 0].astype(np.intp)]
+        return theta["energy"][stop_gradient(rows(x, 1))[:, 0].astype(np.intp)]

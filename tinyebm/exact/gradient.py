@@ -16,7 +16,7 @@ from tinyebm import ops
 from tinyebm.autodiff import ones_like, vjp
 from tinyebm.backend import beside
 from tinyebm.checks import require_fraction
-from tinyebm.density import Density, atoms_of, on_host, require_density, require_rows
+from tinyebm.density import Density, atoms_of, in_double, on_host, rows_of
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import first_nan, merge, quadrature, require_finite, require_normalisable
@@ -28,7 +28,7 @@ from tinyebm.tree import tree_map
 
 def weighted_energy_gradient(p, x, weights):
     """Σ_i weights_i ∇_θ E_θ(x_i), a tree like theta."""
-    require_rows(p, x)
+    x = rows_of(p, x)
     return fold(_weighted_gradient, add, p, [(x, weights)], 0.0)
 
 
@@ -64,7 +64,7 @@ def exact_phase(p, rtol=1e-8, finer=False, rows=None):
     `finer` takes the grid one refinement beyond the one on which log Z holds to `rtol`; `rows` of data (n, d) show where p may
     have peaks.
     """
-    require_normalisable(p)
+    p = require_normalisable(p)
     require_fraction("rtol", rtol)
     host = on_host(p)
     if closed_form(host) is not None:
@@ -98,9 +98,8 @@ def nll_gradient(p: Density, x: AnyData, rtol: float = 1e-8) -> Tree:
     >>> nll_gradient(p, np.array([[2.0], [4.0]]))["mean"].round(9)
     array([-3.])
     """
-    require_density(p)
-    x, mass = data_law(x)
-    require_rows(p, x)
+    p, (x, mass) = in_double(p), data_law(x)
+    x = rows_of(p, x)
     if not np.all(p.space.contains(x)):
         raise ValueError(f"some rows lie outside {p.space}: their likelihood is zero, and has no gradient")
     data = weighted_energy_gradient(p, x, mass)

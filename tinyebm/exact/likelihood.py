@@ -1,13 +1,12 @@
 """The exact likelihood of data, whatever the data are: rows, a table, or a whole population."""
 
-from typing import Any
-
 import numpy as np
 
-from tinyebm.density import exponents
+from tinyebm.density import exponents, in_double
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.kinds import AnyData, AnyDensity, Array
+from tinyebm.rows import as_data, clean_data
 
 
 def data_law(data: AnyData) -> tuple[Array, Array]:
@@ -15,29 +14,25 @@ def data_law(data: AnyData) -> tuple[Array, Array]:
 
     An array or `Data` weighs each row 1/n.  A Target or Density is represented by
     the atoms of its quadrature: expectations under the population, not a sample.
+    Both arrays are in double precision, whatever came in (`tinyebm.rows`).
 
     Raises
     ------
     ValueError
-        If an array is not of shape (n, d) with n > 0, floating-point and finite.
+        If rows are not of shape (n, d) with n > 0, or not finite.
     """
+    data = as_data(data)
     if hasattr(data, "law"):  # a Target
         return data.law
     if hasattr(data, "energy"):  # a Density
+        data = in_double(data)
         q = quadrature(data)
         x, log_w = q.grid.all()
         mass = np.exp(exponents(data, x) + log_w - q.log_z)
         kept = mass > 1e-20
         return x[kept], mass[kept] / mass.sum()
-    rows: Any = getattr(data, "x", data)
-    if getattr(rows, "dtype", np.dtype(object)).kind in "iub":
-        rows = rows.astype(float)
-    if np.ndim(rows) != 2 or len(rows) == 0 or getattr(rows, "dtype", np.dtype(object)).kind != "f":
-        raise ValueError(f"data must be a floating-point array of rows (n, d), n > 0, got {type(rows).__name__} of shape "
-                         f"{np.shape(rows)}")
-    if not np.isfinite(rows).all():
-        raise ValueError("data holds nan or inf: clean it first")
-    return rows, np.zeros_like(rows, shape=len(rows)) + 1 / len(rows)
+    x = clean_data(getattr(data, "x", data))
+    return x, np.zeros_like(x, shape=len(x)) + 1 / len(x)
 
 
 def nll(p: AnyDensity, data: AnyData, rtol: float = 1e-8) -> Estimate:
@@ -50,7 +45,7 @@ def nll(p: AnyDensity, data: AnyData, rtol: float = 1e-8) -> Estimate:
     >>> round(nll(uniform, np.array([[1.0], [2.0]])) / np.log(2), 9)
     3.0
     """
-    x, mass = data_law(data)
+    p, (x, mass) = in_double(p), data_law(data)
     if not np.all(p.space.contains(x)):
         return Estimate(np.inf, 0.0)
     log_z = log_partition(p, rtol, rows=x)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 import numpy as np
 
 from tinyebm.checks import number
-from tinyebm.density import atom_exponents, exponent, exponents, on_host, require_density, require_rows
+from tinyebm.density import atom_exponents, exponent, exponents, in_double, on_host
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.means import settled_mean
 from tinyebm.exact.partition import log_partition, quadrature, rounding
 from tinyebm.kinds import AnyDensity, Array, Nodes
 from tinyebm.ops import logsumexp
+from tinyebm.rows import double, exact_rows, numbers
 
 WIDER = (80.0, 160.0, 320.0)  # nats below the peak, where the faces of a window are moved for functions that grow
 
@@ -21,11 +22,13 @@ def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
 
     Every call computes log Z; pass `log_z` to reuse one.
     """
-    require_rows(p, x)
+    p = in_double(p)
+    x = exact_rows(x, p.space.dim)
     log_z = number(log_partition(p) if log_z is None else log_z)
     if math.isnan(log_z):
         raise ValueError("log_z must be a number, the logarithm of Z")
     inside = p.space.contains(x)
+    inside = slice(None) if inside.all() else inside  # a view, where a mask copies
     log_p = np.zeros_like(x, shape=len(x)) - np.inf
     log_p[inside] = exponents(p, x[inside]) - log_z
     return log_p
@@ -43,7 +46,7 @@ def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Arr
     >>> probabilities(Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2)))
     array([0.75, 0.25])
     """
-    require_density(p)
+    p = in_double(p)
     grid = p.space.grid(nodes)
     grid.require_listable()
     u = atom_exponents(p, grid)
@@ -73,10 +76,9 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
     >>> abs(expectation(uniform, lambda x: x[:, 0] ** 2) - 1 / 3) < 1e-12
     True
     """
-    require_density(p)
     if not callable(f):
         raise ValueError(f"f must be a function of states x (n, d), got {f!r}")
-    p = on_host(p)
+    p = on_host(in_double(p))
     q = quadrature(p, rtol)
     mean, error, size = settled_mean(p, f, q, rtol)
     for least in () if p.space.bounded or hasattr(p, "grid") else WIDER:
@@ -84,7 +86,7 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
             before, q = mean, quadrature(p, rtol, least=least)
         except QuadratureError:  # tails too heavy to follow: what is beyond counts as if f stayed as large as on the faces
             if least == WIDER[0]:
-                error = error + q.error * np.abs(f(q.grid.corners())).max(axis=0)
+                error = error + q.error * np.abs(double(numbers(f(q.grid.corners()), "f"))).max(axis=0)
             break
         mean, error, size = settled_mean(p, f, q, rtol)
         change, unsettled = np.abs(mean - before), error > rtol * size
@@ -96,8 +98,7 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
 
 def entropy(p: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
-    require_density(p)
-    p = on_host(p)
+    p = on_host(in_double(p))
     q = quadrature(p, rtol)
     mean, change, size = settled_mean(p, lambda x: q.log_z - exponent(p, x), q, rtol)
     return Estimate(float(mean), float(change + q.error * (1 + size) + rounding(size)))

@@ -18,7 +18,7 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.backend import to_host, to_numpy
 from tinyebm.checks import ENERGY, part_of, require_count, require_fraction
-from tinyebm.density import atoms_of, exponent, exponents, on_host, require_density
+from tinyebm.density import atoms_of, exponent, exponents, in_double, on_host
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
@@ -88,7 +88,7 @@ def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES,
     >>> abs(log_partition(p) - math.log(2 * math.pi)) < 1e-12
     True
     """
-    require_normalisable(p)
+    p = require_normalisable(p)
     require_fraction("rtol", rtol)
     log_z = structural_log_z(p)
     if log_z is not None:
@@ -102,7 +102,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
 
     Rows of data (n, d) show where the density may have peaks.  One that is far likelier than every node is refused.
     """
-    require_normalisable(p)
+    p = require_normalisable(p)
     require_fraction("rtol", rtol)
     require_count(max_nodes, "max_nodes must be a positive number of nodes")
     if p.space.discrete:
@@ -217,11 +217,12 @@ def rounding(log_z):
 
 
 def require_normalisable(p):
-    """Refuse what is no density, and let an energy that can tell (an MLP) refuse a space on which its Z is infinite."""
-    require_density(p)
+    """The Density in double precision; what is none is refused, and an energy that can tell refuses a space on which Z = inf."""
+    p = in_double(p)
     check = part_of(p.energy, "require_normalisable", ENERGY)  # any callable is an energy: structure is optional
     if check is not None:
         check(to_host(p.theta), p.space)
+    return p
 
 
 def log_sum(p, grid):

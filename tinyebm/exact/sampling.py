@@ -11,7 +11,7 @@ from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import beside, host_generator
 from tinyebm.checks import ENERGY, part_of, require_draws
-from tinyebm.density import Density, exponent, exponents, on_host, require_density
+from tinyebm.density import Density, exponent, exponents, in_double, on_host
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.kinds import AnyDensity, Array, Generator
@@ -40,7 +40,7 @@ def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
     >>> sample(p, 3, np.random.default_rng(1)).shape
     (3, 1)
     """
-    require_density(p)
+    p = in_double(p)
     require_draws(n, rng)
     return beside(p.theta, _sample(on_host(p), n, host_generator(rng)))[0]
 

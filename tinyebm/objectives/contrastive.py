@@ -45,6 +45,7 @@ class ContrastiveDivergence:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
+        x = require_batch(p, x)
         negatives, info = walk(self.kernel, p, x, self.k, rng)
         return Step(*contrast(p, x, negatives, self.alpha, info), state=None)
 
@@ -71,7 +72,7 @@ class PersistentContrastiveDivergence:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d) whose state is the pool of chains."""
-        require_batch(p, x)
+        x = require_batch(p, x)
         pool = Chains(self.chains, self.restart)
         chains = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
         slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
@@ -95,7 +96,7 @@ class ShortRun:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
-        require_batch(p, x)
+        x = require_batch(p, x)
         negatives, info = walk(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
         return Step(*contrast(p, x, negatives, self.alpha, info), state=None)
 
@@ -135,7 +136,7 @@ class PerfectSamples:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d)."""
-        require_batch(p, x)
+        x = require_batch(p, x)
         n = self.draws or len(x)
         if p.space.discrete or hidden_layer(p):
             negatives = sample(p, n, rng)
@@ -171,7 +172,6 @@ def contrast(p, data, negatives, alpha=0.0, info=None) -> tuple[Tree, dict]:
 
     Both batches pass through the energy at once; each is divided by its own size.
     """
-    require_batch(p, data)
     n, m = len(data), len(negatives)
     x = np.concatenate([data, negatives])
     weights = np.where(np.arange(n + m, like=x) < n, 1 / n, -1 / m).astype(x.dtype)

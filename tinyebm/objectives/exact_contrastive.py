@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyebm.checks import require_count
-from tinyebm.density import Density, exponents, require_density, require_rows
+from tinyebm.density import Density, exponents, in_double, rows_of
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
@@ -27,6 +27,7 @@ from tinyebm.exact.window import find_window
 from tinyebm.grids import Grid, trapezoid
 from tinyebm.kinds import AnyData, Array, Generator, Nodes, PushKernel, Tree
 from tinyebm.objectives.step import Step
+from tinyebm.rows import as_data, double
 from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import grid_of, require_conserved, require_noise, require_push
 from tinyebm.tree import tree_map
@@ -63,7 +64,7 @@ def exact_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nod
 
     Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs O(n N).
     """
-    require_density(p)
+    p, data, start = in_double(p), as_data(data), as_data(start)
     require_push(kernel)
     if p.space.discrete:
         p.space.grid(nodes)
@@ -98,8 +99,7 @@ def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
         x = grid.all()[0]
     y, y_mass = (x, mass) if start is None else data_law(start)
     for name, rows in {"data": x, "start": y}.items():
-        require_rows(p, rows)
-        if not np.all(p.space.contains(rows)):
+        if not np.all(p.space.contains(rows_of(p, rows))):
             raise ValueError(f"some of the {name} lie outside {p.space}")
     if getattr(data, "ndim", 2) != 1:
         grid = _grid_for(p, y, kernel, k, nodes)
@@ -170,7 +170,7 @@ def _rows(data):
         raise ValueError(f"probabilities must sum to 1, got {float(data.sum())!r}")
     if float(data.min()) < -1e-3:  # what HMC pushes may have ripples
         raise ValueError(f"probabilities must not be negative, got {float(data.min())!r}")
-    return None, data
+    return None, double(data)
 
 
 def _grid_for(p, x, kernel, k, nodes):

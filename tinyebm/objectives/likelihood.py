@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm.checks import require_count, require_fraction
-from tinyebm.density import Density, exponents
+from tinyebm.density import Density, exponents, in_double
 from tinyebm.exact.gradient import exact_phase, model_phase, weighted_energy_gradient
 from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.grids import Atoms
 from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
+from tinyebm.rows import double
 from tinyebm.tree import tree_map
 
 
@@ -27,7 +28,8 @@ class ExactLikelihood:
         Steps for which the atoms are kept, as the state, before they are chosen
         anew.  Atoms without mass are left out: together less than rtol / 100.
 
-    Metrics: "loss", the exact mean negative log-likelihood of the rows of x, nats.
+    Metrics: "loss", the exact mean negative log-likelihood of the rows of x, nats.  All is computed in double precision,
+    and the gradient is of the type of θ.
     """
 
     rtol: float = 1e-4
@@ -39,7 +41,7 @@ class ExactLikelihood:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); rng is not used."""
-        require_batch(p, x)
+        x, theta, p = double(require_batch(p, x)), p.theta, in_double(p)
         if p.space.discrete:
             log_z, model = exact_phase(p)
         else:
@@ -48,7 +50,7 @@ class ExactLikelihood:
             log_z, model = model_phase(p, Atoms(state["states"], state["log_weights"]))
             state = {**state, "age": state["age"] + 1}
         data = weighted_energy_gradient(p, x, np.zeros_like(x, shape=len(x)) + 1 / len(x))
-        gradient = tree_map(lambda a, b: (a - b).astype(a.dtype), data, model)
+        gradient = tree_map(lambda a, b, t: (a - b).astype(t.dtype), data, model, theta)
         return Step(gradient, {"loss": log_z - exponents(p, x).mean()}, state)
 
 

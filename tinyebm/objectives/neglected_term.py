@@ -18,10 +18,11 @@ from dataclasses import replace
 import numpy as np
 
 from tinyebm.autodiff import vjp
-from tinyebm.density import Density, atom_exponents
+from tinyebm.density import Density, atom_exponents, in_double
 from tinyebm.errors import QuadratureError
 from tinyebm.kinds import AnyData, Nodes, PushKernel, Tree
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid, push_rows, state_law
+from tinyebm.rows import as_data
 from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import require_conserved, require_push
 from tinyebm.tree import tree_map
@@ -56,6 +57,7 @@ def neglected_term(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes:
     array([-0.07469])
     """
     require_push(kernel)
+    p, data = in_double(p), as_data(data)
     if p.space.discrete:
         require_steps(k)
         grid = p.space.grid()
@@ -102,5 +104,6 @@ def full_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, node
     >>> full_cd_gradient(p, np.array([[1.0, 1.0], [0.0, 1.0]]), Gibbs(), 1)["W"].round(6)
     array([-0.040243])
     """
+    data = as_data(data)
     kept = exact_cd_gradient(p, data, kernel, k, nodes)
     return tree_map(lambda a, b: a + b, kept, neglected_term(p, data, kernel, k, nodes))

@@ -67,7 +67,7 @@ class NoiseContrastive:
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d) whose state is the learned log normaliser."""
         self._require_reach(p.space)
-        require_batch(p, x)
+        x = require_batch(p, x)
         n = len(x)
         y = self.law.sample(self.ratio * n, rng).astype(x.dtype)
         points = np.concatenate([x, y[p.space.contains(y)]])  # noise outside the space is told from data without a mistake

@@ -60,7 +60,7 @@ class RatioMatching:
 
 def _descend(loss, p, x):
     """The Step of a mean over rows of `loss`, a function of their gains, in parts of bounded memory."""
-    require_batch(p, x)
+    x = require_batch(p, x)
     if not on_gpu(x) and not p.space.contains(x).all():
         raise ValueError(f"some rows of x are no states of {p.space}")
     rows = max(1, NUMBERS // (p.space.dim**2 * len(p.space.values)))

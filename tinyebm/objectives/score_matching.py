@@ -63,7 +63,7 @@ class SlicedScoreMatching:
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
         _require_curvature(self, p)
-        require_batch(p, x)
+        x = require_batch(p, x)
         require_generator(rng)
         directions = [np.where(rng.random(x.shape) < 0.5, -1.0, 1.0).astype(x.dtype) for _ in range(self.projections)]
         return _descend(self, _sliced_loss, p, (x, *directions))
@@ -91,7 +91,7 @@ class DenoisingScoreMatching:
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
-        require_batch(p, x)
+        x = require_batch(p, x)
         require_generator(rng)
         z, sigma = rng.standard_normal(x.shape, dtype=x.dtype), float(self.sigma)
         return _descend(self, _denoising_loss, p, (x + sigma * z, z * (1 / sigma)))
@@ -125,7 +125,7 @@ def _descend(objective, loss, p, rows):
     if p.space.discrete:
         raise ValueError(f"{type(objective).__name__} matches slopes, and {p.space} has none: use Pseudolikelihood or "
                          f"RatioMatching")
-    require_batch(p, rows[0])
+    rows = (require_batch(p, rows[0]), *rows[1:])
     weights = np.zeros_like(rows[0], shape=len(rows[0])) + 1 / len(rows[0])
     gradient, value = fold(GRADIENTS[loss], add, p, [(*rows, weights)], 0.0)
     return Step(gradient, {"loss": value}, None)

@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from tinyebm.density import require_rows
+from tinyebm.density import rows_of
+from tinyebm.rows import clean
 
 
 class Step(NamedTuple):
@@ -17,7 +18,8 @@ class Step(NamedTuple):
 
 
 def require_batch(p, x):
-    """Raise ValueError unless x is a batch: floating-point rows (n, d), at least one."""
-    require_rows(p, x)
-    if len(x) == 0 or x.dtype.kind != "f":
+    """x as a batch: floating-point rows (n, d), at least one, without nan; ValueError if it is none."""
+    x = rows_of(p, x)
+    if len(x) == 0:
         raise ValueError(f"a batch has one row at least, of floating-point numbers, got {x.dtype} of shape {x.shape}")
+    return clean(x)

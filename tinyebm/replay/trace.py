@@ -42,6 +42,9 @@ class Traced(NDArrayOperatorsMixin):
     def __len__(self):
         return len(self.node.value)
 
+    def __iter__(self):  # of no dimension: as NumPy's, which have no entries to add up or to look at
+        return (self[i] for i in range(len(self)))
+
     def __repr__(self):
         return f"Traced(shape={self.shape}, dtype={self.dtype})"
 
@@ -53,7 +56,7 @@ class Traced(NDArrayOperatorsMixin):
     def _refuse(self, *args, **kwargs):
         raise NotReplayable(REFUSAL)
 
-    __array__ = __float__ = __int__ = __index__ = __bool__ = __complex__ = _refuse
+    __array__ = __float__ = __int__ = __index__ = __bool__ = __complex__ = __contains__ = _refuse
 
     def _call(self, op, inputs, keys, function):
         """Compute function(values) and write it down."""

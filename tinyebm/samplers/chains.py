@@ -59,7 +59,7 @@ def run(kernel: Kernel | Callable[[int], Kernel], p: Density, x: Array, steps: i
         chains left the space, became nan, or came, as ULA can, to where the density is 0; if some never moved in 50
         steps or more, and not by chance.  (Not on a GPU; not of nan and inf under np.errstate(invalid="ignore").)
     """
-    require_start(p, x, rng)
+    x = require_start(p, x, rng)
     require_count(len(x), "x must have one row at least")
     if not on_gpu(x):  # there nothing waits to be looked at
         if not np.all(p.space.contains(x)):
@@ -119,7 +119,7 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
         require_count(record, "record must be a positive number of steps")
     kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)]
     if steps and all(type(k) is ULA for k in kernels) and not p.space.discrete:  # what another kernel's step does, it alone knows
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         found = chains(moved, p, x, [(k.step_size, k.noise_scale) for k in kernels], rng, record)
         if found is not None:
             return found[0], {"acceptance": None, "trajectory": found[1]}

@@ -46,7 +46,7 @@ class Gibbs:
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One sweep (systematic), or one site (random), from the rows of x (n, d): a Move that is never rejected."""
         _require_discrete(p, self)
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         sites = np.arange(p.space.dim, like=x)
         if self.scan == "random":
             return Move(_redraw(p, x, sites == rng.integers(0, p.space.dim, size=(len(x), 1)), rng))
@@ -96,12 +96,12 @@ class BlockGibbs:
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One step down and up from the visible states x (n, visible): a Move that is never rejected."""
         _require_layers(p, "hidden_logits", "draw_visible")
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         z = p.energy.hidden_logits(p.theta, x)
         if not on_gpu(z) and np.isnan(z).any():
             raise ValueError(f"x or theta holds nan: at row {int(np.argmax(np.isnan(z).any(axis=1)))} hidden units have no law")
         h = (rng.random(z.shape, dtype=z.dtype) < ops.sigmoid(z)).astype(z.dtype)
-        return Move(p.energy.draw_visible(p.theta, h, rng))
+        return Move(p.energy.draw_visible(p.theta, h, rng).astype(x.dtype))
 
     def push(self, probabilities: Array, p: Density) -> Array:
         """The law after one step from `probabilities` over all visible states, (N,)."""

@@ -30,7 +30,7 @@ class GibbsWithGradients:
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One proposal per row of x (n, d), accepted or not: a Move."""
         low, high = _two_values(p)
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         sites = np.arange(p.space.dim, like=x)
         u, log_q = _proposal(p, x)
         below = np.cumsum(np.exp(log_q), axis=1)[:, :-1] <= rng.random((len(x), 1), dtype=log_q.dtype)

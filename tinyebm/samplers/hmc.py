@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyebm import ops
 from tinyebm.autodiff import stop_gradient
-from tinyebm.checks import require_count, require_positive
+from tinyebm.checks import plain, require_count, require_positive
 from tinyebm.density import Density, exponent_and_score
 from tinyebm.errors import QuadratureError
 from tinyebm.grids import Grid, trapezoid
@@ -52,6 +52,7 @@ class HMC:
     def __post_init__(self):
         require_positive("step_size", self.step_size)
         require_count(self.steps, "steps must be a positive number of leapfrog steps")
+        plain(self, "step_size")
 
     @property
     def noise_scale(self) -> float:
@@ -66,7 +67,7 @@ class HMC:
         """One trajectory from every row of x (n, d), accepted or not: a Move."""
         if p.space.discrete:
             raise ValueError(f"HMC moves along slopes, and {p.space} is discrete: use Gibbs or its relatives")
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         r = rng.standard_normal(x.shape, dtype=x.dtype)
         y, log_ratio = self.trajectory(p, x, r)
         return accept(x, y, log_ratio, rng, p, p.space.contains(y))

@@ -22,8 +22,8 @@ import numpy as np
 from tinyebm import ops
 from tinyebm.autodiff import zeros_like
 from tinyebm.backend import fused
-from tinyebm.checks import require_nonnegative, require_positive
-from tinyebm.density import Density, exponent_and_score, score
+from tinyebm.checks import plain, require_nonnegative, require_positive
+from tinyebm.density import Density, exponent_and_score
 from tinyebm.kinds import Array, Generator, Space
 from tinyebm.replay.tiles import by_rows
 from tinyebm.samplers.flows import flow_operator, flow_spread, push, require_conserved, require_resolution, row_blocks
@@ -52,6 +52,7 @@ class ULA:
     def __post_init__(self):
         require_positive("step_size", self.step_size)
         require_nonnegative("temperature", self.temperature)
+        plain(self, "step_size", "temperature")
 
     @property
     def noise_scale(self) -> float:
@@ -65,7 +66,7 @@ class ULA:
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected."""
         _require_continuous(p, self)
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         return Move(p.space.fold(moved(p, x, noise, self.step_size, self.noise_scale)))
 
@@ -112,6 +113,7 @@ class MALA:
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
+        plain(self, "step_size")
 
     @property
     def noise_scale(self) -> float:
@@ -125,7 +127,7 @@ class MALA:
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """One proposal per row of x (n, d), accepted or not: a Move."""
         _require_continuous(p, self)
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         with np.errstate(invalid="ignore", over="ignore"):  # a proposal that flies away has the ratio -inf or nan: rejected
             y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
@@ -176,7 +178,7 @@ class MALA:
 
 def moved(p, x, noise, step_size, noise_scale):
     """Where eq. (1) takes the rows of x with this noise, (n, d), walls apart: what ULA steps by, and what `run` replays."""
-    return _diffuse(x, score(p, x), noise, step_size, noise_scale)
+    return _diffuse(x, exponent_and_score(p, x)[1], noise, step_size, noise_scale)
 
 
 @fused

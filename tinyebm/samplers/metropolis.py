@@ -7,7 +7,7 @@ import numpy as np
 
 from tinyebm.backend import on_gpu
 from tinyebm.checks import require_generator
-from tinyebm.density import exponent, require_rows
+from tinyebm.density import exponent, rows_of
 from tinyebm.tree import tree_flatten
 
 BLOCK = 2048  # rows at a time
@@ -33,11 +33,10 @@ class Stranded(ValueError):
 
 
 def require_start(p, x, rng):
-    """Raise ValueError unless a kernel of p can move x: floating-point rows (n, d), with a generator."""
-    require_rows(p, x)
-    if x.dtype.kind != "f":
-        raise ValueError(f"x must be of floating-point numbers, got {x.dtype}: convert it by x * 1.0")
+    """x as floating-point rows (n, d) that a kernel of p can move; ValueError unless it is, and rng a generator."""
+    x = rows_of(p, x)
     require_generator(rng)
+    return x
 
 
 def possible(p, x):

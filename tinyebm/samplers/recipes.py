@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.checks import number, require_nonnegative, require_positive
+from tinyebm.checks import number, plain, require_nonnegative, require_positive
 from tinyebm.density import Density, exponent_and_score
 from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.metropolis import require_start
@@ -66,6 +66,7 @@ class Recipe:
             require_positive("clip", self.clip)
         if self.clamp is not None and not (np.shape(self.clamp) == (2,) and number(self.clamp[0]) < number(self.clamp[1])):
             raise ValueError(f"clamp is a pair (low, high) with low < high, got {self.clamp!r}")
+        plain(self, "step_size", "noise", "clip")
 
     @classmethod
     def uva_tutorial_8(cls) -> "Recipe":
@@ -86,7 +87,7 @@ class Recipe:
         """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, and says what was clipped."""
         if p.space.discrete:
             raise ValueError(f"a Recipe moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
-        require_start(p, x, rng)
+        x = require_start(p, x, rng)
         if self.clamp is not None and p.space.bounded and not p.space.low <= self.clamp[0] <= self.clamp[1] <= p.space.high:
             raise ValueError(f"clamp={self.clamp} leads out of {p.space}: give one inside, or none, for walls that reflect")
         x = x + self.noise * rng.standard_normal(x.shape, dtype=x.dtype)
@@ -111,4 +112,4 @@ class Recipe:
         return f"{self!r} does not sample exp(-E): " + ", and ".join(said) if said else None
 
     def _inside(self, p, x):
-        return p.space.fold(x) if self.clamp is None else np.clip(x, *self.clamp)
+        return p.space.fold(x) if self.clamp is None else np.clip(x, *map(float, self.clamp))

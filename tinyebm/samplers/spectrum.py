@@ -6,7 +6,7 @@ distance to stationarity shrinks like |λ₂|^k: so does the bias of CD-k.
 
 import numpy as np
 
-from tinyebm.density import Density, atom_exponents, require_density
+from tinyebm.density import Density, atom_exponents, in_double
 from tinyebm.errors import QuadratureError
 from tinyebm.kinds import Array, Nodes, PushKernel
 from tinyebm.samplers.flows import require_conserved, require_push
@@ -31,7 +31,7 @@ def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Ar
     array([[0.75, 0.25],
            [0.75, 0.25]])
     """
-    require_density(p)
+    p = in_double(p)
     require_push(kernel)
     grid = p.space.grid(nodes)
     if grid.size > LARGEST:
@@ -46,6 +46,7 @@ def spectrum(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
 
     Cost: O(N³).
     """
+    p = in_double(p)
     P, u = transition_matrix(p, kernel, nodes), atom_exponents(p, p.space.grid(nodes))
     law = np.exp(u - u.max())
     require_conserved(1.0, float(law @ P.sum(axis=1) / law.sum()))
