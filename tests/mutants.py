@@ -473,7 +473,7 @@ MUTANTS = [
     ("parameters of single precision under an error bar", "density.py",
      'if every(lambda leaf: getattr(leaf, "dtype", FLOATS[0]) is FLOATS[0], p.theta):', "if True:", T_ROWS),
     ("parameters without a sign", "density.py", 'object.__setattr__(self, "theta", parameters(self.theta))', "pass", T_ROWS),
-    ("bits add up as bits", "exact/normalised.py", "values = double(numbers(f(x), wanted))", "values = np.asarray(f(x))",
+    ("bits add up as bits", "exact/means.py", "values = double(numbers(f(x), wanted))", "values = np.asarray(f(x))",
      T_ROWS),
     ("an energy squares in eight bits", "energies/analytic.py",
      "        require_parameters(self, theta, a=(), b=())\n        x = rows(x, self.dim)\n",

@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyebm.checks import REAL
 from tinyebm.density import exponent
 from tinyebm.exact.adapt import Patches, halved, too_thin
 from tinyebm.grids import legendre, lobatto
 from tinyebm.kinds import Array
+from tinyebm.rows import double, numbers
 
 RULES = ((12, legendre), (14, legendre), (16, legendre), (13, lobatto), (15, lobatto))
 PER_BOX = 8  # nodes of a product grid along each axis of a box
@@ -28,13 +28,13 @@ MOST = {1: 2**20, 2: 2**18}  # nodes of all rules in boxes that are split furthe
 
 def values_of(f: Callable, x: Array) -> Array:
     """f at the rows of x as an array (n, ...) of doubles, refused if it is none or nan."""
-    values = np.asarray(f(x))
-    if values.ndim < 1 or len(values) != len(x) or values.dtype.kind not in REAL:
-        raise ValueError(f"f must return one value per row, an array of real numbers of shape ({len(x)}, ...), got "
-                         f"{values.dtype} of shape {values.shape}")
+    wanted = f"f must return one value per row, an array of real numbers of shape ({len(x)}, ...)"
+    values = double(numbers(f(x), wanted))
+    if values.shape[:1] != (len(x),):
+        raise ValueError(f"{wanted}, got shape {values.shape}")
     if (lost := np.isnan(values).reshape(len(x), -1).any(axis=1)).any():
         raise ValueError(f"f is nan where p is not 0, for example at x = {x[lost][0].tolist()}")
-    return values.astype(float, copy=False)
+    return values
 
 
 def mean_over(p, f, grid):
