@@ -1,4 +1,4 @@
-"""What goes wrong with a partition function, by name."""
+"""What goes wrong, by name."""
 
 import math
 
@@ -9,6 +9,10 @@ class DivergentPartitionError(ValueError):
 
 class QuadratureError(ValueError):
     """An integral could not be computed to the accuracy asked for."""
+
+
+class ConvergenceWarning(UserWarning):
+    """An optimisation ended before it was at a maximum, or there is none."""
 
 
 class EmptyError(QuadratureError):
