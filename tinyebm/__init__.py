@@ -24,7 +24,7 @@ from tinyebm.energies.lattice import Ising, Potts
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.rbm import RBM, GaussianBernoulliRBM
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.errors import DivergentPartitionError, QuadratureError
+from tinyebm.errors import ConvergenceWarning, DivergentPartitionError, QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import nll

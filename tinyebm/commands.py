@@ -3,6 +3,7 @@
 import contextlib
 import math
 import sys
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,7 +14,7 @@ from tinyebm import datasets
 from tinyebm.backend import Stream
 from tinyebm.compare import compare
 from tinyebm.diagnostics.divergences import kl, total_variation
-from tinyebm.errors import QuadratureError
+from tinyebm.errors import ConvergenceWarning, QuadratureError
 from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.exact.normalised import entropy
 from tinyebm.exact.partition import log_partition
@@ -65,7 +66,9 @@ def run_fit(a):
     space = space_of(data, getattr(data, "x", None))
     energy, steps = named_energy(a.energy, space, a.hidden, a.activation, a.confinement), a.steps or default_steps(data, space)
     if a.method == "lbfgs":
-        found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # its cause is printed below
+            found = mle(energy, data, space, seed=a.seed, max_steps=steps, rtol=1e-6)
     else:
         noise = lambda: moments_of(*data_law(data), space)
         objective = named_objective(a.method, default_kernel(energy, space, a.step_size), noise)
@@ -83,7 +86,7 @@ def run_fit(a):
     summary = [f"{name} {values[-1]:.6g} nats" for name, values in found.history.items()
                if name in ("nll", "kl") and not math.isnan(values[-1])]
     if "converged" in found.history:
-        summary.append("converged" if found.history["converged"][-1] else "not converged: raise --steps")
+        summary.append("not converged: " + found.history["cause"][-1] if "cause" in found.history else "converged")
     print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates" + "".join(f", {part}" for part in summary))
     _tell(paths)
 

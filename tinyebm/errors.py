@@ -1,4 +1,4 @@
-"""What goes wrong, by name: with a partition function, and with an energy that is no function."""
+"""What goes wrong, by name."""
 
 import math
 
@@ -9,6 +9,10 @@ class DivergentPartitionError(ValueError):
 
 class QuadratureError(ValueError):
     """An integral could not be computed to the accuracy asked for."""
+
+
+class ConvergenceWarning(UserWarning):
+    """An optimisation ended before it was at a maximum, or there is none."""
 
 
 class EmptyError(QuadratureError):

@@ -1,12 +1,15 @@
 """Exact maximum likelihood to convergence: L-BFGS on the exact gradient."""
 
+import contextlib
+import math
+import warnings
 
 import numpy as np
 
 from tinyebm.backend import Stream
 from tinyebm.checks import require_count, require_positive, require_space
 from tinyebm.density import Density, exponents
-from tinyebm.errors import DivergentPartitionError, QuadratureError
+from tinyebm.errors import ConvergenceWarning
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
@@ -15,25 +18,30 @@ from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
 from tinyebm.rows import as_data
-from tinyebm.start import space_of, start_of
+from tinyebm.start import space_of, start_of, unstandardised
 from tinyebm.train import Fit
-from tinyebm.tree import tree_map
+from tinyebm.tree import ravel, tree_map
 
 
 def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree = None, seed: int = 0, gtol: float = 1e-6,
         max_steps: int = 2000, rtol: float = 1e-8, progress: bool | str = True) -> Fit:
     """Maximise the exact likelihood by L-BFGS until no component of its gradient exceeds gtol.
 
-    The data are all rows of an array or Data, or the population of a Target, by
+    The data are all rows of an array or Data, or a whole population, by
     quadrature.  The quadrature's grid is chosen anew for every θ that is tried, so
     that no step can leave the grid or slip between its nodes.
+
+    Neither start nor end depends on the units of x.  An energy that can starts near the data
+    (`init_from_data`).  A parameter whose statistic ∂E/∂θ_i has a standard deviation under
+    the model that is far from 1 (below 0.01, above 100) is measured in units in which it is 1.
 
     Parameters
     ----------
     energy, data, space, theta, seed, progress
-        As in `fit`.
+        As in `fit`; without theta an energy with `init_from_data` starts near the data.
     gtol : float
-        Largest component of the gradient of the mean negative log-likelihood.
+        Largest component of the gradient of the mean negative log-likelihood: by how much the means
+        of ∂E/∂θ_i under the data and under the model may differ, in the units above.
     max_steps : int
         Iterations of L-BFGS in all.
     rtol : float
@@ -43,7 +51,12 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     -------
     Fit
         `history` holds "nll" (nats) at every θ that was tried and, last, at the result; the
-        number of steps, whether the run "converged", and "kl" = KL(data‖model) for a population.
+        number of steps, whether the run "converged" and if not the "cause", and "kl" = KL(data‖model) for a population.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If it has not converged, saying why: steps ran out, or there is no maximum to be found.
 
     >>> from tinyebm import GaussianEnergy
     >>> x = np.array([[0.0], [1.0], [5.0]])
@@ -58,30 +71,95 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
         raise ValueError(f"some rows of the data lie outside {space}")
     require_positive("gtol", gtol)
     require_count(max_steps, "max_steps must be a positive number of iterations")
+    if theta is None and hasattr(energy, "init_from_data"):
+        theta = energy.init_from_data(x, mass, Stream(seed).at(0))
     theta = tree_map(lambda leaf: leaf.astype("float64"), start_of(energy, theta, Stream(seed)))
 
-    seen = {"worst": 0.0}
-
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may go anywhere
     def value_and_gradient(theta):
         p = Density(energy, theta, space)
         try:
             log_z, model = exact_phase(p, rtol, finer=True, rows=x)
-        except (DivergentPartitionError, QuadratureError):  # a line search went where Z is infinite or out of reach:
-            return seen["worst"] + 1e3, tree_map(np.zeros_like, theta)  # a wall, higher than anything seen
+        except ValueError:  # where Z is infinite, or out of reach: the start itself was not refused
+            return math.inf, tree_map(np.zeros_like, theta)
         value = log_z - float(mass @ exponents(p, x))
-        seen["worst"] = max(seen["worst"], abs(value))
         history["nll"].append(value)
         bar(min(len(history["nll"]), max_steps - 1), f"nll {value:.6f}")
         return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
 
     history: dict = {"nll": []}
     bar = Progress("mle", max_steps, progress)
+    spread = lambda theta: spread_of_statistics(Density(energy, theta, space), x, mass)
     with remembering(energy, space) as require_unchanged:
         log_partition(Density(energy, theta, space), rtol, rows=x)  # where the start itself is refused, say why
-        theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol)
+        theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
         require_unchanged()
+        p = Density(energy, theta, space)
+        cause = at_infinity(p, spread(theta)) or (None if converged else why_not(p, x, mass, steps, max_steps))
     bar(max_steps, f"nll {value:.6f}")
-    history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [converged]}
+    history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [cause is None]}
+    if cause:
+        history["cause"] = [cause]
+        warnings.warn(f"mle has not converged: {cause}", ConvergenceWarning, stacklevel=2)
     if hasattr(data, "entropy"):
         history["kl"] = [value - data.entropy]
-    return Fit(theta, Density(energy, theta, space), history, {"step": np.array(steps), "theta": theta})
+    return Fit(theta, p, history, {"step": np.array(steps), "theta": theta})
+
+
+SIGNS = 16  # random signs, which give a standard deviation to about a sixth
+LISTED = 2**12  # weighted states that it is taken over
+CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
+FROZEN = 1e-4  # a standard deviation of p(1 - p) for p = 1e-8: states that the model has given up
+SPIKE = 15.0  # nats by which one row may be denser than most
+
+
+def spread_of_statistics(p, x, mass):
+    """The standard deviation under the model of every ∂E/∂θ_i, a tree like theta: the root of the Fisher information's diagonal.
+
+    For signs s_j, independent, the mean square of Σ_j s_j √m_j (t_j - t̄) is Σ_j m_j (t_j - t̄)².  Under the rows x of
+    weight mass where the model's states cannot be listed.
+    """
+    rng = Stream(0).at(0)
+    if not p.space.discrete or p.space.grid().size <= LISTED:
+        with contextlib.suppress(ValueError):
+            x, mass = data_law(p)
+    if len(x) > LISTED:
+        x, mass = x[rng.choice(len(x), LISTED, p=mass / mass.sum())], np.full(LISTED, 1 / LISTED)
+    mean, square, variance = weighted_energy_gradient(p, x, mass), 0.0, 0.0
+    for _ in range(SIGNS):
+        weights = np.sqrt(mass) * np.where(rng.random(len(x)) < 0.5, -1.0, 1.0)
+        flat, unravel = ravel(weighted_energy_gradient(p, x, weights))
+        square, variance = square + flat**2, variance + (flat - float(weights.sum()) * ravel(mean)[0]) ** 2
+    return unravel(np.where(variance > CONSTANT**2 * square, np.sqrt(variance / SIGNS), 0.0))
+
+
+def at_infinity(p, spread):
+    """What is wrong where a model of states has given up some of them, or None: the likelihood rises for ever, to a limit."""
+    flat = ravel(spread)[0]
+    if p.space.discrete and ((flat > 0) & (flat < FROZEN)).any():
+        return ("the maximum lies at infinity: parameters grow without end to give what the data never show no probability "
+                "(constant columns, values that never meet), and the NLL tends to a limit")
+
+
+def why_not(p, x, mass, steps, max_steps):
+    """Why a run has not converged, in one line."""
+    advice = unstandardised(p.space, x, mass)
+    if not p.space.discrete and (flat := _flat(x)):
+        return f"{flat}: a density may rise there without bound, and the likelihood has no maximum"
+    u = exponents(p, x)
+    if not p.space.discrete and u.max() - np.median(u) > SPIKE:
+        return (f"the model has a spike at the row {x[u.argmax()].tolist()}, e^{u.max() - np.median(u):.0f} times as dense as at "
+                f"most rows: the narrower it grows the larger the likelihood, which has no maximum")
+    if steps >= max_steps:
+        return f"the {max_steps} steps of max_steps were not enough"
+    return f"no lower NLL was found, within its rounding and the reach of quadrature{f'; {advice}' if advice else ''}"
+
+
+def _flat(x):
+    """How rows (n, d) fail to span their space, or None."""
+    z = x - x[0]
+    z = z / np.where(np.abs(z).max(axis=0) > 0, np.abs(z).max(axis=0), 1.0)
+    rank = np.linalg.matrix_rank(z - z.mean(axis=0), tol=1e-9 * math.sqrt(len(x)))
+    if rank == x.shape[1]:
+        return None
+    return "all rows are equal" if rank == 0 else f"the rows lie on a {'line' if rank == 1 else 'plane'}"

@@ -96,24 +96,85 @@ def clip_norm(gradient, largest):
     return tree_map(lambda g: g * shrink.astype(g.dtype), gradient)
 
 
-def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8):
+def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
     """Minimise a smooth function of a tree; return (theta, value, steps, converged).
 
-    `value_and_gradient(theta)` returns a float and a tree.  L-BFGS-B (Byrd et al.
-    1995, SIAM J. Sci. Comput. 16:1190) as implemented by SciPy, with 20 pairs.
-    `gtol` bounds the largest component of the gradient.
+    `value_and_gradient(theta)` returns a float and a tree; the float is inf where θ cannot be
+    judged: the line search steps back.  L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput.
+    16:1190) as implemented by SciPy, with 20 pairs, begun anew from the best θ until the
+    gradient is small or no lower value is found.
+
+    `spread(theta)`, a tree, is how much a unit of each parameter matters there.  A parameter for
+    which that is not of order one, NATURAL, is measured in units of 1/spread, so that neither
+    the path nor the end depends on the units of θ.  `gtol` bounds the largest component of the gradient.
     """
-    import scipy.optimize  # takes 0.1 s to load: only when used
+    start, unravel = ravel(theta)
+    path = _Path(lambda flat: (lambda f, g: (f, ravel(g)[0]))(*value_and_gradient(unravel(flat))), start)
+    steps, idle, before = 0, 0, (None, None)
+    while True:
+        unit = np.ones_like(start) if spread is None else _units(ravel(spread(unravel(path.best)))[0])
+        converged = bool(np.abs(path.gradient * unit).max(initial=0.0) <= gtol)
+        unit = unit if steps else np.minimum(unit, 1.0)  # at first a small spread may only mean a poor start
+        again = path.best is before[0] and np.array_equal(unit, before[1])
+        if converged or again or steps >= max_steps or idle == PATIENCE:
+            return unravel(path.best), path.value, steps, converged
+        before, value = (path.best, unit), path.value
+        steps += path.descend(unit, max_steps - steps, gtol / 2 if steps else gtol)
+        idle = 0 if path.value < value - TINY * max(1.0, abs(value)) else idle + 1
 
-    flat, unravel = ravel(theta)
 
-    def function(vector):
-        value, gradient = value_and_gradient(unravel(vector))
-        return value, ravel(gradient)[0]
+NATURAL = (1e-2, 1e2)  # a spread in between leaves the unit of a parameter as it is
+PATIENCE, TINY = 3, 1e-6  # rounds of L-BFGS that lower the value by so small a part of it, after which no more are tried
+NOISE = 1e-8  # of a value: what its error may be
 
-    options = {"maxiter": max_steps, "maxfun": 2 * max_steps, "gtol": gtol, "ftol": 0.0, "maxcor": 20}
-    found = scipy.optimize.minimize(function, flat, jac=True, method="L-BFGS-B", options=options)
-    return unravel(found.x), float(found.fun), int(found.nit), bool(np.abs(found.jac).max() <= gtol)
+
+def _units(spread):
+    with np.errstate(divide="ignore"):
+        return np.where((spread == 0) | (spread > NATURAL[0]) & (spread < NATURAL[1]), 1.0, 1 / spread)
+
+
+class _Path:
+    """The lowest value met so far of a function of a vector, and where."""
+
+    def __init__(self, function, start):
+        self.function, self.best = function, start
+        self.value, self.gradient = function(start)
+        self.value, self.highest = float(self.value), abs(float(self.value))
+
+    def descend(self, unit, steps, gtol):
+        """Go on from the best, in units of these numbers; how many steps were made."""
+        import scipy.optimize  # takes 0.1 s to load: only when used
+
+        origin = self.best
+
+        def function(vector):
+            if not vector.any():
+                return value, gradient * unit
+            flat = origin + unit * vector
+            f, g = self.function(flat)
+            if not (np.isfinite(f) and np.isfinite(g).all()):  # a wall, higher than anything seen
+                return self.highest + 1e3, np.zeros_like(vector)
+            self.highest = max(self.highest, abs(f))
+            if f < self.value:
+                self.best, self.value, self.gradient = flat, float(f), g
+            return f, g * unit
+
+        value, gradient = self.value, self.gradient
+        options = {"maxiter": steps, "maxfun": 2 * steps + 20, "gtol": gtol, "ftol": 0.0, "maxcor": 20}
+        found = scipy.optimize.minimize(function, np.zeros_like(origin), jac=True, method="L-BFGS-B", options=options)
+        if found.nit and np.abs(found.jac).max() <= gtol:  # the end, whose value rounding may place above the best
+            self.best, self.value, self.gradient = origin + unit * found.x, float(found.fun), found.jac / unit
+        self._polish(unit, gtol, found.hess_inv)
+        return int(found.nit)
+
+    def _polish(self, unit, gtol, inverse):
+        """Quasi-Newton steps that shorten the gradient, where values tell no more: they differ by their rounding alone."""
+        while (slope := np.abs(self.gradient * unit).max()) > gtol:
+            flat = self.best - unit * inverse.matvec(self.gradient * unit)
+            f, g = self.function(flat)
+            if not (abs(f - self.value) <= NOISE * max(1.0, abs(self.value)) and np.abs(g * unit).max() < 0.9 * slope):
+                break
+            self.best, self.value, self.gradient = flat, float(f), g
 
 
 def _schedule(learning_rate):

@@ -11,6 +11,8 @@ from tinyebm.discrete import recognised, space_with
 from tinyebm.spaces import Reals
 from tinyebm.tree import tree_flatten
 
+FAR, NARROW = 10.0, 0.03  # units from the origin, or of width, beyond which energies from their own starts have not come
+
 
 def space_of(data, x, energy=None):
     """Where the rows x (n, d) of data live: where the data say, or the energy is at home, else R^d.
@@ -80,6 +82,20 @@ def start_of(energy, theta, stream):
         if not np.isfinite(leaf).all():
             raise ValueError("theta holds nan or inf: nothing can start there")
     return stream.place(rebuild(leaves))
+
+
+def unstandardised(space, x, mass):
+    """What to say of rows (n, d) of weight mass on R^d that lie many units from where energies start, or None."""
+    if space.discrete or space.bounded:
+        return None
+    unit = space.base_scale or 1.0
+    mean, square = mass @ x / unit, mass @ (x / unit) ** 2
+    sd = np.sqrt(np.maximum(square - mean**2, 0.0))
+    for j in np.flatnonzero((np.abs(mean) > FAR * np.maximum(sd, 1.0)) | (sd > FAR) | (sd > 0) & (sd < NARROW)):
+        return (f"column {int(j) + 1} of the data has mean {float(mean[j]) * unit:.3g} and standard deviation "
+                f"{float(sd[j]) * unit:.3g}, far from {unit:g}, the unit in which energies start: "
+                f"standardise it, (x - mean) / sd, as te.datasets.load does")
+    return None
 
 
 def require_path(checkpoint):

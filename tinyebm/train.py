@@ -27,7 +27,7 @@ from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
 from tinyebm.rows import as_data
 from tinyebm.samplers.chains import caveat_of
-from tinyebm.start import require_path, require_runnable, space_of, start_of
+from tinyebm.start import require_path, require_runnable, space_of, start_of, unstandardised
 from tinyebm.tree import tree_map
 from tinyebm.watch import flatness, look, require_sound
 
@@ -116,7 +116,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     -----
     UserWarning
         If the objective's kernel is a `Recipe` that runs at another temperature than 1 or clips gradients; if with `alpha`
-        the energies have collapsed.
+        the energies have collapsed; if without theta the data on R^d lie far from 0, or are much wider or narrower than 1.
     """
     data = as_data(data)
     if hasattr(data, "energy") and not hasattr(data, "sample"):
@@ -125,7 +125,7 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
         require_path(checkpoint)
     if resume and not checkpoint:
         raise ValueError("resume=True needs the checkpoint= to resume from")
-    x, _ = law = data_law(data)
+    x, mass = law = data_law(data)
     space = space or space_of(data, x, energy)
     options = {"batch_size": batch_size, "data_noise": data_noise, "clip": clip, "ema": ema, "dtype": dtype}
     counts = {"steps": steps, "log_every": log_every, "rollback": rollback}
@@ -137,6 +137,8 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     if alpha:
         objective = _regularised(objective, alpha)
     ema, data_noise = ema and float(ema), float(data_noise)  # NumPy's scalars would widen single precision
+    if theta is None and not hasattr(data, "sample") and (caveat := unstandardised(space, x, mass)):
+        warnings.warn(caveat, stacklevel=2)
     log_every = log_every or max(1, steps // 20)
     stream = Stream(seed, device)
     x, _ = law = stream.place(law)

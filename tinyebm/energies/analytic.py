@@ -13,6 +13,8 @@ from tinyebm.checks import require_count, require_parameters
 from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.rows import rows
 
+ROUNDING = 1e-13  # of a variance next to the largest, and of a standard deviation next to the mean
+
 # Scalars of theta are arrays of shape (), made next to the generator's (NumPy's or CuPy's).
 
 
@@ -23,6 +25,13 @@ def _is_plain(space):
 
 def _scalar(rng, value):
     return np.asarray(value, like=rng.standard_normal((1,)))
+
+
+def _width(x, mass):
+    """The root mean square distance per coordinate of weighted rows from their mean; 1 if they are all equal."""
+    mean = mass @ x
+    width = math.sqrt(float(mass @ np.square(x - mean).mean(axis=1)))
+    return width if width > ROUNDING * np.abs(mean).max() else 1.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,15 @@ class GaussianEnergy:
         mean = rng.standard_normal((self.dim,)) * 0.0
         i = np.arange(self.dim, like=mean)
         return {"mean": mean, "precision": (i[:, None] == i[None, :]) * 1.0}
+
+    def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
+        """Mean and precision of the rows x (n, d) of weight mass (n,); independent coordinates where they span no volume."""
+        mean = mass @ x
+        z = x - mean
+        covariance = (z * mass[:, None]).T @ z
+        if np.linalg.eigvalsh(covariance)[0] <= ROUNDING * (np.trace(covariance) + ROUNDING * mean @ mean):
+            covariance = np.eye(self.dim) * _width(x, mass) ** 2
+        return {"mean": mean, "precision": np.linalg.inv(covariance)}
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
@@ -82,6 +100,15 @@ class GaussianMixtureEnergy:
         """Equal weights, unit scales, standard normal means."""
         mean = rng.standard_normal((self.n, self.dim))
         return {"logits": mean[:, 0] * 0.0, "mean": mean, "log_scale": mean[:, 0] * 0.0}
+
+    def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
+        """Equal weights, means at rows drawn far apart (Arthur & Vassilvitskii 2007, k-means++), scales of the data / n^{1/d}."""
+        mean, far = [], mass
+        for _ in range(self.n):
+            mean.append(x[rng.choice(len(x), p=far / far.sum() if far.any() else mass / mass.sum())])
+            far = mass * np.min([np.square(x - m).sum(axis=1) for m in mean], axis=0)
+        log_scale = math.log(_width(x, mass)) - math.log(self.n) / self.dim
+        return {"logits": np.zeros(self.n), "mean": np.array(mean), "log_scale": np.full(self.n, log_scale)}
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
@@ -134,6 +161,11 @@ class Quartic:
         """a = b = 1."""
         return {"a": _scalar(rng, 1.0), "b": _scalar(rng, 1.0)}
 
+    def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
+        """a = 1/4m₂ and b = 1/8m₄ of the moments m, as E[x E'(x)] = 2a m₂ + 4b m₄ = 1 wants; a = b = 1 if all rows are 0."""
+        m2, m4 = (float(mass @ x[:, 0] ** k) for k in (2, 4))
+        return {"a": np.array(0.25 / m2), "b": np.array(0.125 / m4)} if m4 > 0 else self.init(rng)
+
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 1)."""
         require_parameters(self, theta, a=(), b=())
@@ -155,6 +187,11 @@ class Ring:
     def init(self, rng: Generator) -> Tree:
         """Radius 2, scale 0.3."""
         return {"radius": _scalar(rng, 2.0), "scale": _scalar(rng, 0.3)}
+
+    def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
+        """Mean and standard deviation of |x|."""
+        r = np.sqrt(np.square(x).sum(axis=1))[:, None]
+        return {"radius": np.array(float(mass @ r[:, 0])), "scale": np.array(_width(r, mass))}
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 2).  At the centre, where |x| has a kink, the gradient is 0."""
