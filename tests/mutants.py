@@ -243,7 +243,7 @@ MUTANTS = [
     ("half of the difference between rules is the error", "exact/means.py", "        error = np.ptp(sums, axis=1)",
      "        error = 0.4 * np.ptp(sums, axis=1)",
      T_MEANS),
-    ("grids alone judge what jumps", "exact/means.py", "    if p.space.dim not in MOST:", "    if True:", T_MEANS),
+    ("grids alone judge what jumps", "exact/means.py", "    if p.space.dim in MOST and not", "    if False and not", T_MEANS),
     ("no node on the walls of a box", "spaces.py", "(1.05, lobatto))", "(1.05, legendre))", T_MEANS),
     ("replayed chains with one noise for all steps", "replay/chains.py", "shaken[...] = noise[i % ahead].T",
      "shaken[...] = noise[0].T", "replay/test_chains.py"),

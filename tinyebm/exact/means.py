@@ -23,7 +23,7 @@ from tinyebm.rows import double, numbers
 
 RULES = ((12, legendre), (14, legendre), (16, legendre), (13, lobatto), (15, lobatto))
 PER_BOX = 8  # nodes of a product grid along each axis of a box
-MOST = {1: 2**20, 2: 2**18}  # nodes of all rules in boxes that are split further
+MOST = {1: 2**20, 2: 2**18}  # nodes of all rules in boxes that are split further; in space boxes would hold too many
 
 
 def values_of(f: Callable, x: Array) -> Array:
@@ -55,9 +55,10 @@ def mean_over(p, f, grid):
 
 
 def settled_mean(p, f, q, rtol):
-    """(E_p[f], its error, E_p|f|) by a Quadrature; the error of a sum over all states is 0.
+    """(E_p[f], its error, the size of f) by a Quadrature; the error of a sum over all states is 0.
 
-    The error does not hold that of p itself, `q.error` E_p|f|.
+    What p itself is in error by, `q.error` times that size, is not in it: the size is E|f - E f| for a sum that divides by
+    the mass of its own nodes, and E|f| for a sum over boxes.
     """
     both = mean_over(p, lambda x: np.stack([(values := values_of(f, x)), np.abs(values)], axis=1), q.grid)
     mean, size = both[0], both[1]
@@ -65,12 +66,11 @@ def settled_mean(p, f, q, rtol):
     if not others or not np.isfinite(mean).all():
         return mean, np.zeros_like(size), size
     means = np.stack([mean, *others])
-    error = np.ptp(means, axis=0)
-    if np.all(error <= rtol * size):
-        return means.mean(axis=0), error, size
-    if p.space.dim not in MOST:  # boxes would hold too many nodes
-        return means.mean(axis=0), 2 * error, size
-    return *_by_boxes(p, f, q, rtol * np.max(size)), size
+    mean, error = means.mean(axis=0), np.ptp(means, axis=0)
+    if p.space.dim in MOST and not np.all(error <= rtol * size):
+        return *_by_boxes(p, f, q, rtol * np.max(size)), size
+    spread = mean_over(p, lambda x: np.abs(values_of(f, x) - mean), q.grid)
+    return mean, error if np.all(error <= rtol * size) else 2 * error, spread
 
 
 def _by_boxes(p, f, q, tolerance):
