@@ -43,6 +43,9 @@ class Table:
     def __getitem__(self, name):
         return np.array(self._columns[name])
 
+    def __len__(self):
+        return len(next(iter(self._columns.values()), []))
+
     def to_numpy(self):
         return np.array([list(row) for row in zip(*self._columns.values(), strict=True)], dtype=object)
 
@@ -217,9 +220,14 @@ def test_extremes_survive(dtype):
 
 def test_tables_of_odd_columns():
     """Names that twice are one, and no columns at all.  Catches a column taken for another, and one that is lost."""
-    twice = Unnamed([[1.0, 2.0], [3.0, 4.0]])
-    twice.columns = ("a", "a")
-    assert numbers(twice, "").tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    class Twice(Unnamed):
+        columns = ("a", "a")
+
+        def __getitem__(self, name):
+            return [row[0] for row in self.rows]
+
+    assert numbers(Twice([[1.0, 2.0], [3.0, 4.0]]), "").tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert numbers(Table(), "").shape == (0, 0)
     large = Table(a=[0.5, 1.5], id=[2**53 + 1, 1])
     with pytest.raises(ValueError, match="column 'id'"):
         numbers(large, "x")
@@ -343,6 +351,14 @@ def test_parameters_that_are_right_stay():
     assert parameters(theta) is theta and te.Density(lambda theta, x: x[:, 0], theta, te.Reals(2)).theta is theta
     with pytest.raises(ValueError, match="theta holds floating-point arrays"):
         parameters({"a": np.array([2**53 + 1])})
+
+
+def test_energies_in_single_precision_have_no_exact_answers():
+    """Where rows and parameters are in double precision.  Catches an error bar that does not know of it."""
+    narrow = te.Density(lambda theta, x: (0.1 * x.sum(axis=1)).astype("f4"), {}, te.Bits(3))
+    for ask in (te.log_partition, te.entropy, lambda p: te.nll(p, [[0, 1, 1]])):
+        with pytest.raises(ValueError, match="the energies are float32 where rows and parameters are float64"):
+            ask(narrow)
 
 
 @pytest.mark.parametrize("f, wanted", [

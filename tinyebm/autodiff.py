@@ -122,7 +122,6 @@ def primitive(*vjps):
     output y, and must itself be written with primitives.  Arguments that have
     none (axes, masks, indices) must not be a Var: TypeError.
     """
-
     def decorate(function):
         @wraps(function)
         def recorded(*args, **kwargs):
@@ -147,7 +146,9 @@ def primitive(*vjps):
 
 
 @primitive(lambda g, y, x, dtype: cast(g, x.dtype))
-def cast(x, dtype): return x.astype(dtype)
+def cast(x, dtype):
+    """x in another floating-point type."""
+    return x.astype(dtype)
 
 
 def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
@@ -176,7 +177,6 @@ def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
         raise TypeError(f"the function must return one array, and returned {given}: {advice}")
     if not (isinstance(output, Var) and output.tape is tape):  # a constant function
         return output, lambda g: rebuild([zeros_like(x) for x in leaves])
-
     def pullback(g):
         g = require_real(g)
         if g.shape != output.shape:

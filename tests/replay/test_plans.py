@@ -225,14 +225,14 @@ M = np.zeros(2)
 
 
 def test_only_plain_arrays_and_enough_work():
-    """Catches lists, integers, watched arrays and empty ones handed to a program, and a callable compiled for ten points."""
+    """Catches lists, complex numbers, watched arrays and empty ones handed to a program, and a callable compiled for ten points."""
     energy, x = lambda theta, x: Bowl()(theta, x), points(100)
 
     assert plan(density.exponent, law(energy), (x,)) is None and plan(density.exponent, law(energy), (x,), steps=41) is not None
     assert plan(density.exponent, law(energy), (points(4096),)) is not None and plan(density.exponent, law(energy),
     (points(4095),)) is None
     with remembering(energy):
-        for theta, rows in (({"m": np.zeros(2, int)}, x), ({"m": [0.0, 0.0]}, x), ({"m": M}, x.astype(int)), ({"m": M}, x[:0]),
+        for theta, rows in (({"m": np.zeros(2, complex)}, x), ({"m": [0.0, 0.0]}, x), ({"m": M}, x.astype(int)), ({"m": M}, x[:0]),
                             ({"m": np.ma.zeros(2)}, x), ({"m": M}, np.ma.array(x))):
             assert plan(density.exponent, te.Density(energy, theta, te.Reals(2)), (rows,)) is None
         assert density.exponents(law(energy), x[:0]).shape == (0,)

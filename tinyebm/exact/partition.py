@@ -237,7 +237,11 @@ def log_sum(p, grid):
 
 def _log_sum(p, x, log_w):
     """(m, Σ e^{u - m}) of exponents u with the largest m."""
-    u = exponent(p, x) + log_w
+    u = exponent(p, x)
+    if u.dtype != log_w.dtype:
+        raise ValueError(f"the energies are {u.dtype} where rows and parameters are {log_w.dtype}, the precision of log Z and its "
+                         f"error: leave out what narrows them")
+    u = u + log_w
     top = u.max()
     return top, ops.exp(u - ops.where(np.isfinite(top), top, 0.0)).sum()
 

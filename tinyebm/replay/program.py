@@ -20,7 +20,11 @@ class Program:
     """
 
     def __init__(self, graph, inputs, outputs, linear=False):
-        self.linear, built = linear, Builder(graph, inputs, outputs, linear)
+        self.linear, self.types = linear, [n.value.dtype for n in outputs]
+        if len(set(self.types)) > 1 and linear:  # one vector has one type
+            wide = np.result_type(*self.types)
+            outputs = [n if n.value.dtype == wide else graph.node("astype", (n,), wide, n.value.astype(wide)) for n in outputs]
+        built = Builder(graph, inputs, outputs, linear)
         vectors = [vec for _, vec in built.factors if vec is not None]
         code, needed = [], {id(ref.root) for ref in (*built.outputs, *vectors)}
         for function, args, out in reversed(built.code):  # what nobody needs goes
@@ -46,7 +50,8 @@ class Program:
     def finish(self, total):
         """The outputs, of a sum of `total`s."""
         np.copyto(self.total, total)
-        return [x * c if vec is None else x * (vec * c) for x, (c, vec) in zip(self.outputs, self.factors, strict=True)]
+        found = [x * c if vec is None else x * (vec * c) for x, (c, vec) in zip(self.outputs, self.factors, strict=True)]
+        return [x.astype(dtype, copy=False) for x, dtype in zip(found, self.types, strict=True)]
 
     def load(self, fixed):
         """Take parameters: what depends on them alone is computed here."""
@@ -76,8 +81,6 @@ def _allocate(ref, row_major=False, buffer=None):
 def _allocate_together(roots):
     """Give roots their places in one vector; return it."""
     roots = list({id(root): root for root in roots}.values())
-    if len({root.dtype for root in roots}) > 1:
-        raise TypeError("results of different types do not lie in one vector")
     ends = np.cumsum([0, *(math.prod(root.shape) for root in roots)])
     total = np.empty(ends[-1], roots[0].dtype if roots else float)
     for root, start, end in zip(roots, ends, ends[1:], strict=False):
