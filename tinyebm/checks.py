@@ -150,7 +150,7 @@ def part_of(thing, name, mains):
 
     >>> class Twice(int):
     ...     __add__ = lambda self, other: 2 * other
-    >>> part_of(Twice(1), "__radd__", ["__add__"]), part_of(Twice(1), "__sub__", ["__add__"])(3)
+    >>> part_of(Twice(1), "__sub__", ["__add__"]), part_of(Twice(1), "__sub__", ["__mul__"])(3)
     (None, -2)
     """
     age = _age(thing, name)

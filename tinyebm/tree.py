@@ -33,8 +33,10 @@ def _collect(tree, leaves):
 def _rebuild(tree, leaves):
     """A tree like this one with the next leaves of an iterator."""
     if isinstance(tree, dict):
-        children = {key: _rebuild(tree[key], leaves) for key in sorted(tree)}
-        return {key: children[key] for key in tree}  # in its own order, which a function of the tree may see
+        new = dict.fromkeys(tree)  # in its own order, which a function of the tree may see
+        for key in sorted(tree):
+            new[key] = _rebuild(tree[key], leaves)
+        return new
     if isinstance(tree, (list, tuple)):
         children = [_rebuild(child, leaves) for child in tree]
         return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
@@ -45,7 +47,7 @@ def tree_map(function, tree, *rest):
     """Apply a function leaf by leaf to trees of one structure.
 
     >>> tree_map(lambda a, b: a + b, {"w": 1, "b": [2]}, {"w": 10, "b": [20]})
-    {'b': [22], 'w': 11}
+    {'w': 11, 'b': [22]}
     """
     leaves, rebuild = tree_flatten(tree)
     for other in rest:
@@ -83,9 +85,9 @@ def structure(tree, order=sorted):
     True
     """
     if isinstance(tree, dict):
-        return dict, *((key, structure(tree[key], order)) for key in order(tree))
+        return dict, *[(key, structure(tree[key], order)) for key in order(tree)]
     if isinstance(tree, (list, tuple)):
-        return type(tree), *(structure(child, order) for child in tree)
+        return type(tree), *[structure(child, order) for child in tree]
     return None
 
 

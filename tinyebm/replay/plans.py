@@ -32,7 +32,7 @@ WORTH = 1e-3  # seconds of work, from which on a thread is worth its waking
 SMALL = 4096  # points times steps, from which on a program that cannot be remembered is worth its making
 
 OWN = __name__.partition(".")[0]
-NUMBERS = (int, float, bool, str, NoneType)
+NUMBERS = {int, float, bool, str, NoneType}
 
 LOCK = RLock()  # a program's buffers serve one call at a time; a process forked from a busy one starts with a free lock
 _PLANS: OrderedDict = OrderedDict()  # key -> Plan or Unplanned, the latest last
@@ -65,22 +65,28 @@ def remembering(*parts):
         with LOCK:  # another thread may have energies of its own
             for part in parts:
                 del _TRUSTED[next(i for i, trusted in enumerate(_TRUSTED) if trusted is part)]
-            for key in [key for key, plan in _PLANS.items() if _names((plan.model.energy, plan.model.space), _TRUSTED) is None]:
-                del _PLANS[key]
+            for key, plan in list(_PLANS.items()):
+                if _names((plan.model.energy, plan.model.space), _ids(_TRUSTED)) is None:
+                    del _PLANS[key]
 
 
 def _require_unchanged(parts, all=True):
     """Compare the programs that the parts alone let be remembered, and that ran since they were compared last."""
     with LOCK:
-        ran = [plan for plan in _PLANS.values() if plan.last and _names((plan.model.energy, plan.model.space), parts)]
+        ran = [plan for plan in _PLANS.values() if plan.last and _names((plan.model.energy, plan.model.space), _ids(parts))]
         for plan in ran if all else {plan.function: plan for plan in ran}.values():
             plan.require_unchanged(*plan.last)
+
+
+def _ids(parts):
+    return set(map(id, parts))
 
 
 def _names(values, trusted):
     """What tells values from any others, types and all that they hold included; None if one of them may change.
 
-    A number is told by its type and digits: 1, 1.0 and True are three, and so are 0.0, -0.0 and nan.
+    `trusted` holds the ids of what does not.  A number is told by its type and digits: 1, 1.0 and True are three, and so are
+    0.0, -0.0 and nan.
     """
     found = []
     for value in values:
@@ -88,15 +94,15 @@ def _names(values, trusted):
         if kind in NUMBERS or kind.__module__ == "numpy" and issubclass(kind, np.generic):
             found.append((kind, repr(value)))
             continue
+        if id(value) in trusted:
+            found.append(id(value))  # it lives as long as its programs
+            continue
         own = kind.__module__.partition(".")[0] == OWN and dataclasses.is_dataclass(kind)
         parts = [getattr(value, name) for name in kind.__dataclass_fields__] if own else value if kind is tuple else None
         inner = None if parts is None else _names(parts, trusted)
-        if inner is not None:
-            found.append((kind, inner))
-        elif any(value is part for part in trusted):
-            found.append(id(value))  # it lives as long as its programs
-        else:
+        if inner is None:
             return None
+        found.append((kind, inner))
     return tuple(found)
 
 
@@ -246,7 +252,7 @@ def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
     size = tile_size(leaves, len(rows[0]), rows[0].shape[-1])
     shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)] + [(a.shape[1:], a.dtype.str) for a in rows]
     with LOCK:
-        names = _names((p.energy, p.space), _TRUSTED)
+        names = _names((p.energy, p.space), _ids(_TRUSTED))
         if names is None and len(rows[0]) * steps < SMALL:
             return None
         key = names and (function, names, structure(p.theta, tuple), size, padding, *shapes)
