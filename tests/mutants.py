@@ -475,7 +475,7 @@ MUTANTS = [
     ("parameters without a sign", "density.py", 'object.__setattr__(self, "theta", parameters(self.theta))', "pass", T_ROWS),
     ("expectations of complex numbers", "exact/means.py", "values = double(numbers(f(x), wanted))",
      "values = np.asarray(f(x))", "test_mistakes.py"),
-    ("energies narrower than their rows", "exact/partition.py", "    if u.dtype != log_w.dtype:", "    if False:", T_ROWS),
+    ("energies narrower than their rows", "exact/sums.py", "    if u.dtype != log_w.dtype:", "    if False:", T_ROWS),
     ("sums of the type of the first", "replay/program.py", "if len(set(self.types)) > 1 and linear:", "if False:",
      "replay/test_instructions.py"),
     ("sums stay as wide as the widest", "replay/program.py", "x.astype(dtype, copy=False)", "x",

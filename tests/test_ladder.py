@@ -48,6 +48,7 @@ RANKS = {  # a folder's line stands for every file in it that has none of its ow
     "laws.py": 6,
     "exact/structure.py": 6,
     "exact/scans.py": 6,
+    "exact/sums.py": 6,
     "exact/peaks.py": 6.5,
     "exact/window.py": 7,
     "exact/adapt.py": 7,

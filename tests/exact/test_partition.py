@@ -25,7 +25,8 @@ from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.adapt import Patches, adapt
 from tinyebm.exact.normalised import entropy, expectation
-from tinyebm.exact.partition import log_partition, log_sum, quadrature
+from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.sums import log_sum
 from tinyebm.exact.window import find_window
 from tinyebm.grids import Grid, gauss_legendre, trapezoid
 from tinyebm.spaces import Box, Reals

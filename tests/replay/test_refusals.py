@@ -8,7 +8,7 @@ import pytest
 import tinyebm as te
 from tinyebm import density, ops
 from tinyebm.exact.gradient import weighted_energy_gradient
-from tinyebm.exact.partition import log_sum
+from tinyebm.exact.sums import log_sum
 from tinyebm.grids import Grid
 
 

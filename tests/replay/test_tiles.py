@@ -10,7 +10,7 @@ import pytest
 import tinyebm as te
 from tinyebm import density, ops
 from tinyebm.exact.gradient import _weighted_gradient, model_phase, weighted_energy_gradient
-from tinyebm.exact.partition import log_sum, merge
+from tinyebm.exact.sums import log_sum, merge
 from tinyebm.replay import plans
 from tinyebm.replay.plans import tile_size
 from tinyebm.replay.program import Program

@@ -19,8 +19,9 @@ from tinyebm.checks import require_fraction
 from tinyebm.density import Density, atoms_of, in_double, on_host, rows_of
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.partition import first_nan, merge, quadrature, require_finite, require_normalisable
+from tinyebm.exact.partition import quadrature, require_finite, require_normalisable
 from tinyebm.exact.structure import closed_form, hidden_layer
+from tinyebm.exact.sums import first_nan, merge
 from tinyebm.kinds import AnyData, Tree
 from tinyebm.replay.tiles import add, fold
 from tinyebm.tree import tree_map

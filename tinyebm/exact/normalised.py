@@ -10,7 +10,8 @@ from tinyebm.density import atom_exponents, exponent, exponents, in_double, on_h
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.means import settled_mean
-from tinyebm.exact.partition import log_partition, quadrature, rounding
+from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.sums import rounding
 from tinyebm.kinds import AnyDensity, Array, Nodes
 from tinyebm.ops import logsumexp
 from tinyebm.rows import double, exact_rows, numbers

@@ -15,20 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
 from tinyebm.backend import to_host, to_numpy
 from tinyebm.checks import ENERGY, part_of, require_count, require_fraction
-from tinyebm.density import atoms_of, exponent, exponents, in_double, on_host
+from tinyebm.density import atoms_of, exponents, in_double, on_host
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
 from tinyebm.exact.peaks import candidates, summits
 from tinyebm.exact.scans import WHOLE, Scan, nodes_to_see
 from tinyebm.exact.structure import closed_form, hidden_layer
+from tinyebm.exact.sums import log_sum, rounding
 from tinyebm.exact.window import DROPS, find_window
 from tinyebm.grids import CHUNK
 from tinyebm.kinds import AnyDensity, Array
-from tinyebm.replay.tiles import fold
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
@@ -211,11 +210,6 @@ def heavy_states(p, q, rtol):
     return np.concatenate([x[heavy] for x, _, heavy in heavy_blocks(p, q, rtol)])
 
 
-def rounding(log_z):
-    """An error bound for the rounding of log Z."""
-    return 8 * np.finfo(float).eps * (1 + abs(log_z))
-
-
 def require_normalisable(p):
     """The Density in double precision; what is none is refused, and an energy that can tell refuses a space on which Z = inf."""
     p = in_double(p)
@@ -223,51 +217,6 @@ def require_normalisable(p):
     if check is not None:
         check(to_host(p.theta), p.space)
     return p
-
-
-def log_sum(p, grid):
-    """Eq. (1) on one grid, streamed."""
-    top, total = fold(_log_sum, merge, p, atoms_of(p, grid), -np.inf)
-    if math.isnan(top) and (where := first_nan(p, grid)):
-        raise QuadratureError(f"the energy is nan at x = {where}")
-    if not top < np.inf or total == 0.0:
-        raise QuadratureError("the energy is +inf everywhere" if top < np.inf else "the energy is -inf somewhere")
-    return float(top) + math.log(total)
-
-
-def _log_sum(p, x, log_w):
-    """(m, Σ e^{u - m}) of exponents u with the largest m."""
-    u = exponent(p, x)
-    if u.dtype != log_w.dtype:
-        raise ValueError(f"the energies are {u.dtype} where rows and parameters are {log_w.dtype}, the precision of log Z and its "
-                         f"error: leave out what narrows them")
-    u = u + log_w
-    top = u.max()
-    return top, ops.exp(u - ops.where(np.isfinite(top), top, 0.0)).sum()
-
-
-def merge(before, new):
-    """Two vectors (m, sums in units of e^m) as one: an online softmax, which may carry a gradient."""
-    m, m_new = float(before[0]), float(new[0])
-    if m_new == -np.inf or m == -np.inf:  # nothing there
-        return before if m_new == -np.inf else new.copy()
-    top = m if m >= m_new else m_new if m_new > m else math.nan
-    if m != top:
-        before *= math.exp(m - top)
-    if m_new != top:
-        new *= math.exp(m_new - top)
-    before += new
-    before[0] = top
-    return before
-
-
-def first_nan(p, grid):
-    """The first state of a grid whose energy is nan."""
-    p = on_host(p)
-    for x, _ in grid.blocks():
-        bad = np.isnan(exponents(p, x))
-        if bad.any():
-            return x[bad][0].tolist()
 
 
 def require_finite(p, log_z):
