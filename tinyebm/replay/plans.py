@@ -249,12 +249,15 @@ def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
     """The Plan of function(p, *rows, *settings), remembered or new; None where the function has to run as it stands."""
     if getattr(_THREAD, "plain", False) or not replayable(leaves, (*rows, *settings)):
         return None
+    trusted = _ids(_TRUSTED)
+    names = _names((p.energy, p.space), trusted)
+    if names is None and len(rows[0]) * steps < SMALL:
+        return None
     size = tile_size(leaves, len(rows[0]), rows[0].shape[-1])
     shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)] + [(a.shape[1:], a.dtype.str) for a in rows]
     with LOCK:
-        names = _names((p.energy, p.space), _ids(_TRUSTED))
-        if names is None and len(rows[0]) * steps < SMALL:
-            return None
+        if trusted:  # which another thread may have ended
+            names = _names((p.energy, p.space), _ids(_TRUSTED))
         key = names and (function, names, structure(p.theta, tuple), size, padding, *shapes)
         found = _PLANS.pop(key, None)
         if found is None:
