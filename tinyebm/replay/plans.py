@@ -5,7 +5,6 @@ Between calls only those of this package's own energies on its own spaces are re
 fields.  While a model is trained, those of any energy are, and are compared with the function itself now and then.
 """
 
-import dataclasses
 import math
 import os
 import time
@@ -13,13 +12,13 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from functools import partial
 from threading import RLock, local
-from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyebm.errors import ChangedEnergyError
 from tinyebm.replay.blas import in_parallel, one_blas_thread
+from tinyebm.replay.names import ids, names_of
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
 from tinyebm.tree import numbered, structure, tree_flatten
@@ -30,9 +29,6 @@ ROWS = 32  # tiles are multiples of so many points, so that few sizes need a pro
 MEMORY = 32  # plans remembered
 WORTH = 1e-3  # seconds of work, from which on a thread is worth its waking
 SMALL = 4096  # points times steps, from which on a program that cannot be remembered is worth its making
-
-OWN = __name__.partition(".")[0]
-NUMBERS = {int, float, bool, str, NoneType}
 
 LOCK = RLock()  # a program's buffers serve one call at a time; a process forked from a busy one starts with a free lock
 _PLANS: OrderedDict = OrderedDict()  # key -> Plan or Unplanned, the latest last
@@ -56,7 +52,7 @@ def remembering(*parts):
     Gives a function that raises ChangedEnergyError if one of those programs, as last used, differs from the function it
     stands for: then a part reads what has changed since.  With `all=False` of every function one program alone is compared.
     """
-    parts = [part for part in parts if _names((part,), ()) is None]  # of others programs are remembered anyway
+    parts = [part for part in parts if names_of((part,), ()) is None]  # of others programs are remembered anyway
     with LOCK:
         _TRUSTED.extend(parts)
     try:
@@ -66,44 +62,16 @@ def remembering(*parts):
             for part in parts:
                 del _TRUSTED[next(i for i, trusted in enumerate(_TRUSTED) if trusted is part)]
             for key, plan in list(_PLANS.items()):
-                if _names((plan.model.energy, plan.model.space), _ids(_TRUSTED)) is None:
+                if names_of((plan.model.energy, plan.model.space), ids(_TRUSTED)) is None:
                     del _PLANS[key]
 
 
 def _require_unchanged(parts, all=True):
     """Compare the programs that the parts alone let be remembered, and that ran since they were compared last."""
     with LOCK:
-        ran = [plan for plan in _PLANS.values() if plan.last and _names((plan.model.energy, plan.model.space), _ids(parts))]
+        ran = [plan for plan in _PLANS.values() if plan.last and names_of((plan.model.energy, plan.model.space), ids(parts))]
         for plan in ran if all else {plan.function: plan for plan in ran}.values():
             plan.require_unchanged(*plan.last)
-
-
-def _ids(parts):
-    return set(map(id, parts))
-
-
-def _names(values, trusted):
-    """What tells values from any others, types and all that they hold included; None if one of them may change.
-
-    `trusted` holds the ids of what does not.  A number is told by its type and digits: 1, 1.0 and True are three, and so are
-    0.0, -0.0 and nan.
-    """
-    found = []
-    for value in values:
-        kind = type(value)
-        if kind in NUMBERS or kind.__module__ == "numpy" and issubclass(kind, np.generic):
-            found.append((kind, repr(value)))
-            continue
-        if id(value) in trusted:
-            found.append(id(value))  # it lives as long as its programs
-            continue
-        own = kind.__module__.partition(".")[0] == OWN and dataclasses.is_dataclass(kind)
-        parts = [getattr(value, name) for name in kind.__dataclass_fields__] if own else value if kind is tuple else None
-        inner = None if parts is None else _names(parts, trusted)
-        if inner is None:
-            return None
-        found.append((kind, inner))
-    return tuple(found)
 
 
 def replayable(leaves, rows):
@@ -159,7 +127,7 @@ class Plan:
             self.seconds = time.perf_counter() - start  # of a tile
         self.traced[0].forget()
         self.last = None  # of a program that is compared: the parameters and rows that it ran on since then
-        self.watched = _names((p.energy, p.space), ()) is None
+        self.watched = names_of((p.energy, p.space), ()) is None
         if self.watched:
             self.require_unchanged(fixed, rows)
 
@@ -249,12 +217,15 @@ def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
     """The Plan of function(p, *rows, *settings), remembered or new; None where the function has to run as it stands."""
     if getattr(_THREAD, "plain", False) or not replayable(leaves, (*rows, *settings)):
         return None
+    trusted = ids(_TRUSTED)
+    names = names_of((p.energy, p.space), trusted)
+    if names is None and len(rows[0]) * steps < SMALL:
+        return None
     size = tile_size(leaves, len(rows[0]), rows[0].shape[-1])
     shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)] + [(a.shape[1:], a.dtype.str) for a in rows]
     with LOCK:
-        names = _names((p.energy, p.space), _ids(_TRUSTED))
-        if names is None and len(rows[0]) * steps < SMALL:
-            return None
+        if trusted:  # which another thread may have ended
+            names = names_of((p.energy, p.space), ids(_TRUSTED))
         key = names and (function, names, structure(p.theta, tuple), size, padding, *shapes)
         found = _PLANS.pop(key, None)
         if found is None:
