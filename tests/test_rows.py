@@ -282,7 +282,8 @@ def test_base_measures_of_small_integers():
 
 @pytest.mark.parametrize("kernel", [
     te.ULA(np.float64(0.1)), te.ULA(0.1, np.float64(2.0)), te.MALA(np.float64(0.1)), te.HMC(np.float64(0.1), 2),
-    te.Recipe(np.float64(0.1), np.float64(0.1), np.float64(1.0), (np.float64(-1), np.float64(1)))], ids=repr)  # fmt: skip
+    te.Recipe(np.float64(0.1), np.float64(0.1), np.float64(1.0), (np.float64(-1), np.float64(1)))],
+    ids=["ULA", "hot ULA", "MALA", "HMC", "Recipe"])  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.*does not sample")
 def test_chains_keep_single_precision(kernel):
     """Parameters, walls and steps in double precision, or as NumPy's numbers.  Catches points that are widened on the way."""
@@ -314,8 +315,11 @@ def test_many_rows_of_single_precision():
     assert abs(te.nll_gradient(p, x)["mean"][0] + x.astype(float).mean()) < 1e-12
     fitted = te.mle(te.GaussianEnergy(1), x, progress=False, theta={"mean": np.array([99.0]), "precision": np.eye(1)})
     assert abs(fitted.theta["mean"][0] - x.astype(float).mean()) < 1e-5
-    history = te.fit(te.GaussianEnergy(1), x, objective=CD, theta=p.theta, steps=0, dtype="float32", progress=False).history
-    assert abs(history["nll"][0] - wanted) < 1e-12 * wanted
+    settings = {"objective": CD, "steps": 0, "dtype": "float32", "progress": False}
+    assert abs(te.fit(te.GaussianEnergy(1), x, theta=p.theta, **settings).history["nll"][0] - wanted) < 1e-12 * wanted
+    theta = {"logits": np.zeros(1), "mean": np.array([[100.0]]), "log_scale": np.array([0.3])}
+    mixture = te.fit(te.GaussianMixtureEnergy(1, 1), x, theta=theta, **settings)
+    assert abs(mixture.history["nll"][0] - te.nll(mixture.density, x)) < 1e-12
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2", "i1", "u1", "i8", "bool"])

@@ -132,7 +132,9 @@ def _exponent_and_score(p, x):
 
 
 def score(p: Density, x: Array) -> Array:
-    """The score ∇_x log p(x), shape (n, d), in units of 1/[x]: -∇E under Lebesgue measure.
+    """The score ∇_x log p(x), shape (n, d), in units of 1/[x]: -∇E under Lebesgue measure, of the type of x.
+
+    Rows are whatever holds numbers (`tinyebm.rows`), without nan.
 
     >>> from tinyebm import ops, Reals
     >>> normal = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))

@@ -21,7 +21,7 @@ WIDER = (80.0, 160.0, 320.0)  # nats below the peak, where the faces of a window
 def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
     """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure); -inf outside the space.
 
-    Every call computes log Z; pass `log_z` to reuse one.
+    Every call computes log Z; pass `log_z` to reuse one.  Rows are whatever holds numbers (`tinyebm.rows`), without nan.
     """
     p = in_double(p)
     x = exact_rows(x, p.space.dim)
