@@ -10,6 +10,7 @@ from tinyebm.density import Density, exponent_and_score, require_density
 from tinyebm.errors import EmptyError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
+from tinyebm.exact.likelihood import density_of
 from tinyebm.exact.normalised import expectation, log_prob, settled_mean
 from tinyebm.exact.partition import MAX_NODES, log_partition, quadrature
 from tinyebm.exact.window import find_window
@@ -29,7 +30,7 @@ def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
     >>> round(kl(normal(0.0), normal(2.0)), 9)
     2.0
     """
-    _require_comparable(p, q)
+    p, q = _require_comparable(p, q)
     zp, zq = quadrature(p, rtol), log_partition(q, rtol)
     mean, change = settled_mean(p, lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq), zp)
     if mean == np.inf:
@@ -49,7 +50,7 @@ def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimat
     >>> round(total_variation(normal(0.0), normal(2.0)), 4)
     0.6827
     """
-    _require_comparable(p, q)
+    p, q = _require_comparable(p, q)
     require_fraction("rtol", rtol)
     zp, zq = log_partition(p, rtol / 10), log_partition(q, rtol / 10)
     log_overlap = lambda x: np.minimum(log_prob(p, x, zp), log_prob(q, x, zq))
@@ -86,7 +87,7 @@ def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estim
     >>> round(fisher_divergence(normal(0.0), normal(2.0)), 9)
     4.0
     """
-    _require_comparable(p, q)
+    p, q = _require_comparable(p, q)
     if p.space.discrete or q.space.discrete:
         raise ValueError(f"the Fisher divergence compares slopes, and {p.space if p.space.discrete else q.space} has none")
 
@@ -101,13 +102,15 @@ def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estim
 
 
 def _require_comparable(p, q):
-    """Refuse what are no two densities of states of one dimension."""
+    """The two as densities (`density_of`), refused unless of states of one dimension."""
+    p, q = density_of(p), density_of(q)
     for density in (p, q):
         require_density(density)
     if p.space.dim != q.space.dim:
         raise ValueError(f"p lives on {p.space} and q on {q.space}: states of different dimension are not compared")
     if p.space.discrete != q.space.discrete:
         raise ValueError(f"p lives on {p.space} and q on {q.space}: a sum and an integral are not compared")
+    return p, q
 
 
 def _extent(p, rtol):
