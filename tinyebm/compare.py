@@ -21,6 +21,7 @@ from tinyebm.backend import Stream
 from tinyebm.checks import require_count, require_decay, require_positive, require_space
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
+from tinyebm.exact.sampling import population
 from tinyebm.files import write_text
 from tinyebm.judging import FAILURES, bias, in_time, judge, stopwatch, truth_of
 from tinyebm.kinds import AnyData, Energy, Kernel, Space
@@ -30,7 +31,6 @@ from tinyebm.optimize import adam
 from tinyebm.origin import origin
 from tinyebm.progress import Progress
 from tinyebm.report import json_text, table
-from tinyebm.rows import as_data
 from tinyebm.samplers.chains import require_kernel
 from tinyebm.setups import (
     all_methods,
@@ -111,8 +111,8 @@ def compare(target: Any = "faithful", methods: Sequence[str] = METHODS, steps: i
 
     Parameters
     ----------
-    target : name or path for `datasets.load`, Target, Data, or array (n, d), d ≤ 3 unless of bits or spins
-        A population is sampled afresh in every batch; of finite data a quarter is held out.
+    target : name or path for `datasets.load`, Data, array (n, d), or a population as in `fit`; d ≤ 3 unless of bits or spins
+        A population is sampled afresh in every batch, and models are judged against it; of finite data a quarter is held out.
     methods : names, or "all"
         "mle" (exact likelihood), "perfect" (negatives drawn from the model exactly), "cd-k", "pcd-k" (no restarts), "short-k";
         "nce-r" (r draws of noise per datum: a normal law, or independent sites, with the moments of the data); on R^d "sm",
@@ -238,7 +238,7 @@ def _equal_seconds(race, seconds, steps, train, judged, progress):
 
 def _prepare(target, seed):
     """(name, Target or Data or array, training data, held-out rows or None)."""
-    data = datasets.load(target) if isinstance(target, (str, Path)) else as_data(target)
+    data = datasets.load(target) if isinstance(target, (str, Path)) else population(target)
     name = getattr(data, "name", "data")
     if hasattr(data, "entropy"):
         return name, data, data, None

@@ -51,10 +51,13 @@ def resumed(path, identity):
 
 
 def fingerprint(data, x):
-    """What tells two runs' data apart: the name of a population, or a digest of the rows."""
+    """What tells two runs' data apart: the name of a Target, or a digest of rows, or of a population's atoms."""
     import hashlib  # takes 3 ms to load: only when used
 
-    return data.name if hasattr(data, "sample") else hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
+    if hasattr(data, "sample") and not hasattr(data, "p"):
+        return data.name
+    x = np.column_stack(data.law) if hasattr(data, "p") else x
+    return hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
 
 
 def rollbacks(history):

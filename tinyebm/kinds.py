@@ -10,7 +10,7 @@ import numpy as np
 
 Array: TypeAlias = np.ndarray  # or CuPy's, where the parameters live on a GPU
 Tree: TypeAlias = Any  # nested dicts, lists and tuples of arrays
-AnyData: TypeAlias = Any  # rows (n, d), Data; or a whole population: Target, Density
+AnyData: TypeAlias = Any  # rows (n, d), Data; or a whole population: Target, Density, Law
 Nodes: TypeAlias = int | Sequence[int] | None  # per axis; None is the default
 Energy: TypeAlias = Callable[[Any, Any], Any]  # (theta, x (n, d)) -> (n,), in nats
 Generator: TypeAlias = np.random.Generator  # or CuPy's

@@ -13,11 +13,11 @@ from tinyebm.errors import ConvergenceWarning
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition
+from tinyebm.exact.sampling import population
 from tinyebm.kinds import AnyData, Energy, Space, Tree
 from tinyebm.optimize import lbfgs
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
-from tinyebm.rows import as_data
 from tinyebm.start import space_of, start_of, unstandardised
 from tinyebm.train import Fit
 from tinyebm.tree import ravel, tree_map
@@ -63,7 +63,7 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     >>> mle(GaussianEnergy(1), x).theta["mean"].round(6)
     array([2.])
     """
-    data = as_data(data)
+    data = population(data)
     x, mass = data_law(data)
     space = space or space_of(data, x, energy)
     require_space(space)
@@ -78,24 +78,29 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may go anywhere
     def value_and_gradient(theta):
         p = Density(energy, theta, space)
+        u = exponents(p, x)
         try:
             log_z, model = exact_phase(p, rtol, finer=True, rows=x)
         except ValueError:  # where Z is infinite, or out of reach: the start itself was not refused
-            return math.inf, tree_map(np.zeros_like, theta)
-        value = log_z - float(mass @ exponents(p, x))
+            return math.inf, theta
+        value = log_z - float(mass @ u)
+        if flat and value < min(history["nll"], default=-math.inf) and exponents(p, x + flat[1]).max() < u.max() - SPIKE:
+            raise StopIteration  # from here the NLL falls for ever
         history["nll"].append(value)
         bar(min(len(history["nll"]), max_steps - 1), f"nll {value:.6f}")
         return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
 
+    flat = flat_of(space, x)
     history: dict = {"nll": []}
     bar = Progress("mle", max_steps, progress)
     spread = lambda theta: spread_of_statistics(Density(energy, theta, space), x, mass)
     with remembering(energy, space) as require_unchanged:
         log_partition(Density(energy, theta, space), rtol, rows=x)  # where the start itself is refused, say why
+        before = spread(theta)
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
         require_unchanged()
         p = Density(energy, theta, space)
-        cause = at_infinity(p, spread(theta)) or (None if converged else why_not(p, x, mass, steps, max_steps))
+        cause = at_infinity(p, before, spread(theta)) or (None if converged else why_not(p, x, mass, steps, max_steps))
     bar(max_steps, f"nll {value:.6f}")
     history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [cause is None]}
     if cause:
@@ -110,7 +115,8 @@ SIGNS = 16  # random signs, which give a standard deviation to about a sixth
 LISTED = 2**12  # weighted states that it is taken over
 CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
 FROZEN = 1e-4  # a standard deviation of p(1 - p) for p = 1e-8: states that the model has given up
-SPIKE = 15.0  # nats by which one row may be denser than most
+SPIKE = 15.0  # nats by which one row may be denser than most, or rows on a flat denser than beside it
+ASIDE = 0.1  # how far beside it, in units of the largest deviation from the mean
 
 
 def spread_of_statistics(p, x, mass):
@@ -133,19 +139,19 @@ def spread_of_statistics(p, x, mass):
     return unravel(np.where(variance > CONSTANT**2 * square, np.sqrt(variance / SIGNS), 0.0))
 
 
-def at_infinity(p, spread):
-    """What is wrong where a model of states has given up some of them, or None: the likelihood rises for ever, to a limit."""
-    flat = ravel(spread)[0]
-    if p.space.discrete and ((flat > 0) & (flat < FROZEN)).any():
-        return ("the maximum lies at infinity: parameters grow without end to give what the data never show no probability "
-                "(constant columns, values that never meet), and the NLL tends to a limit")
+def at_infinity(p, before, after):
+    """What is wrong where a model of states has given some of them up, or None; before and after are spreads of statistics."""
+    frozen = (ravel(after)[0] < FROZEN) & (ravel(before)[0] > FROZEN)
+    if p.space.discrete and frozen.any():
+        return (f"the maximum lies at infinity: {frozen.sum()} of {frozen.size} parameters have grown until ∂E/∂θ is constant "
+                f"under the model (a constant column, values that never meet, a saturated unit), and the NLL tends to a limit")
 
 
 def why_not(p, x, mass, steps, max_steps):
     """Why a run has not converged, in one line."""
     advice = unstandardised(p.space, x, mass)
-    if not p.space.discrete and (flat := _flat(x)):
-        return f"{flat}: a density may rise there without bound, and the likelihood has no maximum"
+    if flat := flat_of(p.space, x):
+        return f"{flat[0]}: a density may rise there without bound, and the likelihood has no maximum"
     u = exponents(p, x)
     if not p.space.discrete and u.max() - np.median(u) > SPIKE:
         return (f"the model has a spike at the row {x[u.argmax()].tolist()}, e^{u.max() - np.median(u):.0f} times as dense as at "
@@ -155,11 +161,16 @@ def why_not(p, x, mass, steps, max_steps):
     return f"no lower NLL was found, within its rounding and the reach of quadrature{f'; {advice}' if advice else ''}"
 
 
-def _flat(x):
-    """How rows (n, d) fail to span their space, or None."""
-    z = x - x[0]
-    z = z / np.where(np.abs(z).max(axis=0) > 0, np.abs(z).max(axis=0), 1.0)
-    rank = np.linalg.matrix_rank(z - z.mean(axis=0), tol=1e-9 * math.sqrt(len(x)))
-    if rank == x.shape[1]:
+def flat_of(space, x):
+    """(how rows (n, d) of R^d or a box fail to span it, a step away from the flat that they lie on), or None."""
+    if space.discrete:
         return None
-    return "all rows are equal" if rank == 0 else f"the rows lie on a {'line' if rank == 1 else 'plane'}"
+    z = x - x.mean(axis=0)
+    unit = np.abs(z).max(axis=0)
+    unit[unit <= 1e-13 * np.abs(x).max(axis=0)] = 0.0  # a constant column, seen through rounding
+    _, lengths, axes = np.linalg.svd(z / np.where(unit > 0, unit, np.inf), full_matrices=len(z) < space.dim)
+    rank = int((lengths > 1e-9 * math.sqrt(len(x))).sum())
+    if rank == space.dim:
+        return None
+    words = ("all rows are equal", "the rows lie on a line", "the rows lie on a plane")[rank]
+    return words, ASIDE * axes[-1] * np.where(unit > 0, unit, unit.max() or 1.0)

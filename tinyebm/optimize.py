@@ -100,7 +100,7 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
     """Minimise a smooth function of a tree; return (theta, value, steps, converged).
 
     `value_and_gradient(theta)` returns a float and a tree; the float is inf where θ cannot be
-    judged: the line search steps back.  L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput.
+    judged: the line search steps back.  A StopIteration ends the run at the best θ.  L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput.
     16:1190) as implemented by SciPy, with 20 pairs, begun anew from the best θ until the
     gradient is small or no lower value is found.
 
@@ -116,7 +116,7 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
         converged = bool(np.abs(path.gradient * unit).max(initial=0.0) <= gtol)
         unit = unit if steps else np.minimum(unit, 1.0)  # at first a small spread may only mean a poor start
         again = path.best is before[0] and np.array_equal(unit, before[1])
-        if converged or again or steps >= max_steps or idle == PATIENCE:
+        if converged or again or path.ended or steps >= max_steps or idle == PATIENCE:
             return unravel(path.best), path.value, steps, converged
         before, value = (path.best, unit), path.value
         steps += path.descend(unit, max_steps - steps, gtol / 2 if steps else gtol)
@@ -139,7 +139,7 @@ class _Path:
     def __init__(self, function, start):
         self.function, self.best = function, start
         self.value, self.gradient = function(start)
-        self.value, self.highest = float(self.value), abs(float(self.value))
+        self.value, self.highest, self.ended = float(self.value), abs(float(self.value)), False
 
     def descend(self, unit, steps, gtol):
         """Go on from the best, in units of these numbers; how many steps were made."""
@@ -161,7 +161,11 @@ class _Path:
 
         value, gradient = self.value, self.gradient
         options = {"maxiter": steps, "maxfun": 2 * steps + 20, "gtol": gtol, "ftol": 0.0, "maxcor": 20}
-        found = scipy.optimize.minimize(function, np.zeros_like(origin), jac=True, method="L-BFGS-B", options=options)
+        try:
+            found = scipy.optimize.minimize(function, np.zeros_like(origin), jac=True, method="L-BFGS-B", options=options)
+        except StopIteration:
+            self.ended = True
+            return 1
         if found.nit and np.abs(found.jac).max() <= gtol:  # the end, whose value rounding may place above the best
             self.best, self.value, self.gradient = origin + unit * found.x, float(found.fun), found.jac / unit
         self._polish(unit, gtol, found.hess_inv)

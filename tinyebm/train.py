@@ -19,13 +19,13 @@ from tinyebm.checkpoint import save_tree
 from tinyebm.checks import require_nonnegative
 from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law
+from tinyebm.exact.sampling import population
 from tinyebm.history import append, fingerprint, measurer, resumed, rollbacks
 from tinyebm.kinds import AnyData, Energy, Objective, Space, Tree
 from tinyebm.objectives.step import Step
 from tinyebm.optimize import Optimizer, adam, clip_norm
 from tinyebm.progress import Progress
 from tinyebm.replay.plans import remembering
-from tinyebm.rows import as_data
 from tinyebm.samplers.chains import caveat_of
 from tinyebm.start import require_path, require_runnable, space_of, start_of, unstandardised
 from tinyebm.tree import tree_map
@@ -57,11 +57,12 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
     Parameters
     ----------
     energy : callable (theta, x) -> (n,), with `init(rng)` unless theta is given
-    data : array (n, d), Data, or Target
+    data : array (n, d), Data, or a population
         Batches are rows drawn with replacement (all rows, in order, if there are
-        no more than batch_size); a Target is sampled afresh at every step.
+        no more than batch_size).  A population is sampled afresh at every step: a Target, a Density (by exact
+        draws), a Fit's, or anything with `sample(n, rng)` and a normalised `log_prob(x)`, like te.Normal; in dimension ≤ 3.
     space : Reals, Box, ...
-        By default that of the Target or Data, or the one the energy is for (an RBM's is Bits(d) if all
+        By default that of the population or Data, or the one the energy is for (an RBM's is Bits(d) if all
         entries are 0 or 1); else Reals(d), with a warning if all entries are 0 or 1 (-1 or 1).
     objective : ContrastiveDivergence(kernel, k), ExactLikelihood(), ...
     optimizer : Optimizer, by default adam(1e-3)
@@ -118,13 +119,11 @@ def fit(energy: Energy, data: AnyData, space: Space | None = None, objective: Ob
         If the objective's kernel is a `Recipe` that runs at another temperature than 1 or clips gradients; if with `alpha`
         the energies have collapsed; if without theta the data on R^d lie far from 0, or are much wider or narrower than 1.
     """
-    data = as_data(data)
-    if hasattr(data, "energy") and not hasattr(data, "sample"):
-        raise ValueError("a Density has no rows to draw batches from: use te.sample(density, n, rng), or te.mle")
     if checkpoint is not None:
         require_path(checkpoint)
     if resume and not checkpoint:
         raise ValueError("resume=True needs the checkpoint= to resume from")
+    data = population(data)
     x, mass = law = data_law(data)
     space = space or space_of(data, x, energy)
     options = {"batch_size": batch_size, "data_noise": data_noise, "clip": clip, "ema": ema, "dtype": dtype}

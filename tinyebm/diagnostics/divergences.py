@@ -10,6 +10,7 @@ from tinyebm.density import Density, exponent_and_score, in_double
 from tinyebm.errors import EmptyError
 from tinyebm.estimate import Estimate
 from tinyebm.exact.adapt import adapt
+from tinyebm.exact.likelihood import density_of
 from tinyebm.exact.means import settled_mean
 from tinyebm.exact.normalised import expectation, log_prob
 from tinyebm.exact.partition import MAX_NODES, heavy_states, log_partition, quadrature
@@ -104,8 +105,8 @@ def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estim
 
 
 def _comparable(p, q):
-    """Both in double precision; what are no two densities of states of one dimension is refused."""
-    p, q = in_double(p), in_double(q)
+    """Both as densities (`density_of`) in double precision, refused unless of states of one dimension."""
+    p, q = in_double(density_of(p)), in_double(density_of(q))
     if p.space.dim != q.space.dim:
         raise ValueError(f"p lives on {p.space} and q on {q.space}: states of different dimension are not compared")
     if p.space.discrete != q.space.discrete:

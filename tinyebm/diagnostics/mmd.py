@@ -7,9 +7,8 @@ import numpy as np
 from tinyebm.checks import number
 from tinyebm.errors import QuadratureError
 from tinyebm.estimate import Estimate
-from tinyebm.exact.likelihood import data_law
+from tinyebm.exact.likelihood import data_law, density_of
 from tinyebm.kinds import AnyData
-from tinyebm.rows import as_data
 
 ROWS = 512  # rows of a kernel matrix held at a time
 SAMPLE = 1000  # points that the default bandwidth looks at
@@ -24,9 +23,9 @@ def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
 
     Parameters
     ----------
-    x, y : arrays (n, d), Data, Target or Density
+    x, y : arrays (n, d), Data; or populations: Target, Density, law
         Rows count as independent draws, and pairs of a row with itself are left out: the estimate is unbiased, so it
-        may be negative.  A Target or Density stands for its whole population, by quadrature, without noise.
+        may be negative.  A population stands for all of itself, by quadrature, without noise.
     bandwidth : float, optional
         h, in units of [x]; by default the median distance between points of x and y.
 
@@ -39,7 +38,7 @@ def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
     >>> abs(same) < 4 * same.error, other > 4 * other.error
     (True, True)
     """
-    x, y = as_data(x), as_data(y)
+    x, y = density_of(x), density_of(y)
     sides = [(*data_law(side), not hasattr(side, "energy")) for side in (x, y)]  # rows, masses, whether a sample
     if sides[0][0].shape[1] != sides[1][0].shape[1]:
         raise ValueError(f"x has {sides[0][0].shape[1]} columns, y has {sides[1][0].shape[1]}")

@@ -2,18 +2,59 @@
 
 import numpy as np
 
-from tinyebm.density import exponents, in_double
+from tinyebm.density import Density, exponents, in_double
 from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.kinds import AnyData, AnyDensity, Array
 from tinyebm.rows import as_data, clean_data
+from tinyebm.spaces import Reals
+
+NORMALISED = 1e-6  # by how much the integral of a density of one's own may miss 1, quadrature's error aside
+WANTED = "a population has sample(n, rng) -> (n, d) and a normalised log_prob(x) -> (n,), like te.Normal"
+
+
+def density_of(thing):
+    """A law of one's own, with `sample` and `log_prob`, as the Density of the energy -log p; a Fit's; numbers as an array.
+
+    Without a `space` it lives on R^d, with d read off a draw.  All else is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If log_prob does not integrate to 1, or the law is one of another package's.
+    """
+    if isinstance(thing, tuple) and hasattr(thing, "density"):  # a Fit
+        return thing.density
+    thing = as_data(thing)
+    if isinstance(thing, type) or hasattr(thing, "energy"):
+        return thing
+    if not (hasattr(thing, "sample") and hasattr(thing, "log_prob")):
+        if any(hasattr(thing, name) for name in ("log_prob", "rvs", "score_samples")):
+            raise ValueError(f"{WANTED}: {thing!r} is not one")
+        return thing
+    p = Density(lambda theta, x: -thing.log_prob(x), {}, getattr(thing, "space", None) or Reals(_columns(thing)))
+    log_z = log_partition(p)
+    if abs(log_z) > log_z.error + NORMALISED:
+        raise ValueError(f"log_prob of {thing!r} integrates to e^({float(log_z):.6g}), and that of a population integrates to 1")
+    return p
+
+
+def _columns(law):
+    """How many columns the draws of a law have."""
+    try:
+        shape = np.shape(law.sample(1, np.random.default_rng(0)))
+    except TypeError as error:
+        raise ValueError(f"{WANTED}: {law!r}.sample(1, rng) failed, {error}") from error
+    if len(shape) != 2 or shape[0] != 1:
+        raise ValueError(f"{WANTED}: {law!r}.sample(1, rng) has shape {shape}, not (1, d)")
+    return shape[1]
 
 
 def data_law(data: AnyData) -> tuple[Array, Array]:
     """Data as weighted rows: (x (n, d), probabilities (n,)).
 
-    An array or `Data` weighs each row 1/n.  A Target or Density is represented by
-    the atoms of its quadrature: expectations under the population, not a sample.
+    An array or `Data` weighs each row 1/n.  A population (a Target, a Density, a law with `sample` and
+    `log_prob`) is represented by the atoms of its quadrature: expectations under it, not a sample.
     Both arrays are in double precision, whatever came in (`tinyebm.rows`).
 
     Raises
@@ -21,7 +62,7 @@ def data_law(data: AnyData) -> tuple[Array, Array]:
     ValueError
         If rows are not of shape (n, d) with n > 0, or not finite.
     """
-    data = as_data(data)
+    data = density_of(data)
     if hasattr(data, "law"):  # a Target
         return data.law
     if hasattr(data, "energy"):  # a Density
@@ -38,7 +79,7 @@ def data_law(data: AnyData) -> tuple[Array, Array]:
 def nll(p: AnyDensity, data: AnyData, rtol: float = 1e-8) -> Estimate:
     """The exact mean negative log-likelihood of the data under p, an Estimate in nats; inf for data outside the space.
 
-    For a Target or Density as data, the cross-entropy -E_data[log p].
+    For a population as data (Target, Density, law), the cross-entropy -E_data[log p].
 
     >>> from tinyebm import Box, Density
     >>> uniform = Density(lambda theta, x: 0.0 * x[:, 0], {}, Box(0, 8, 1))

@@ -12,6 +12,8 @@ from tinyebm.autodiff import stop_gradient
 from tinyebm.backend import beside, host_generator
 from tinyebm.checks import ENERGY, part_of, require_draws
 from tinyebm.density import Density, exponent, exponents, in_double, on_host
+from tinyebm.exact.likelihood import data_law, density_of
+from tinyebm.exact.normalised import entropy
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.kinds import AnyDensity, Array, Generator
@@ -98,7 +100,9 @@ def cells_of(grid, kept=slice(None)):
 
 @dataclass(frozen=True)
 class Exact:
-    """A Density as a law to draw from again and again: its log Z is computed once, and its cells are found once.
+    """A Density as a population: what is drawn again and again, its log Z, cells, atoms and entropy, is computed once.
+
+    `source` is a law of one's own that p is the Density of: it makes the draws, and may know modes.
 
     >>> from tinyebm import Box, Density, ops
     >>> law = Exact(Density(lambda theta, x: ops.sum(x * x, axis=1), {}, Box(-1, 1, 1)))
@@ -107,11 +111,30 @@ class Exact:
     """
 
     p: Density
+    source: Any = None
+    energy = property(lambda self: self.p.energy)
+    theta = property(lambda self: self.p.theta)
+    space = property(lambda self: self.p.space)
+    mode = property(lambda self: getattr(self.source, "mode", None))
+    modes = property(lambda self: self.source.modes)
+    mode_names = property(lambda self: getattr(self.source, "mode_names", ()))
 
     @property
-    def space(self):
-        """The space of the Density."""
-        return self.p.space
+    def name(self):
+        """The name of the source, or of the energy."""
+        if self.source is None:
+            return getattr(self.p.energy, "__name__", repr(self.p.energy))
+        return getattr(self.source, "name", type(self.source).__name__)
+
+    @cached_property
+    def law(self):
+        """The population as weighted points, the atoms of a quadrature (N, d) and their probabilities (N,)."""
+        return data_law(self.p)
+
+    @cached_property
+    def entropy(self):
+        """-E[log p] in nats."""
+        return float(entropy(self.p))
 
     @cached_property
     def _log_z(self):
@@ -123,12 +146,27 @@ class Exact:
 
     def sample(self, n, rng):
         """n independent draws (n, d)."""
-        listed = self.space.discrete or hidden_layer(self.p)
-        return sample(self.p, n, rng) if listed else self._cells.sample(self.p, n, rng)
+        require_draws(n, rng)
+        if self.source is not None:
+            return self.source.sample(n, rng)
+        if hidden_layer(self.p):
+            return sample(self.p, n, rng)
+        if not self.space.discrete:
+            return self._cells.sample(self.p, n, rng)
+        x, mass = self.law
+        return x[_invert(mass, n, rng)]
 
     def log_prob(self, x):
         """Normalised log density, (n,), in nats, -inf outside the space; differentiable by x."""
         return ops.where(self.space.contains(stop_gradient(x)), exponent(self.p, x) - self._log_z, -np.inf)
+
+
+def population(data):
+    """Data as training wants them: rows and Targets as they are; what else can be drawn from (`density_of`) as Exact."""
+    p = density_of(data)
+    if not hasattr(p, "energy") or hasattr(p, "sample"):
+        return p
+    return Exact(p, data if hasattr(data, "sample") else None)
 
 
 def law_of(thing):

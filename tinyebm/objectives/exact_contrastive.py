@@ -21,7 +21,7 @@ from tinyebm.checks import require_count
 from tinyebm.density import Density, exponents, in_double, rows_of
 from tinyebm.errors import QuadratureError
 from tinyebm.exact.gradient import weighted_energy_gradient
-from tinyebm.exact.likelihood import data_law
+from tinyebm.exact.likelihood import data_law, density_of
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.window import find_window
 from tinyebm.grids import Grid, trapezoid
@@ -45,7 +45,7 @@ def exact_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nod
     ----------
     p : Density
         The model, in dimension ≤ 3.
-    data : rows (n, d), probabilities (N,) over `p.space.atoms(...)`, or a Density
+    data : rows (n, d), probabilities (N,) over `p.space.atoms(...)`, or a population (Target, Density, law)
     kernel : ULA, MALA, ...
     k : int
     nodes : int, optional
@@ -93,6 +93,7 @@ def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
     require_noise(kernel.noise_scale)
     if nodes is not None:
         require_count(nodes, "nodes must be an integer >= 2 per axis", least=2)
+    data = density_of(data)
     x, mass = _rows(data)
     if x is None:
         grid = grid_of(p, mass)
@@ -103,7 +104,7 @@ def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
             raise ValueError(f"some of the {name} lie outside {p.space}")
     if getattr(data, "ndim", 2) != 1:
         grid = _grid_for(p, y, kernel, k, nodes)
-        if start is None and hasattr(data, "energy") and not hasattr(data, "sample"):  # a Density: known on that grid too
+        if start is None and hasattr(data, "energy") and not hasattr(data, "grid"):  # no Target: known on that grid too
             x, log_w = grid.all()
             mass = np.exp(exponents(data, x) + log_w - log_partition(data))
             require_conserved(1.0, float(mass.sum()))
