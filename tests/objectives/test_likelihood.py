@@ -65,7 +65,7 @@ def test_atoms_without_mass_are_left_out():
 def test_atoms_are_kept_and_then_refreshed(monkeypatch):
     """refresh = 3: chosen at steps 0, 3, 6.  Catches atoms never chosen anew, or at every step."""
     chosen, choose = [], likelihood._heavy_atoms
-    monkeypatch.setattr(likelihood, "_heavy_atoms", lambda p, rtol: chosen.append(i) or choose(p, rtol))
+    monkeypatch.setattr(likelihood, "_heavy_atoms", lambda p, rtol, rows: chosen.append(i) or choose(p, rtol, rows))
     objective, state, x = te.ExactLikelihood(refresh=3), None, np.array([[0.0], [2.0]])
 
     for i in range(8):

@@ -7,7 +7,7 @@ import pytest
 
 import tinyebm as te
 from tinyebm import density
-from tinyebm.exact import gradient, partition
+from tinyebm.exact import gradient, sums
 from tinyebm.objectives import contrastive, score_matching
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
@@ -31,7 +31,7 @@ def questions(space, rng, dtype):
     yield "weighted gradient", gradient._weighted_gradient, (x, weights), True
     yield "contrast", contrastive._contrast, (x, weights), True
     yield "model phase", gradient._model_phase, (x, weights), True
-    yield "log sum", partition._log_sum, (x, weights), True
+    yield "log sum", sums._log_sum, (x, weights), True
     if not space.discrete:
         yield "score", density._exponent_and_score, (x,), False
         yield "laplacian", density._score_and_laplacian, (x,), False

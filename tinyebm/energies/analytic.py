@@ -12,6 +12,7 @@ from tinyebm.backend import to_numpy
 from tinyebm.checks import require_count, require_parameters
 from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.rows import rows
+from tinyebm.spaces import Reals
 
 ROUNDING = 1e-13  # of a variance next to the largest, and of a standard deviation next to the mean
 
@@ -19,8 +20,8 @@ ROUNDING = 1e-13  # of a variance next to the largest, and of a standard deviati
 
 
 def _is_plain(space):
-    """Whether a space is R^d with Lebesgue measure."""
-    return not space.discrete and not space.bounded and space.base_scale is None
+    """Whether a space is R^d with Lebesgue measure, and nothing that inherits from it."""
+    return type(space) is Reals and space.base_scale is None
 
 
 def _scalar(rng, value):
@@ -74,6 +75,7 @@ class GaussianEnergy:
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """(d/2) log 2π - ½ log det P on R^d; None elsewhere, and for a precision that is not positive definite."""
+        require_parameters(self, theta, mean=(self.dim,), precision=(self.dim, self.dim))
         if not _is_plain(space):
             return None
         P = 0.5 * (theta["precision"] + ops.transpose(theta["precision"], (1, 0)))
@@ -125,6 +127,7 @@ class GaussianMixtureEnergy:
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """0 on R^d; None elsewhere."""
+        require_parameters(self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,))
         return 0.0 * ops.sum(theta["log_scale"]) if _is_plain(space) else None
 
 

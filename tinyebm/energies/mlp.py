@@ -13,6 +13,7 @@ from tinyebm.errors import DivergentPartitionError
 from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.recession import min_recession
 from tinyebm.rows import rows
+from tinyebm.spaces import Reals
 
 ROUNDING = 1e-14  # of the product of the layers' norms: a growth below is zero, seen through rounding
 BOUNDS = {"tanh": (1.0, 0.7699), "silu": (1.0999, 0.5), "softplus": (1.0, 0.25)}  # of |φ'|, |φ''|
@@ -125,7 +126,7 @@ class MLP:
 
     def require_normalisable(self, theta: Tree, space: Any) -> None:
         """Raise DivergentPartitionError if ∫ e^{-E} dμ = ∞ on this space."""
-        if space.bounded or space.base_scale is not None or self.confinement > 0:
+        if type(space) is not Reals or space.base_scale is not None or self.confinement > 0:
             return
         growth, direction = self.min_recession(theta)
         if growth <= ROUNDING * math.prod(float(np.linalg.norm(layer["W"])) for layer in theta):

@@ -15,6 +15,7 @@ from tinyebm import ops
 from tinyebm.checks import require_count, require_parameters
 from tinyebm.kinds import Array, Energy, Generator, Tree
 from tinyebm.rows import rows
+from tinyebm.spaces import Reals
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class GaussianBernoulliRBM:
 
     def other_layer(self, space: Any) -> tuple[Energy, int] | None:
         """(energy of the hidden bits with the same Z, their number), or None where v is not in R^d with Lebesgue measure."""
-        plain = not space.bounded and space.base_scale is None
+        plain = type(space) is Reals and space.base_scale is None
         return (self.hidden_energy, self.hidden) if plain else None
 
 

@@ -17,6 +17,7 @@ from tinyebm.checks import ENERGY, part_of
 from tinyebm.density import exponents
 from tinyebm.grids import Grid, trapezoid
 from tinyebm.ops import logsumexp
+from tinyebm.spaces import Box, Reals
 
 WHOLE = {1: 16001, 2: 385, 3: 49}  # nodes per axis of the scan of a window or a box
 AROUND = {1: 2001, 2: 121, 3: 31}  # of the scan of a region twice as wide
@@ -57,7 +58,7 @@ class Scan:
 
 def narrowest(p):
     """A standard deviation below which p has no peak, from its energy's bound of its curvature; 0 if it states none."""
-    bound = part_of(p.energy, "curvature", ENERGY)
+    bound = part_of(p.energy, "curvature", ENERGY) if type(p.space) in (Reals, Box) else None
     base = getattr(p.space, "base_scale", None)
     return 0.0 if bound is None else 1 / math.sqrt(bound(p.theta) + (base**-2 if base else 0.0) + 1e-300)
 
