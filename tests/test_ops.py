@@ -153,8 +153,8 @@ def all_cases():
                 yield random_case(name, partial(getattr(ops, name), **how), (2, 3, 4), about=how)
     for shape in [(3,), (2, 3), (2, 103)]:  # more than one chunk
         yield random_case("softplus_sum", ops.softplus_sum, shape)
-    yield random_case("log_det", lambda x: ops.log_det(x @ x.T + np.eye(3)), (3, 3))
-    yield random_case("_inverse", lambda x: ops._inverse(x + 5 * np.eye(3)), (3, 3))
+    yield random_case("log_det", lambda x: ops.log_det(x @ x.T + np.eye(3, dtype=x.dtype)), (3, 3))
+    yield random_case("_inverse", lambda x: ops._inverse(x + 5 * np.eye(3, dtype=x.dtype)), (3, 3))
     for axis, shapes in [(0, [(2, 3), (1, 3)]), (1, [(2, 1), (2, 2), (2, 3)]), (-1, [(2, 2), (2, 1)])]:
         yield random_case("concatenate", lambda *xs, a=axis: ops.concatenate(xs, a), *shapes, about=axis)
 
