@@ -111,12 +111,12 @@ class Exact:
 
     p: Density
     source: Any = None
-    energy = property(lambda self: self.p.energy)
-    theta = property(lambda self: self.p.theta)
-    space = property(lambda self: self.p.space)
-    mode = property(lambda self: getattr(self.source, "mode", None))
-    modes = property(lambda self: self.source.modes)
-    mode_names = property(lambda self: getattr(self.source, "mode_names", ()))
+    energy = property(lambda self: self.p.energy, doc="The energy of the Density.")
+    theta = property(lambda self: self.p.theta, doc="Its parameters.")
+    space = property(lambda self: self.p.space, doc="Its space.")
+    mode = property(lambda self: getattr(self.source, "mode", None), doc="What tells the mode of each row, or None.")
+    modes = property(lambda self: self.source.modes, doc="How many modes the source knows.")
+    mode_names = property(lambda self: getattr(self.source, "mode_names", ()), doc="What it calls them.")
 
     @property
     def name(self):
