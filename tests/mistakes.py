@@ -289,7 +289,12 @@ te.fit(net, np.array([[1, None]]), objective=cd, **quick) -> data must be an arr
 te.fit(net, x.astype(complex), objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got ndarray
 te.fit(net, None, objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got NoneType
 te.fit(net, "two_moons", objective=cd, **quick) -> data must be an array of numbers, rows (n, d), n > 0, got str
-te.fit(net, p, objective=cd, **quick) -> a Density has no rows to draw batches from: use te.sample(density, n, rng), or
+te.fit(net, type("KDE", (), {"score_samples": 0})(), objective=cd, **quick) -> a population has sample(n, rng) -> (n, d) and a
+te.kl(type("Frozen", (), {"rvs": 0, "logpdf": 0})(), p) -> a population has sample(n, rng) -> (n, d) and a normalised log_prob(x)
+te.compare(type("Law", (), {"sample": lambda s, n: x, "log_prob": 0})()) -> a population has / sample(1, rng) failed
+te.nll(p, type("Law", (), {"sample": lambda s, n, r: x[0], "log_prob": 0})()) -> a population has / has shape (2,), not (1, d)
+te.mmd(x, type("Law", (), {"sample": lambda s, n, r: x[:1], "log_prob": lambda s, x: -ops.sum(x * x, axis=1)})()) -> log_prob of / integrates to
+te.mle(te.Funnel(5), five, progress=False) -> quadrature is for dim <= 3: with 40 nodes per axis, dim 5
 te.fit(net, x[:, :1], objective=cd, **quick) -> the energy MLP is for x of dimension 2, the space Reals has 1
 te.fit(net, x, te.Reals(3), cd, **quick) -> the data have 2 columns, the space Reals has dimension 3
 te.fit(net, x, te.Box(0, 0.1, 2), cd, **quick) -> some data lie outside Box, for example

@@ -192,12 +192,14 @@ def test_models_of_raw_data_are_judged_by_raw_data(here, monkeypatch):
     assert all(np.allclose(points.x, ROWS, rtol=1e-15) for _, points in seen) and len(seen) == 2
 
 
-def test_lbfgs_starts_where_the_seed_says(here):
-    """Catches one start for every seed."""
+def test_lbfgs_starts_where_the_seed_says(here, capsys):
+    """Catches one start for every seed, and a run without an end that is taken for one with it, or warned of twice."""
     for seed in (3, 4):
         assert tinyebm(f"fit --data bimodal --method lbfgs --hidden 2 --steps 1 --seed {seed} --out start{seed}") == 0
-        found = te.mle(te.MLP((1, 2, 1), "silu", 1.0), te.datasets.load("bimodal"), seed=seed, max_steps=1, rtol=1e-6,
-                       progress=False)
+        assert "not converged: the 1 steps of max_steps" in capsys.readouterr().out
+        with pytest.warns(te.ConvergenceWarning):
+            found = te.mle(te.MLP((1, 2, 1), "silu", 1.0), te.datasets.load("bimodal"), seed=seed, max_steps=1, rtol=1e-6,
+                           progress=False)
         assert np.array_equal(theta(f"start{seed}/model.npz")[0], found.theta[0]["W"])
     assert not np.array_equal(theta("start3/model.npz")[0], theta("start4/model.npz")[0])
 

@@ -15,7 +15,7 @@ FACE = """
     Reals Box Cells
     MLP GaussianEnergy GaussianMixtureEnergy DoubleWell Quartic Ring Banana Funnel TabularEnergy
     Density score laplacian log_partition log_prob probabilities expectation entropy sample nll nll_gradient Estimate
-    DivergentPartitionError QuadratureError
+    DivergentPartitionError QuadratureError ConvergenceWarning
     ULA MALA run Chains
     ExactLikelihood ContrastiveDivergence PersistentContrastiveDivergence ShortRun
     ExactContrastiveDivergence exact_cd_gradient

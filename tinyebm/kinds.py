@@ -16,6 +16,13 @@ Energy: TypeAlias = Callable[[Any, Any], Any]  # (theta, x (n, d)) -> (n,), in n
 Generator: TypeAlias = np.random.Generator  # or CuPy's
 
 
+class StartsNearData(Protocol):
+    """What an energy with a location and a scale may offer beside `init(rng)`, for `mle` to begin with."""
+
+    def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
+        """theta near the rows x (n, d) of weight mass (n,), which sum to 1, in whatever units."""
+
+
 class Space(Protocol):
     """Where x lives, and the measure μ there (`tinyebm.spaces`, `tinyebm.discrete`)."""
 

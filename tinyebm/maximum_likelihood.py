@@ -33,7 +33,8 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
 
     Neither start nor end depends on the units of x.  An energy that can starts near the data
     (`init_from_data`).  A parameter whose statistic ∂E/∂θ_i has a standard deviation under
-    the model that is far from 1 (below 0.01, above 100) is measured in units in which it is 1.
+    the model that is far from 1 (below 0.01, above 100) is measured in units in which it is 1; on
+    states all units are natural.
 
     Parameters
     ----------
@@ -71,9 +72,7 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
         raise ValueError(f"some rows of the data lie outside {space}")
     require_positive("gtol", gtol)
     require_count(max_steps, "max_steps must be a positive number of iterations")
-    if theta is None and hasattr(energy, "init_from_data"):
-        theta = energy.init_from_data(x, mass, Stream(seed).at(0))
-    theta = tree_map(lambda leaf: leaf.astype("float64"), start_of(energy, theta, Stream(seed)))
+    theta = tree_map(lambda leaf: leaf.astype("float64"), start_of(energy, theta, Stream(seed), (x, mass)))
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may go anywhere
     def value_and_gradient(theta):
@@ -87,20 +86,23 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
         if flat and value < min(history["nll"], default=-math.inf) and exponents(p, x + flat[1]).max() < u.max() - SPIKE:
             raise StopIteration  # from here the NLL falls for ever
         history["nll"].append(value)
+        trail.extend([(value, ravel(theta)[0])] * space.discrete)
         bar(min(len(history["nll"]), max_steps - 1), f"nll {value:.6f}")
         return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
 
     flat = flat_of(space, x)
     history: dict = {"nll": []}
+    trail: list = []  # on states, where units are natural: (NLL, θ)
     bar = Progress("mle", max_steps, progress)
-    spread = lambda theta: spread_of_statistics(Density(energy, theta, space), x, mass)
+    spread = None if space.discrete else lambda theta: spread_of_statistics(Density(energy, theta, space), x, mass)
     with remembering(energy, space) as require_unchanged:
         log_partition(Density(energy, theta, space), rtol, rows=x)  # where the start itself is refused, say why
-        before = spread(theta)
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
         require_unchanged()
         p = Density(energy, theta, space)
-        cause = at_infinity(p, before, spread(theta)) or (None if converged else why_not(p, x, mass, steps, max_steps))
+        tied = [where for nll, where in trail if nll < value + TIED]  # at a maximum all close together
+        cause = None if converged else why_not(p, x, mass, value, steps, max_steps)
+        cause = AT_INFINITY if tied and np.ptp(tied, axis=0).max() > FAR else cause
     bar(max_steps, f"nll {value:.6f}")
     history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [cause is None]}
     if cause:
@@ -114,8 +116,10 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
 SIGNS = 16  # random signs, which give a standard deviation to about a sixth
 LISTED = 2**12  # weighted states that it is taken over
 CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
-FROZEN = 1e-4  # a standard deviation of p(1 - p) for p = 1e-8: states that the model has given up
-SPIKE = 15.0  # nats by which one row may be denser than most, or rows on a flat denser than beside it
+TIED, FAR = 1e-5, 1.0  # nats between NLLs that are as good as equal, and how far apart they may lie at a maximum
+AT_INFINITY = ("the maximum lies at infinity: parameters grow without end to give no probability to what the data never show "
+               "(a constant column, values that never meet), and the NLL tends to a limit")
+SPIKE = 12.0  # nats: how dense a model may be at a row, in units of the data's widths, or on a flat next to beside it
 ASIDE = 0.1  # how far beside it, in units of the largest deviation from the mean
 
 
@@ -126,9 +130,8 @@ def spread_of_statistics(p, x, mass):
     weight mass where the model's states cannot be listed.
     """
     rng = Stream(0).at(0)
-    if not p.space.discrete or p.space.grid().size <= LISTED:
-        with contextlib.suppress(ValueError):
-            x, mass = data_law(p)
+    with contextlib.suppress(ValueError):
+        x, mass = data_law(p)
     if len(x) > LISTED:
         x, mass = x[rng.choice(len(x), LISTED, p=mass / mass.sum())], np.full(LISTED, 1 / LISTED)
     mean, square, variance = weighted_energy_gradient(p, x, mass), 0.0, 0.0
@@ -139,23 +142,16 @@ def spread_of_statistics(p, x, mass):
     return unravel(np.where(variance > CONSTANT**2 * square, np.sqrt(variance / SIGNS), 0.0))
 
 
-def at_infinity(p, before, after):
-    """What is wrong where a model of states has given some of them up, or None; before and after are spreads of statistics."""
-    frozen = (ravel(after)[0] < FROZEN) & (ravel(before)[0] > FROZEN)
-    if p.space.discrete and frozen.any():
-        return (f"the maximum lies at infinity: {frozen.sum()} of {frozen.size} parameters have grown until ∂E/∂θ is constant "
-                f"under the model (a constant column, values that never meet, a saturated unit), and the NLL tends to a limit")
-
-
-def why_not(p, x, mass, steps, max_steps):
+def why_not(p, x, mass, value, steps, max_steps):
     """Why a run has not converged, in one line."""
     advice = unstandardised(p.space, x, mass)
     if flat := flat_of(p.space, x):
         return f"{flat[0]}: a density may rise there without bound, and the likelihood has no maximum"
-    u = exponents(p, x)
-    if not p.space.discrete and u.max() - np.median(u) > SPIKE:
-        return (f"the model has a spike at the row {x[u.argmax()].tolist()}, e^{u.max() - np.median(u):.0f} times as dense as at "
-                f"most rows: the narrower it grows the larger the likelihood, which has no maximum")
+    u, sd = exponents(p, x), np.sqrt(mass @ np.square(x - mass @ x))
+    height = float(u.max() - mass @ u - value + np.log(sd).sum())  # of log p at a row, in units of the data's widths
+    if not p.space.discrete and height > SPIKE:
+        return (f"the model has a spike of density e^{height:.0f}, in units of the data's widths, at the row "
+                f"{x[u.argmax()].tolist()}: the narrower it grows the larger the likelihood, which has no maximum")
     if steps >= max_steps:
         return f"the {max_steps} steps of max_steps were not enough"
     return f"no lower NLL was found, within its rounding and the reach of quadrature{f'; {advice}' if advice else ''}"

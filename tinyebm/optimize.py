@@ -114,12 +114,13 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
     while True:
         unit = np.ones_like(start) if spread is None else _units(ravel(spread(unravel(path.best)))[0])
         converged = bool(np.abs(path.gradient * unit).max(initial=0.0) <= gtol)
-        unit = unit if steps else np.minimum(unit, 1.0)  # at first a small spread may only mean a poor start
+        first = before[0] is None
+        unit = np.minimum(unit, 1.0) if first else unit  # a small spread may only mean a poor start
         again = path.best is before[0] and np.array_equal(unit, before[1])
         if converged or again or path.ended or steps >= max_steps or idle == PATIENCE:
             return unravel(path.best), path.value, steps, converged
         before, value = (path.best, unit), path.value
-        steps += path.descend(unit, max_steps - steps, gtol / 2 if steps else gtol)
+        steps += path.descend(unit, max_steps - steps, gtol if first else gtol / 2)
         idle = 0 if path.value < value - TINY * max(1.0, abs(value)) else idle + 1
 
 

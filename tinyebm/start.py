@@ -65,13 +65,14 @@ def require_runnable(objective, space, x, optimizer, callback, options):
         require_decay("ema", options["ema"])
 
 
-def start_of(energy, theta, stream):
-    """Where a fit begins: the tree theta, or if it is None what the energy's own `init` draws."""
+def start_of(energy, theta, stream, law=()):
+    """Where a fit begins: the tree theta; if it is None what the energy's own `init` draws, or near a law of rows (x, mass)."""
     if theta is None:
         if isinstance(energy, type) or not hasattr(energy, "init"):
             raise ValueError(f"the energy {energy!r} cannot start by itself: it has no init(rng). Give theta=, or an energy like "
                              f"te.MLP((2, 64, 1))")
-        theta = energy.init(stream.at(0))
+        near = getattr(energy, "init_from_data", None) if law else None
+        theta = near(*law, stream.at(0)) if near else energy.init(stream.at(0))
     leaves, rebuild = tree_flatten(theta)
     if not leaves:
         raise ValueError("theta holds no parameters: there is nothing to fit")

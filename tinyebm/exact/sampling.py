@@ -115,9 +115,9 @@ class Exact:
     energy = property(lambda self: self.p.energy, doc="The energy of the Density.")
     theta = property(lambda self: self.p.theta, doc="Its parameters.")
     space = property(lambda self: self.p.space, doc="Its space.")
-    mode = property(lambda self: getattr(self.source, "mode", None), doc="The mode of every row, where the source knows it.")
+    mode = property(lambda self: getattr(self.source, "mode", None), doc="What tells the mode of each row, or None.")
     modes = property(lambda self: self.source.modes, doc="How many modes the source knows.")
-    mode_names = property(lambda self: getattr(self.source, "mode_names", ()), doc="Their names.")
+    mode_names = property(lambda self: getattr(self.source, "mode_names", ()), doc="What it calls them.")
 
     @property
     def name(self):
