@@ -220,7 +220,7 @@ MUTANTS = [
     ("a list of peaks that is cut off", "exact/peaks.py", "    return peaks[kept], top[kept]",
      "    return peaks[kept[:32]], top[kept[:32]]",
      T_PEAKS),
-    ("a coarser scan than is said", "exact/scans.py", "WHOLE = {1: 16001, 2: 385,", "WHOLE = {1: 2001, 2: 121,", T_PEAKS),
+    ("a coarser scan than is said", "exact/scans.py", "WHOLE = {1: 16001, 2: 513,", "WHOLE = {1: 2001, 2: 121,", T_PEAKS),
     ("rows of data are no candidates", "exact/peaks.py", "        known.append(rows[order",
      "        known.append(rows[:0][order[:0]] if True else rows[order",
      T_PEAKS),

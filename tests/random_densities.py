@@ -209,8 +209,8 @@ def plane_narrow(rng):
     angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, 6)
     means = np.array([[0.0, 0.0], [distance * math.cos(angle), distance * math.sin(angle)]])
     weight = rng.uniform(0.2, 0.8)
-    scales = np.stack([np.ones(2), np.ones(2) / between(rng, 5, 100)])
-    return plane(rng, np.array([weight, 1 - weight]), means * between(rng, 0.1, 10), scales)
+    scales, size = np.stack([np.ones(2), np.ones(2) / between(rng, 5, 100)]), between(rng, 0.1, 10)
+    return plane(rng, np.array([weight, 1 - weight]), size * means, size * scales)
 
 
 def plane_many(rng):

@@ -301,7 +301,7 @@ def test_the_error_has_all_its_parts(name, rtol):
     p = ERRORS[name]
     window = None if p.space.bounded else find_window(p, rtol)
     rules = [p.space] if window is None else [window, dataclasses.replace(window, graded=True)]
-    shape = {1: (16001,), 2: (385, 385)}[p.space.dim]  # of the scan
+    shape = {1: (16001,), 2: (513, 513)}[p.space.dim]  # of the scan
     scanned = log_sum(p, p.space.grid(shape) if window is None else window.grid(shape))
 
     def settled(rule):

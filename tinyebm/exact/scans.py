@@ -1,12 +1,14 @@
 """Scans: a density looked at on a grid of nodes, for bumps from which its peaks are climbed.
 
 What a scan can see.
-    Between the nodes of a scan, g apart along each axis, a peak of standard deviation g/4 or more rises above
-    its neighbourhood if it holds as much mass as a neighbour a hundred times wider; a narrower one may hide.  A
-    scan has WHOLE nodes per axis, so that in a window of width W a peak of standard deviation W/64000 on the line,
-    W/1500 in the plane and W/190 in space is seen.  (The window of a single normal is about 19 standard
-    deviations wide.)  An energy that bounds its own curvature (`curvature`, as the MLP does) has no narrower peak
-    than (curvature)^{-1/2}: then as many nodes are taken as that needs, and nothing can hide.
+    Nodes lie g apart along each axis.  A peak of standard deviation g/4 or more rises above its
+    neighbourhood if it holds as much mass as a neighbour a hundred times wider; a narrower one may
+    hide between the nodes.  A scan has WHOLE nodes per axis.  So in a window of width W it sees a
+    peak of standard deviation W/64000 on the line, W/2000 in the plane and W/190 in space.  (The
+    window of a single normal is about 19 standard deviations wide.  Outside of it, where scans
+    are coarser, a narrow peak may hide.)  An energy may bound its own curvature (`curvature`, as
+    the MLP does).  It has no peak narrower than (curvature)^{-1/2}, and as many nodes are taken as
+    that needs: then no peak in the window can hide.
 """
 
 import math
@@ -19,7 +21,7 @@ from tinyebm.grids import Grid, trapezoid
 from tinyebm.ops import logsumexp
 from tinyebm.spaces import Box, Reals
 
-WHOLE = {1: 16001, 2: 385, 3: 49}  # nodes per axis of the scan of a window or a box
+WHOLE = {1: 16001, 2: 513, 3: 49}  # nodes per axis of the scan of a window or a box
 AROUND = {1: 2001, 2: 121, 3: 31}  # of the scan of a region twice as wide
 LEAST = {1: 257, 2: 33, 3: 17}  # of either, where the energy says that its peaks are wide
 GAP = 4.0  # standard deviations of a peak between two nodes that see it
