@@ -172,3 +172,61 @@ def test_lbfgs_that_can_see_no_descent_has_not_converged():
     theta, _, _, converged = lbfgs(function, {"a": np.array([3.0])})
 
     assert not converged and abs(2 * theta["a"][0]) > 1e-8
+
+
+def barrier(theta):
+    """x - log x, least, 1, at x = 1; inf from 0 down."""
+    x = float(theta["x"][0])
+    return (x - math.log(x), {"x": np.array([1 - 1 / x])}) if x > 0 else (math.inf, theta)
+
+
+@pytest.mark.parametrize("start", [1e-6, 3.0, 1e6])
+def test_lbfgs_steps_back_from_a_wall(start):
+    """Catches a run that ends at its first wall, and a wall whose height is added to."""
+    theta, value, _, converged = lbfgs(barrier, {"x": np.array([start])}, gtol=1e-9)
+
+    assert converged and abs(theta["x"][0] - 1) < 1e-8 and value == pytest.approx(1, abs=1e-15)
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+def test_lbfgs_in_units_of_the_spread(unit):
+    """cosh of (a - b) and of b, in other units: their minimum to a millionth of a unit, by a gradient in those units.
+
+    Catches a small gradient in large units, and a unit taken for its inverse.
+    """
+    def function(theta):
+        a, b = theta["a"] / unit, theta["b"]
+        slope = np.sinh(a - b)
+        return float(np.cosh(a - b) + np.cosh(b - 2)), {"a": slope / unit, "b": np.sinh(b - 2) - slope}
+
+    spread = lambda theta: {"a": np.array(1 / unit), "b": np.array(1.0)}
+    theta, _, _, converged = lbfgs(function, {"a": np.array(-unit), "b": np.array(0.0)}, gtol=1e-7, spread=spread)
+
+    assert converged and abs(theta["a"] / unit - 2) < 1e-6 and abs(theta["b"] - 2) < 1e-6
+
+
+def test_lbfgs_ends_where_it_is_told_to():
+    """A StopIteration on the way of Rosenbrock's function.  Catches a best θ that is lost with it."""
+    values = []
+
+    def function(theta):
+        value, gradient = rosenbrock(theta)
+        if value < 1:
+            raise StopIteration
+        values.append(value)
+        return value, gradient
+
+    theta, value, _, converged = lbfgs(function, {"a": np.array([-1.2]), "b": [np.array([1.0])]})
+
+    assert not converged and value == min(values) == rosenbrock(theta)[0]
+
+
+def test_lbfgs_goes_on_by_the_gradient_where_values_are_rounded():
+    """A parabola on top of 1, rounded to 1e-9.  Catches the line search's end taken for the run's."""
+    A = np.array([[2.0, 0.5], [0.5, 1.0]])
+
+    def function(theta):
+        return 1 + round(float(theta["x"] @ A @ theta["x"] / 2), 9), {"x": A @ theta["x"]}
+
+    _, _, _, converged = lbfgs(function, {"x": np.array([3.0, -1.0])}, gtol=1e-9)
+    assert converged

@@ -416,3 +416,24 @@ def test_a_learned_normaliser_has_the_exact_one_beside_it(ema):
 
     assert found.history["log_z"][-1] == pytest.approx(float(last), abs=1e-9) and len(found.history["log_z"]) == 3
     assert (abs(te.log_partition(found.density) - last) > 1e-3) == bool(ema)  # the average is another θ
+
+
+# --------------------------------------------------------------------------------------------- data in other units
+
+@pytest.mark.parametrize("mean, sd", [(1000, 1), (0, 1e-3), (0, 255), (40, 2)])
+def test_data_in_other_units_are_named(mean, sd):
+    """By column, mean and deviation, once, with the remedy.  Catches a fit that never gets there, and says nothing."""
+    x = np.concatenate([rng(0).standard_normal((50, 1)), mean + sd * np.tile([[-1.0], [1.0]], (25, 1))], axis=1)
+    words = f"column 2 of the data has mean {mean} and standard deviation {sd:.3g}, .* standardise it"
+    with pytest.warns(UserWarning, match=words) as caught:
+        te.fit(te.MLP((2, 4, 1), confinement=1.0), x, objective=te.ScoreMatching(), steps=1, progress=False)
+    assert len(caught) == 1
+
+
+def test_no_word_of_units_where_there_is_no_need():
+    """Standard data, a start of one's own, a box that holds them, a base of their scale, a constant column, a population."""
+    far, options = ROWS + 1000, {"objective": te.ExactLikelihood(), "steps": 1, "progress": False}
+    for x, more in [(ROWS, {}), (3 + 0.1 * ROWS, {}), (far, {"theta": {"mean": far[0], "precision": np.eye(1)}}), (ROWS * 0 + 1, {}),
+                    (far, {"space": te.Box(900, 1100, 1)}), (ROWS * 100, {"space": te.Reals(1, base_scale=100.0)}),
+                    (te.Normal(np.array([20.0]), np.eye(1)), {})]:
+        te.fit(NORMAL, x, **options, **more)

@@ -22,6 +22,15 @@ from tinyebm.start import space_of, start_of, unstandardised
 from tinyebm.train import Fit
 from tinyebm.tree import ravel, tree_map
 
+SIGNS = 16  # random signs, which give a standard deviation to about a sixth
+LISTED = 2**12  # weighted states that it is taken over
+CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
+TIED, FAR = 1e-5, 1.0  # nats between NLLs that are as good as equal, and how far apart they may lie at a maximum
+AT_INFINITY = ("the maximum lies at infinity: parameters grow without end to give no probability to what the data never show "
+               "(a constant column, values that never meet), and the NLL tends to a limit")
+SPIKE = 12.0  # nats: how dense a model may be at a row, in units of the data's widths, or on a flat next to beside it
+ASIDE = 0.1  # how far beside it, in units of the largest deviation from the mean
+
 
 def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree = None, seed: int = 0, gtol: float = 1e-6,
         max_steps: int = 2000, rtol: float = 1e-8, progress: bool | str = True) -> Fit:
@@ -111,16 +120,6 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     if hasattr(data, "entropy"):
         history["kl"] = [value - data.entropy]
     return Fit(theta, p, history, {"step": np.array(steps), "theta": theta})
-
-
-SIGNS = 16  # random signs, which give a standard deviation to about a sixth
-LISTED = 2**12  # weighted states that it is taken over
-CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
-TIED, FAR = 1e-5, 1.0  # nats between NLLs that are as good as equal, and how far apart they may lie at a maximum
-AT_INFINITY = ("the maximum lies at infinity: parameters grow without end to give no probability to what the data never show "
-               "(a constant column, values that never meet), and the NLL tends to a limit")
-SPIKE = 12.0  # nats: how dense a model may be at a row, in units of the data's widths, or on a flat next to beside it
-ASIDE = 0.1  # how far beside it, in units of the largest deviation from the mean
 
 
 def spread_of_statistics(p, x, mass):

@@ -187,3 +187,43 @@ def test_initial_mixtures_differ():
 
     assert not theta["logits"].any() and not theta["log_scale"].any()
     assert stats.kstest(theta["mean"].reshape(-1), "norm").pvalue > 1e-4
+
+
+X = np.array([[0.0, 1.0], [2.0, 1.0], [2.0, 5.0], [0.0, 3.0]])
+MASS = np.array([0.1, 0.4, 0.3, 0.2])
+
+
+def test_starts_near_the_data():
+    """Moments of weighted rows.  Catches weights ignored, a covariance for a precision, and ddof = 1."""
+    normal = GaussianEnergy(2).init_from_data(X, MASS, np.random.default_rng(0))
+    np.testing.assert_allclose(normal["mean"], [1.4, 2.6], rtol=1e-15)
+    np.testing.assert_allclose(np.linalg.inv(normal["precision"]), np.cov(X.T, aweights=MASS, ddof=0), rtol=1e-12)
+
+    quartic = Quartic().init_from_data(X[:, 1:], MASS, None)
+    m2, m4 = MASS @ X[:, 1] ** 2, MASS @ X[:, 1] ** 4
+    assert 2 * quartic["a"] * m2 + 4 * quartic["b"] * m4 == pytest.approx(1, rel=1e-15)
+
+    r = np.hypot(*X.T)
+    ring = Ring().init_from_data(X, MASS, None)
+    assert ring["radius"] == pytest.approx(MASS @ r) and ring["scale"] == pytest.approx(np.sqrt(MASS @ (r - MASS @ r) ** 2))
+
+
+def test_a_normal_law_of_rows_without_volume():
+    """Its start has a precision all the same.  Catches an inverse of what is singular, exactly or but for rounding."""
+    for x in (X * [1, 0], X * [0, 0] + 0.1, X[:, :1] * [1, 0.1] + 0.1):
+        theta = GaussianEnergy(2).init_from_data(x, MASS, None)
+        assert np.linalg.cond(theta["precision"]) == 1 and np.abs(theta["precision"]).max() < 1e3
+
+
+def test_mixtures_start_at_rows_far_apart():
+    """Two clusters, two components: one in each, whatever the seed; other seeds take other rows.
+
+    Catches both in one cluster, and a row that nobody drew.
+    """
+    x = np.concatenate([np.linspace(0, 1, 9), np.linspace(1e4, 1e4 + 1, 9)])[:, None]
+    starts = [GaussianMixtureEnergy(2, 1).init_from_data(x, np.full(18, 1 / 18), np.random.default_rng(i)) for i in range(20)]
+
+    for theta in starts:
+        assert sorted(theta["mean"][:, 0] > 100) == [False, True] and np.isin(theta["mean"], x).all()
+        np.testing.assert_allclose(np.exp(theta["log_scale"]), x.std() / 2)
+    assert len({float(theta["mean"].min()) for theta in starts}) > 3
