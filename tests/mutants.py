@@ -8,6 +8,8 @@ CHAINS, CD, SCORE = "samplers/chains.py", "objectives/contrastive.py", "objectiv
 T_LANGEVIN, T_HMC, T_GIBBS, T_GWG, T_CHAINS = (f"samplers/test_{name}.py" for name in ("langevin", "hmc", "gibbs", "gwg", "chains"))
 T_CD, T_STATES = "objectives/test_contrastive.py", "objectives/test_contrastive_states.py"
 T_SCORE, T_NCE, T_PL = (f"objectives/test_{name}.py" for name in ("score_matching", "noise_contrastive", "pseudolikelihood"))
+MLE, SAMPLING, T_MLE = "maximum_likelihood.py", "exact/sampling.py", "test_maximum_likelihood.py"
+T_ANALYTIC, T_POPULATIONS = "energies/test_analytic.py", "test_populations.py"
 T_NORMALISED, T_PARTITION = "exact/test_normalised.py", "exact/test_partition.py"
 
 MUTANTS = [
@@ -229,4 +231,53 @@ MUTANTS = [
      "(gaps / width).max(initial=0.0)) / 300",
      T_PARTITION),
     ("a rescue from where Ctrl-C was", "train.py", "save(*(good if rollback or unseen else here))", "save(*here)", "test_train.py"),
+
+     # ----------------------------------------------------------------- maximum likelihood in any units, and populations of one's own
+    ("a gradient is small, whatever its unit", MLE, "max_steps, gtol, spread)\n        p = Density",
+     "max_steps, gtol, None)\n        p = Density",
+     T_MLE),
+    ("a unit for its inverse", "optimize.py", "1.0, 1 / spread)", "1.0, spread)", "test_optimize.py"),
+    ("one round of L-BFGS", "optimize.py", "if converged or again or path.ended",
+     "if converged or before[0] is not None or path.ended",
+     T_MLE),
+    ("a wall ends the run", "optimize.py", "return self.highest + 1e3, np.zeros_like(vector)", "raise StopIteration",
+     "test_optimize.py"),
+    ("values that are rounded end the run", "optimize.py", "        self._polish(unit, gtol, found.hess_inv)\n", "",
+     "test_optimize.py"),
+    ("the best θ is lost", "optimize.py", "            if f < self.value:\n", "            if False:\n", "test_optimize.py"),
+    ("a spread that is a mean square", MLE, "(flat - float(weights.sum()) * ravel(mean)[0]) ** 2", "flat**2", T_MLE),
+    ("a spread under the data", MLE, "        x, mass = data_law(p)\n", "        pass\n", T_MLE),
+    ("no start near the data", "start.py", 'if law else None', 'if False else None', T_MLE),
+    ("a mixture's means drawn without regard to distance", "energies/analytic.py", "far = mass * np.min(",
+     "far = mass + 0 * np.min(",
+     T_ANALYTIC),
+    ("a covariance for a precision", "energies/analytic.py",
+     '"precision": np.linalg.inv(covariance)', '"precision": covariance', T_ANALYTIC),
+    ("the inverse of a singular covariance", "energies/analytic.py", "if np.linalg.eigvalsh(covariance)[0] <=",
+     "if np.linalg.eigvalsh(covariance)[0] <= -1 +", T_ANALYTIC),
+    ("no word of a run that has not converged", MLE, "    if cause:\n", "    if False:\n", T_MLE),
+    ("rows on a line are not seen", MLE, "if flat := flat_of(p.space, x):", "if False and (flat := flat_of(p.space, x)):", T_MLE),
+    ("rows on a flat end every run", MLE, "u.max() - SPIKE:\n            raise", "u.max() + SPIKE:\n            raise", T_MLE),
+    ("a maximum at infinity is one", MLE, "cause = AT_INFINITY if tied", "cause = AT_INFINITY if False and tied", T_MLE),
+    ("every maximum lies at infinity", MLE, "np.ptp(tied, axis=0).max() > FAR", "np.ptp(tied, axis=0).max() > 0 * FAR", T_MLE),
+    ("a poor fit is a spike", MLE, "float(u.max() - mass @ u - value +", "float(u.max() - mass @ u + 0 * value +", T_MLE),
+    ("no word of data in other units", "train.py", "and (caveat := unstandardised(space, x, mass)):", "and False:",
+     "test_train.py"),
+    ("a word about data in their box", "start.py", "if space.discrete or space.bounded:", "if space.discrete:", "test_train.py"),
+    ("a Density's nodes are rows", SAMPLING, "    return Exact(p, data if",
+     "    return data_law(p)[0] if True else Exact(p, data if", T_POPULATIONS),
+    ("a density that is not normalised", "exact/likelihood.py", "if abs(log_z) > log_z.error + NORMALISED:", "if False:",
+     T_POPULATIONS),
+    ("a law with the sign of an energy", "exact/likelihood.py", "lambda theta, x: -thing.log_prob(x)",
+     "lambda theta, x: thing.log_prob(x)",
+     T_POPULATIONS),
+    ("a law's draws are not its own", SAMPLING, "return self.source.sample(n, rng)",
+     "return self.source.sample(n, np.random.default_rng(0))",
+     T_POPULATIONS),
+    ("states drawn as if alike", SAMPLING, "return x[_invert(mass, n, rng)]", "return x[_invert(mass * 0 + 1, n, rng)]",
+     T_POPULATIONS),
+    ("two densities of one energy are the same data", "history.py", 'np.column_stack(data.law) if hasattr(data, "p")',
+     'np.zeros(1) if hasattr(data, "p")', T_POPULATIONS),
+    ("a KL judged on a coarse grid", "judging.py", 'return 1e-8 if hasattr(reference, "p") else RTOL', "return RTOL",
+     T_POPULATIONS),
 ]

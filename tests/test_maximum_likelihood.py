@@ -194,7 +194,8 @@ def test_spread_of_statistics(P):
 
     Signs of some number give it to a third.  Catches a mean square instead of a variance, and the data's instead of the model's.
     """
-    p = te.Density(lambda theta, x: line(theta, x) + theta["c"], {"P": np.array(P), "m": np.array(3.0), "c": np.array(1.0)}, te.Reals(1))
+    theta = {"P": np.array(P), "m": np.array(3.0), "c": np.array(1.0)}
+    p = te.Density(lambda theta, x: line(theta, x) + theta["c"], theta, te.Reals(1))
     spread = spread_of_statistics(p, np.zeros((1, 1)), np.ones(1))
 
     assert spread["m"] == pytest.approx(math.sqrt(P), rel=0.6) and spread["P"] == pytest.approx(math.sqrt(0.5) / P, rel=0.6)

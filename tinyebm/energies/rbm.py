@@ -104,7 +104,7 @@ class GaussianBernoulliRBM:
         return theta | {"log_scale": np.zeros_like(theta["b"], shape=())}
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """The same about the mean of the rows x (n, visible) of weight mass (n,), where every h_j is a fair coin; σ is their width."""
+        """The same about the mean of the rows x (n, visible) of weight mass (n,), where h_j is a fair coin; σ is their width."""
         theta, mean = self.init(rng), mass @ x
         sigma = math.sqrt(float(mass @ np.square(x - mean).mean(axis=1))) or 1.0
         return theta | {"b": mean, "c": -(mean / sigma) @ theta["W"], "log_scale": np.array(math.log(sigma))}

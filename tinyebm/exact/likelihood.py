@@ -1,6 +1,5 @@
 """The exact likelihood of data, whatever the data are: rows, a table, or a whole population."""
 
-import math
 from typing import Any
 
 import numpy as np
