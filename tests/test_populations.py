@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import tinyebm as te
-from tinyebm import ops
 from tinyebm.exact.sampling import Exact, population
 
 rng = np.random.default_rng  # every test makes its own
@@ -56,8 +55,9 @@ def test_every_population_is_the_same_law(law):
     assert te.nll(STANDARD, law) == pytest.approx(2.5 + 0.5 * math.log(2 * math.pi), abs=1e-9)
     assert te.nll_gradient(STANDARD, law)["precision"] == pytest.approx(0.5 * (5 - 1), abs=1e-9)
     assert te.mmd(law, STANDARD, bandwidth=1.0) == pytest.approx(1 / 3 + 3**-0.5 - 2 * math.exp(-1 / 12) / 6**0.5, abs=1e-8)
-    drift = te.exact_cd_gradient(STANDARD, law, te.ULA(0.1), 1)
-    assert drift["mean"] == pytest.approx(-0.1, abs=1e-7) and drift["precision"] == pytest.approx(0.5 * (5 - 0.81 * 5 - 0.2), abs=1e-7)
+    moved = te.exact_cd_gradient(STANDARD, law, te.ULA(0.1), 1)
+    assert moved["mean"] == pytest.approx(-0.1, abs=1e-7)
+    assert moved["precision"] == pytest.approx(0.5 * (5 - 0.81 * 5 - 0.2), abs=1e-7)
     found = te.mle(te.GaussianEnergy(1), law, progress=False)
     assert found.theta["mean"] == pytest.approx(1, abs=1e-8) and found.theta["precision"] == pytest.approx(0.25, abs=1e-8)
     assert found.history["kl"] == pytest.approx([0], abs=1e-9)
@@ -85,13 +85,13 @@ def test_fit_draws_from_a_population(law):
 @pytest.mark.parametrize("law", [DENSITY, Halves()], ids=["Density", "Halves"])
 def test_compare_judges_against_the_population(law):
     """The rows' KL is te.kl(law, model), and the truth is the law's entropy.  Catches a quarter of the grid held out."""
-    found = te.compare(law, ["mle", "cd-1"], steps=10, hidden=(8,), progress=False, race=False)
+    found = te.compare(law, ["mle", "cd-1"], steps=10, hidden=(64, 64), progress=False, race=False)
 
     assert found.truth["entropy"] == pytest.approx(0.5 * math.log(2 * math.pi * math.e * 4), abs=1e-9)
     assert found.settings["rows"] is None and "test_nll" not in found.rows[0]
     for row in found.rows:
         q = found.fits[row["method"]].density
-        assert row["kl"] == pytest.approx(te.kl(DENSITY, q), abs=1e-6) and row["kl_error"] < 1e-5
+        assert row["kl"] == pytest.approx(te.kl(DENSITY, q), abs=1e-6) and row["kl_error"] < 1e-4
         assert row["nll"] == pytest.approx(te.nll(q, DENSITY), abs=1e-5)
         assert row["tv"] == pytest.approx(te.total_variation(DENSITY, q), abs=1e-4)
     assert f"the population {'halves' if law is not DENSITY else 'GaussianEnergy(dim=1)'}" in found.table()
@@ -115,8 +115,9 @@ def test_a_model_that_is_the_population_has_no_divergence():
 
 
 def test_states_are_drawn_from_the_law(chi_square):
-    """A machine on bits, and independent sites.  Catches states of a list that count alike."""
-    for law in (RBM, te.Independent(te.Bits(2), np.array([[0.5, 0.5], [0.2, 0.8]]))):
+    """Two machines on bits, and independent sites.  Catches states of a list that count alike."""
+    pairs = te.Density(te.BoltzmannMachine(3), {"W": np.array([2.0, -1.0, 0.0]), "b": np.array([0.5, 0.0, -1.0])}, te.Bits(3))
+    for law in (RBM, pairs, te.Independent(te.Bits(2), np.array([[0.5, 0.5], [0.2, 0.8]]))):
         p = population(law)
         x = p.sample(20_000, rng(0))
         assert abs(chi_square(np.bincount(p.space.grid().index(x), minlength=2**p.space.dim), te.probabilities(p))) < 5

@@ -146,11 +146,9 @@ def why_not(p, x, mass, value, steps, max_steps):
     advice = unstandardised(p.space, x, mass)
     if flat := flat_of(p.space, x):
         return f"{flat[0]}: a density may rise there without bound, and the likelihood has no maximum"
-    u, sd = exponents(p, x), np.sqrt(mass @ np.square(x - mass @ x))
-    with np.errstate(divide="ignore"):  # of a constant column of states
-        sd = np.log(sd)
-    height = float(u.max() - mass @ u - value + sd.sum())  # of log p at a row, in units of the data's widths
-    if not p.space.discrete and height > SPIKE:
+    u, widths = exponents(p, x), np.ones(1) if p.space.discrete else np.sqrt(mass @ np.square(x - mass @ x))
+    height = float(u.max() - mass @ u - value + np.log(widths).sum())  # of log p at a row, in units of the data's widths
+    if height > SPIKE:
         return (f"the model has a spike of density e^{height:.0f}, in units of the data's widths, at the row "
                 f"{x[u.argmax()].tolist()}: the narrower it grows the larger the likelihood, which has no maximum")
     if steps >= max_steps:

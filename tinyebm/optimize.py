@@ -100,13 +100,14 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
     """Minimise a smooth function of a tree; return (theta, value, steps, converged).
 
     `value_and_gradient(theta)` returns a float and a tree; the float is inf where θ cannot be
-    judged: the line search steps back.  A StopIteration ends the run at the best θ.  L-BFGS-B (Byrd
-    et al. 1995, SIAM J. Sci. Comput. 16:1190) as implemented by SciPy, with 20 pairs, begun anew
-    from the best θ until the gradient is small or no lower value is found.
+    judged: the line search steps back.  A StopIteration ends the run at the best θ.
+
+    L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput. 16:1190) as implemented by SciPy, with 20
+    pairs, begins anew from the best θ until the gradient is small or no lower value is found.
 
     `spread(theta)`, a tree, is how much a unit of each parameter matters there.  A parameter for
-    which that is not of order one, NATURAL, is measured in units of 1/spread, so that neither
-    the path nor the end depends on the units of θ.  `gtol` bounds the largest component of the gradient.
+    which that is not of order one (NATURAL) is measured in units of 1/spread, so that the end does
+    not depend on the units of θ.  `gtol` bounds the largest component of the gradient in those.
     """
     start, unravel = ravel(theta)
     path = _Path(lambda flat: (lambda f, g: (f, ravel(g)[0]))(*value_and_gradient(unravel(flat))), start)

@@ -72,8 +72,8 @@ def double(x):
 
 
 def as_data(data):
-    """Whatever holds numbers as an array of them; a Target, a Density or Data as it is."""
-    arrays = isinstance(data, (list, tuple)) or any(hasattr(data, name) for name in ARRAY_LIKE)
+    """Whatever holds numbers as an array of them; a Target, a Density, a Fit or Data as it is."""
+    arrays = isinstance(data, (list, tuple)) and not hasattr(data, "density") or any(hasattr(data, name) for name in ARRAY_LIKE)
     return numbers(data, DATA) if arrays else data
 
 
