@@ -13,6 +13,7 @@ from tinyebm.replay.trace import NotReplayable, Traced, trace
 from tinyebm.tree import tree_map
 
 CASES = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "test_ops.py"))["CASES"]  # what is watched there
+CASES = [case for case in CASES if case.name not in ("log_det", "_inverse")]  # of matrices: they run as they stand
 
 
 def another(x, rng):
