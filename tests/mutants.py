@@ -232,7 +232,7 @@ MUTANTS = [
      T_PARTITION),
     ("a rescue from where Ctrl-C was", "train.py", "save(*(good if rollback or unseen else here))", "save(*here)", "test_train.py"),
 
-     # ----------------------------------------------------------------- maximum likelihood in any units, and populations of one's own
+    # --------------------------------------------------- maximum likelihood in any units, and populations of one's own
     ("a gradient is small, whatever its unit", MLE, "max_steps, gtol, spread)\n        p = Density",
      "max_steps, gtol, None)\n        p = Density",
      T_MLE),
@@ -242,11 +242,11 @@ MUTANTS = [
      T_MLE),
     ("a wall ends the run", "optimize.py", "return self.highest + 1e3, np.zeros_like(vector)", "raise StopIteration",
      "test_optimize.py"),
-    ("values that are rounded end the run", "optimize.py", "        self._polish(unit, gtol, found.hess_inv)\n", "",
+    ("values that are rounded end the run", "optimize.py", "if found.status != 1:", "if False:",
      "test_optimize.py"),
     ("the best θ is lost", "optimize.py", "            if f < self.value:\n", "            if False:\n", "test_optimize.py"),
     ("a spread that is a mean square", MLE, "(flat - float(weights.sum()) * ravel(mean)[0]) ** 2", "flat**2", T_MLE),
-    ("a spread under the data", MLE, "        x, mass = data_law(p)\n", "        pass\n", T_MLE),
+    ("a spread under the data", MLE, "        q = quadrature(p, 1e-3)\n", "        raise ValueError\n", T_MLE),
     ("no start near the data", "start.py", 'if law else None', 'if False else None', T_MLE),
     ("a mixture's means drawn without regard to distance", "energies/analytic.py", "far = mass * np.min(",
      "far = mass + 0 * np.min(",
