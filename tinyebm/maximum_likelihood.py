@@ -12,7 +12,7 @@ from tinyebm.density import Density, exponents
 from tinyebm.errors import ConvergenceWarning
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.partition import log_partition
+from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sampling import population
 from tinyebm.kinds import AnyData, Energy, Space, Tree
 from tinyebm.optimize import lbfgs
@@ -23,7 +23,7 @@ from tinyebm.train import Fit
 from tinyebm.tree import ravel, tree_map
 
 SIGNS = 16  # random signs, which give a standard deviation to about a sixth
-LISTED = 2**12  # weighted states that it is taken over
+LISTED = 2**10  # weighted states that it is taken over
 CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
 TIED, FAR = 1e-5, 1.0  # nats between NLLs that are as good as equal, and how far apart they may lie at a maximum
 AT_INFINITY = ("the maximum lies at infinity: parameters grow without end to give no probability to what the data never show "
@@ -130,9 +130,12 @@ def spread_of_statistics(p, x, mass):
     """
     rng = Stream(0).at(0)
     with contextlib.suppress(ValueError):
-        x, mass = data_law(p)
+        q = quadrature(p, 1e-3)
+        x, log_w = q.grid.all()
+        mass = np.exp(exponents(p, x) + log_w - q.log_z)
     if len(x) > LISTED:
-        x, mass = x[rng.choice(len(x), LISTED, p=mass / mass.sum())], np.full(LISTED, 1 / LISTED)
+        x, mass = x[rng.choice(len(x), LISTED, p=mass / mass.sum())], np.ones(LISTED)
+    mass = mass / mass.sum()
     mean, square, variance = weighted_energy_gradient(p, x, mass), 0.0, 0.0
     for _ in range(SIGNS):
         weights = np.sqrt(mass) * np.where(rng.random(len(x)) < 0.5, -1.0, 1.0)

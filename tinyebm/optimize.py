@@ -113,7 +113,8 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
     path = _Path(lambda flat: (lambda f, g: (f, ravel(g)[0]))(*value_and_gradient(unravel(flat))), start)
     steps, idle, before = 0, 0, (None, None)
     while True:
-        unit = np.ones_like(start) if spread is None else _units(ravel(spread(unravel(path.best)))[0])
+        plain = spread is None or steps >= max_steps  # with all steps spent there is nothing more to measure
+        unit = np.ones_like(start) if plain else _units(ravel(spread(unravel(path.best)))[0])
         converged = bool(np.abs(path.gradient * unit).max(initial=0.0) <= gtol)
         first = before[0] is None
         unit = np.minimum(unit, 1.0) if first else unit  # a small spread may only mean a poor start
@@ -170,7 +171,8 @@ class _Path:
             return 1
         if found.nit and np.abs(found.jac).max() <= gtol:  # the end, whose value rounding may place above the best
             self.best, self.value, self.gradient = origin + unit * found.x, float(found.fun), found.jac / unit
-        self._polish(unit, gtol, found.hess_inv)
+        if found.status != 1:  # it did not run out of steps
+            self._polish(unit, gtol, found.hess_inv)
         return int(found.nit)
 
     def _polish(self, unit, gtol, inverse):
