@@ -67,18 +67,6 @@ def test_the_edge_of_what_a_scan_sees():
     assert any(abs(z) > z.error for z in hidden)
 
 
-@pytest.mark.parametrize("family", LINES + PLANES, ids=lambda family: family.__name__)
-def test_random_densities(family):
-    """log Z, mean, variance and a probability of random densities of every family, each within its error.
-
-    `python tests/random_densities.py` does more of it, in a table.
-    """
-    for seed in range(4 if family in LINES else 1):
-        rng = np.random.default_rng([family in LINES, seed])
-        verdict = judge(family(rng), rng)
-        assert wrong(verdict) == [], verdict
-
-
 # ------------------------------------------------------------------- rows of data, and formulas
 
 NEEDLE = 1e-7
@@ -234,3 +222,15 @@ def test_what_is_far_is_not_called_unbounded(energy, message):
         te.log_partition(plain(energy, te.Reals(1)))
 
 
+# ------------------------------------------------------------------------- random densities
+
+@pytest.mark.parametrize("family", LINES + PLANES, ids=lambda family: family.__name__)
+def test_random_densities(family):
+    """log Z, mean, variance and a probability of random densities of every family, each within its error.
+
+    `python tests/random_densities.py` does more of it, in a table.
+    """
+    for seed in range(4 if family in LINES else 1):
+        rng = np.random.default_rng([family in LINES, seed])
+        verdict = judge(family(rng), rng)
+        assert wrong(verdict) == [], verdict
