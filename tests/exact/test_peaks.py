@@ -51,11 +51,13 @@ def test_a_far_mode_in_space(at):
     assert known(mixture(np.array([0.5, 0.5]), means, np.stack([np.eye(3), np.eye(3)]), te.Reals(3)).density, 0.0)
 
 
-@pytest.mark.parametrize("apart", [60.0, 300.0])
-def test_two_modes_far_from_the_origin(apart):
-    """Nodes of the wide scan lie 2000 apart there.  Catches the mode that no node is nearest to: log Z = -log 2."""
-    p = lines_mixture(np.array([0.5, 0.5]), 1e5 + np.array([0.0, apart]), np.ones(2)).density
-    assert known(p, 0.0)
+@pytest.mark.parametrize("centre", [1e5, -111_111.4, 545_793.0])
+@pytest.mark.parametrize("apart", [25.0, 60.0, 100.0, -40.0])
+def test_two_modes_far_from_the_origin(centre, apart):
+    """Nodes of the wide scan lie thousands apart there.  Catches the narrower or farther mode lost with its mass."""
+    for widths in ([1.0, 1.0], [1.0, 0.2], [0.2, 1.0]):
+        p = lines_mixture(np.array([0.86, 0.14]), centre + np.array([0.0, apart]), np.array(widths)).density
+        assert known(p, 0.0), widths
 
 
 def test_the_edge_of_what_a_scan_sees():
