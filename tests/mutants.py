@@ -536,6 +536,4 @@ MUTANTS = [
      T_POPULATIONS),
     ("two densities of one energy are the same data", "history.py", 'np.column_stack(data.law) if hasattr(data, "p")',
      'np.zeros(1) if hasattr(data, "p")', T_POPULATIONS),
-    ("a KL judged on a coarse grid", "judging.py", 'return 1e-8 if hasattr(reference, "p") else RTOL', "return RTOL",
-     T_POPULATIONS),
 ]
