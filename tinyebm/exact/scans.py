@@ -25,7 +25,7 @@ WHOLE = {1: 16001, 2: 513, 3: 49}  # nodes per axis of the scan of a window or a
 AROUND = {1: 2001, 2: 121, 3: 31}  # of the scan of a region twice as wide
 LEAST = {1: 257, 2: 33, 3: 17}  # of either, where the energy says that its peaks are wide
 GAP = 4.0  # standard deviations of a peak between two nodes that see it
-MANY = 4096  # bumps that are climbed from; the window spans the others
+MANY = 4096  # bumps that are climbed from, the highest ones
 
 
 class Scan:
