@@ -218,6 +218,8 @@ MUTANTS = [
      "test_compare.py"),
     ("the angle in radians", "judging.py", "math.degrees(math.acos(cosine))", "math.acos(cosine)", "test_compare.py"),
     ("a class of columns counted once", "transfer.py", "(weights * np.exp(log_scale", "(1 * np.exp(log_scale", "test_transfer.py"),
+    ("one other grid of any error", "exact/partition.py", "others[:1] if error < CERTAIN and p.space.dim > 1 else others",
+     "others[:1]", T_PEAKS),
     ("few summits are looked at", "exact/scans.py", "MANY = 4096", "MANY = 4", T_PEAKS),
     ("a list of peaks that is cut off", "exact/peaks.py", "    return peaks[kept], top[kept]",
      "    return peaks[kept[:32]], top[kept[:32]]",

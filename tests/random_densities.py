@@ -1,6 +1,6 @@
 """Random densities whose log Z, moments and probabilities are known: is every number within its error?
 
-    python tests/random_densities.py [--lines 1000] [--planes 200] [--seed 0]
+    python tests/random_densities.py [--lines 1000] [--planes 200] [--thresholds 1000] [--seed 0]
 
 prints a table, a line for each family: how many densities, how many of the numbers (log Z, mean, variance, and the
 probability below a random threshold) lie beyond their errors, how many were refused, and the median error reported.
@@ -259,6 +259,31 @@ def plane_stepped(rng):
     return Known(plain(energy, te.Box(-1, 1, 2)), 0.0, mean, variance, below, rtol=1e-2)
 
 
+# -------------------------------------------------- simple densities, for many thresholds
+
+def of_scipy(energy, space, law):
+    """A density of an energy on the line that SciPy knows."""
+    mean, variance = (np.array([float(m)]) for m in law.stats(moments="mv"))
+    return Known(plain(energy, space), float(-law.logpdf(0.0) - energy(np.zeros((1, 1)))[0]), mean, variance, law.cdf)
+
+
+def laplace(rng):
+    """e^{-|x|}/2."""
+    return of_scipy(lambda x: ops.abs(x[:, 0]), te.Reals(1), stats.laplace())
+
+
+def normal(rng):
+    """A standard normal density."""
+    return of_scipy(lambda x: 0.5 * x[:, 0] ** 2, te.Reals(1), stats.norm())
+
+
+def boxed(rng):
+    """The same between random walls, one on each side of 0."""
+    low, high = -rng.uniform(0.5, 3), rng.uniform(0.5, 3)
+    return of_scipy(lambda x: 0.5 * x[:, 0] ** 2, te.Box(low, high, 1), stats.truncnorm(low, high))
+
+
+SIMPLE = (laplace, normal, boxed)
 LINES = (few, many, far, heavy, truncated, stepped, walled)
 PLANES = (plane_turned, plane_narrow, plane_many, plane_far, plane_heavy, plane_walled, plane_stepped)
 
@@ -300,12 +325,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1000)
     parser.add_argument("--planes", type=int, default=200)
+    parser.add_argument("--thresholds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="families, separated by commas")
     parser.add_argument("--verbose", action="store_true", help="print what is wrong or refused")
     a = parser.parse_args()
     rows, bad = defaultdict(list), 0
-    for families, count in ((LINES, a.lines), (PLANES, a.planes)):
+    for families, count in ((LINES, a.lines), (PLANES, a.planes), (SIMPLE, a.thresholds)):
         for i in range(count):
             family = families[i % len(families)]
             if a.only and family.__name__ not in a.only.split(","):

@@ -31,7 +31,7 @@ from tinyebm.kinds import AnyDensity, Array
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
-STRANGERS = {1: 3, 2: 1, 3: 1}  # grids of other nodes that must agree: on the line one kink is all there is to see
+CERTAIN = 1e-6  # error of a grid in the plane or in space below which chance agreement is unlikely: one other grid is asked
 GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
 
 
@@ -172,10 +172,10 @@ def _refine(p, rule, rtol, max_nodes, tail, first, scan):
 
     With c the last change and b the one before, the error is taken as max(c, b/4),
     so that a chance agreement of two grids does not pass, and only c ≤ b/100 passes:
-    slower convergence means a kink or a jump.  Two nested grids can agree by chance at a
-    kink, so up to three grids of as many other nodes are summed, and twice the largest
-    difference is added; so is the difference to the sum over a scan that is finer, which
-    sees peaks between the nodes.
+    slower convergence means a kink or a jump.  Two grids can agree by chance at a kink, so
+    all grids of as many other nodes are summed (one of them, where the error is below
+    CERTAIN in two or three dimensions), and twice the largest difference is added; so is the
+    difference to the sum over a scan that is finer, which sees peaks between the nodes.
     """
     refinement, before, change = GROWTH[p.space.dim] ** -2, None, np.inf
     while refinement < first:
@@ -188,7 +188,8 @@ def _refine(p, rule, rtol, max_nodes, tail, first, scan):
             floor = rounding(log_z)
             error = max(change, change_before / 4) + tail + floor
             if error <= rtol and (change <= change_before / 100 or change <= floor):
-                others = rule.variants(counts)[: STRANGERS[p.space.dim]]
+                others = rule.variants(counts)
+                others = others[:1] if error < CERTAIN and p.space.dim > 1 else others
                 error += 2 * max(abs(log_sum(p, other) - log_z) for other in others)
                 if scan is not None and all(n <= m for n, m in zip(counts, scan.shape, strict=True)):
                     error += abs(scan.log_sum - log_z)
