@@ -23,7 +23,7 @@ from tinyebm.train import Fit
 from tinyebm.tree import ravel, tree_map
 
 SIGNS = 16  # random signs, which give a standard deviation to about a sixth
-LISTED = 2**10  # weighted states that it is taken over
+LISTED = 2**8  # weighted states that it is taken over
 CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
 TIED, FAR = 1e-5, 1.0  # nats between NLLs that are as good as equal, and how far apart they may lie at a maximum
 AT_INFINITY = ("the maximum lies at infinity: parameters grow without end to give no probability to what the data never show "
