@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 import tinyebm as te
-from tinyebm import checkpoint
+from tinyebm.storage import checkpoint
 
 KERNEL, STEPS = te.ULA(0.05), 60
 OBJECTIVES = {

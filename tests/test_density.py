@@ -6,14 +6,14 @@ from scipy import stats
 
 import tinyebm as te
 from tinyebm import ops
-from tinyebm.autodiff import grad
+from tinyebm.autodiff.tape import grad
+from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import Density, exponent, exponent_and_score, laplacian, score, score_and_laplacian
-from tinyebm.discrete import Cells, space_with
 from tinyebm.energies.analytic import GaussianEnergy, GaussianMixtureEnergy
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.spaces import Box, Reals
-from tinyebm.tree import ravel, tree_map
+from tinyebm.spaces.continuous import Box, Reals
+from tinyebm.spaces.discrete import Cells, space_with
 
 
 def slope(f, x, h=1e-3):

@@ -22,7 +22,7 @@ def test_all_can_be_planted():
     assert len(set(names)) == len(names) >= 60 and all(any(trap in name for name in names) for trap in TRAPS)
 
 
-@pytest.mark.parametrize(("test", "survive"), [("samplers/test_langevin.py", 0), ("test_tree.py", 1)])
+@pytest.mark.parametrize(("test", "survive"), [("samplers/test_langevin.py", 0), ("common/test_tree.py", 1)])
 def test_the_judge(monkeypatch, capsys, test, survive):
     """A real fault, shown to tests that see it and to tests that cannot.  Catches a judge who lets all pass, or none."""
     monkeypatch.setattr(mutation, "MUTANTS", [(*MUTANTS[0][:-1], test)])

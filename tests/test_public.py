@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -22,6 +23,7 @@ FACE = """
     fit mle Fit adam sgd momentum
     kl total_variation
     datasets.load datasets.NAMES compare Comparison
+    Target Step Move Optimizer save_model load_model
 """.split()
 OF_NUMPY = {"Var", *vars(te.ops)}  # they mean what they mean in NumPy: a table, without prose
 MODULES = sorted(module.name for module in pkgutil.walk_packages(te.__path__, "tinyebm."))
@@ -39,6 +41,20 @@ def test_public_names(name):
     for part in name.split("."):
         found = getattr(found, part)
     assert not inspect.ismodule(found)
+
+
+def test_completion_shows_the_public_names():
+    """Catches an internal module behind `te.<TAB>`, a public name that is missing there, or in the page that `help(te)` shows."""
+    assert dir(te) == sorted([*te.__all__, "__version__"])
+    assert not [name for name in te.__all__ if not hasattr(te, name) or not re.search(rf"\b{name}\b", te.__doc__)]
+    assert {name for name in dir(te) if inspect.ismodule(getattr(te, name))} == {"datasets", "ops", "plots"}
+
+
+def test_old_paths_lead_through_the_pages_of_rooms():
+    """Catches a room whose page forgets what could be imported from the file of that name."""
+    for room, names in {"datasets": "load NAMES Target Data", "autodiff": "grad vjp", "spaces": "Reals Bits", "cli": "main"}.items():
+        page = importlib.import_module(f"tinyebm.{room}")
+        assert all(callable(getattr(page, name)) or name == "NAMES" for name in names.split())
 
 
 def test_signatures():
@@ -64,7 +80,7 @@ def test_import_is_light():
 
 def test_import_leaves_random_numbers_alone():
     """Catches a draw from NumPy's global generator, or a seed set for everybody, at import."""
-    assert said("import numpy as np; np.random.seed(1); before = str(np.random.get_state()); import tinyebm.cli; "
+    assert said("import numpy as np; np.random.seed(1); before = str(np.random.get_state()); import tinyebm.cli.parser; "
                 "print(str(np.random.get_state()) == before)") == "True"
 
 

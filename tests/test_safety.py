@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import tinyebm as te
 from tinyebm import ops
+from tinyebm.common.tree import tree_flatten, tree_map
 from tinyebm.exact.gradient import model_phase
-from tinyebm.grids import Atoms
-from tinyebm.tree import tree_flatten, tree_map
+from tinyebm.spaces.grids import Atoms
 
 EPS = np.finfo(float).eps
 EVERY_RUN_ALIKE = settings(derandomize=True, deadline=None, database=None, max_examples=40)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import tinyebm as te
-from tinyebm.backend import Stream, on_gpu, to_numpy
+from tinyebm.common.backend import Stream, on_gpu, to_numpy
+from tinyebm.common.tree import tree_flatten, tree_map
 from tinyebm.density import atom_exponents, score_and_laplacian
 from tinyebm.exact.gradient import exact_phase
 from tinyebm.replay import plans, tiles
-from tinyebm.tree import tree_flatten, tree_map
 
 NET = te.MLP((2, 8, 8, 1), confinement=0.5)
 

@@ -14,7 +14,7 @@ SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "268435456", 
 def run():
     """Run the command line in an interpreter started with SETTINGS, unless the environment says otherwise."""
     try:
-        from tinyebm.cli import main  # here, so that Ctrl-C while it loads is no traceback
+        from tinyebm.cli.parser import main  # here, so that Ctrl-C while it loads is no traceback
     except KeyboardInterrupt:
         sys.exit(130)
     missing = {name: value for name, value in SETTINGS.items() if name not in os.environ}

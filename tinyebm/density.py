@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import ones_like, vjp
-from tinyebm.backend import beside, to_host
-from tinyebm.checks import REAL, require_space
-from tinyebm.discrete import space_with
-from tinyebm.forward import slopes_and_laplacian
-from tinyebm.grids import CHUNK
-from tinyebm.kinds import Array
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.forward import slopes_and_laplacian
+from tinyebm.autodiff.tape import ones_like, vjp
+from tinyebm.common.backend import beside, to_host
+from tinyebm.common.checks import REAL, require_space
+from tinyebm.common.kinds import Array
+from tinyebm.common.tree import every, tree_map
 from tinyebm.replay.tiles import by_rows
-from tinyebm.rows import FLOATS, clean, double, parameters, rows
-from tinyebm.tree import every, tree_map
+from tinyebm.spaces.discrete import space_with
+from tinyebm.spaces.grids import CHUNK
+from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def require_density(p):
 
 
 def rows_of(p, x):
-    """x as floating-point rows (n, d), d the dimension of p's space (`tinyebm.rows`)."""
+    """x as floating-point rows (n, d), d the dimension of p's space (`tinyebm.spaces.rows`)."""
     require_density(p)
     return rows(x, p.space.dim)
 
@@ -134,7 +134,7 @@ def _exponent_and_score(p, x):
 def score(p: Density, x: Array) -> Array:
     """The score ∇_x log p(x), shape (n, d), in units of 1/[x]: -∇E under Lebesgue measure, of the type of x.
 
-    Rows are whatever holds numbers (`tinyebm.rows`), without nan.
+    Rows are whatever holds numbers (`tinyebm.spaces.rows`), without nan.
 
     >>> from tinyebm import ops, Reals
     >>> normal = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))

@@ -10,12 +10,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tinyebm.backend import to_numpy
+from tinyebm.common.backend import to_numpy
 from tinyebm.density import exponents
 from tinyebm.exact.normalised import probabilities
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sampling import sample
-from tinyebm.files import whole_file
+from tinyebm.storage.files import whole_file
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -19,7 +19,7 @@ import time
 import numpy as np
 
 import tinyebm as te
-from tinyebm.backend import Stream, to_numpy
+from tinyebm.common.backend import Stream, to_numpy
 from tinyebm.replay import plans
 
 CHAINS, STEPS, STEP = (4096, 65536, 1048576), 60, 0.01

@@ -5,8 +5,8 @@ import problems as pb
 
 import tinyebm as te
 from tinyebm.exact.gradient import model_phase
-from tinyebm.grids import Grid, trapezoid
 from tinyebm.objectives.contrastive import contrast
+from tinyebm.spaces.grids import Grid, trapezoid
 
 
 def model(net, dtype, space=None):

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import tinyebm as te
-from tinyebm.setups import named_objective
+from tinyebm.experiment.setups import named_objective
 
 GRID, SEEDS = {"method": ["mle", "cd-1", "cd-10", "pcd-10"]}, 20
 

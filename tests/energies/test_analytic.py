@@ -7,7 +7,8 @@ import pytest
 from scipy import special, stats
 
 from tinyebm import ops
-from tinyebm.autodiff import grad
+from tinyebm.autodiff.tape import grad
+from tinyebm.common.tree import ravel
 from tinyebm.density import Density, score
 from tinyebm.energies.analytic import (
     Banana,
@@ -20,8 +21,7 @@ from tinyebm.energies.analytic import (
 )
 from tinyebm.exact.normalised import expectation, log_prob
 from tinyebm.exact.partition import log_partition
-from tinyebm.spaces import Reals
-from tinyebm.tree import ravel
+from tinyebm.spaces.continuous import Reals
 
 ALL = [GaussianEnergy(1), GaussianEnergy(3), GaussianMixtureEnergy(4, 1), GaussianMixtureEnergy(3, 2), DoubleWell(),
        Quartic(), Ring(), Banana(), Funnel(2), Funnel(4)]  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
-from tinyebm.targets import PatternTarget
+from tinyebm.datasets.targets import PatternTarget
 
 rng = np.random.default_rng  # every test makes its own
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from tinyebm.autodiff import grad
+from tinyebm.autodiff.tape import grad
+from tinyebm.common.errors import DivergentPartitionError
 from tinyebm.density import Density, laplacian, score
 from tinyebm.energies.mlp import ACTIVATIONS, MLP
-from tinyebm.errors import DivergentPartitionError
 from tinyebm.exact.partition import log_partition
-from tinyebm.spaces import Box, Reals
+from tinyebm.spaces.continuous import Box, Reals
 
 FORMULAS = {"tanh": np.tanh, "silu": lambda z: z * special.expit(z), "softplus": lambda z: np.log1p(np.exp(z)),
             "relu": lambda z: z * (z > 0)}  # fmt: skip

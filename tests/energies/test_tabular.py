@@ -5,12 +5,12 @@ import pytest
 from scipy import special
 
 from tinyebm import ops
-from tinyebm.autodiff import grad
+from tinyebm.autodiff.tape import grad
 from tinyebm.density import Density
-from tinyebm.discrete import Cells
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
 from tinyebm.exact.partition import log_partition
+from tinyebm.spaces.discrete import Cells
 
 ENERGIES = np.array([0.3, -1.0, 2.0, 0.0, 5.0])
 

@@ -5,11 +5,11 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
-from tinyebm.autodiff import grad
+from tinyebm.autodiff.tape import grad
+from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import exponent
 from tinyebm.exact.gradient import exact_phase
 from tinyebm.exact.partition import quadrature
-from tinyebm.tree import ravel, tree_map
 
 rng = np.random.default_rng
 MODELS = [

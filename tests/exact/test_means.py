@@ -10,7 +10,7 @@ from tinyebm import ops
 from tinyebm.density import Density
 from tinyebm.exact.means import RULES, mean_over
 from tinyebm.exact.normalised import expectation
-from tinyebm.spaces import Box, Reals
+from tinyebm.spaces.continuous import Box, Reals
 
 LAPLACE = Density(lambda theta, x: ops.abs(x[:, 0]), {}, Reals(1))
 NORMAL = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(1))

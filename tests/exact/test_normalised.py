@@ -10,20 +10,20 @@ import pytest
 from scipy import special, stats
 
 from tinyebm import ops
-from tinyebm.datasets import load
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.estimate import Estimate
+from tinyebm.datasets.load import load
 from tinyebm.density import Density, exponent
-from tinyebm.discrete import Cells
 from tinyebm.energies.analytic import GaussianEnergy
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.errors import QuadratureError
-from tinyebm.estimate import Estimate
-from tinyebm.exact.adapt import Patches
 from tinyebm.exact.means import mean_over
+from tinyebm.exact.nodes.adapt import Patches
 from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
 from tinyebm.exact.partition import log_partition, log_sum, quadrature
-from tinyebm.grids import Atoms, Grid, trapezoid
-from tinyebm.spaces import Box, Reals
+from tinyebm.spaces.continuous import Box, Reals
+from tinyebm.spaces.discrete import Cells
+from tinyebm.spaces.grids import Atoms, Grid, trapezoid
 
 SPACES = [Reals(1), Reals(2), Reals(2, base_scale=0.6), Box(-1.5, 2, 1), Box(-1.5, 2, 2)]
 everywhere = pytest.mark.parametrize("space", SPACES, ids=repr)

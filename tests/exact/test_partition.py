@@ -9,8 +9,8 @@ import pytest
 from scipy import special
 
 from tinyebm import ops
+from tinyebm.common.errors import QuadratureError
 from tinyebm.density import Density
-from tinyebm.discrete import Cells
 from tinyebm.energies.analytic import (
     Banana,
     DoubleWell,
@@ -22,14 +22,14 @@ from tinyebm.energies.analytic import (
 )
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.errors import QuadratureError
-from tinyebm.exact.adapt import Patches, adapt
+from tinyebm.exact.nodes.adapt import Patches, adapt
+from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.normalised import entropy, expectation
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sums import log_sum
-from tinyebm.exact.window import find_window
-from tinyebm.grids import Grid, gauss_legendre, trapezoid
-from tinyebm.spaces import Box, Reals
+from tinyebm.spaces.continuous import Box, Reals
+from tinyebm.spaces.discrete import Cells
+from tinyebm.spaces.grids import Grid, gauss_legendre, trapezoid
 
 scalars = lambda **values: {name: np.array(value * 1.0) for name, value in values.items()}
 power = lambda k: lambda x: x[:, 0] ** k

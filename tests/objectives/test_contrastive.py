@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 import tinyebm as te
+from tinyebm.common.tree import ravel, tree_map
 from tinyebm.objectives import contrastive
 from tinyebm.objectives.contrastive import contrast
 from tinyebm.samplers.metropolis import Move
-from tinyebm.tree import ravel, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)

@@ -5,7 +5,7 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
-from tinyebm.tree import ravel, tree_map
+from tinyebm.common.tree import ravel, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import tinyebm as te
+from tinyebm.common.tree import ravel
+from tinyebm.datasets.targets import PatternTarget
 from tinyebm.objectives.exact_contrastive import state_law
-from tinyebm.targets import PatternTarget
-from tinyebm.tree import ravel
 
 rng = np.random.default_rng  # every test makes its own
 FISCHER_IGEL = "rbm_4x3_fischer_igel_bound"

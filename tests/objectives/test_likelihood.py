@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import tinyebm as te
+from tinyebm.common.tree import ravel, tree_map
 from tinyebm.objectives import likelihood
-from tinyebm.tree import ravel, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)

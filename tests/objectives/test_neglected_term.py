@@ -13,9 +13,9 @@ from scipy import stats
 
 import tinyebm as te
 from tinyebm import ops
-from tinyebm.autodiff import vjp
+from tinyebm.autodiff.tape import vjp
+from tinyebm.common.tree import ravel, tree_map
 from tinyebm.samplers import hmc
-from tinyebm.tree import ravel, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 

@@ -9,8 +9,8 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
+from tinyebm.common.tree import ravel, tree_map
 from tinyebm.exact.sampling import Exact
-from tinyebm.tree import ravel, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 LINEAR = lambda theta, x: theta["w"] * x[:, 0]

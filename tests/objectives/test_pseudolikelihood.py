@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import tinyebm as te
+from tinyebm.common.tree import ravel, tree_map
 from tinyebm.objectives import pseudolikelihood
-from tinyebm.tree import ravel, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 OBJECTIVE = te.Pseudolikelihood()

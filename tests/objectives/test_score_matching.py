@@ -9,8 +9,8 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
+from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import score
-from tinyebm.tree import ravel, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 OBJECTIVES = [te.ScoreMatching(), te.SlicedScoreMatching(2), te.DenoisingScoreMatching(0.4)]

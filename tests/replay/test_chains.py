@@ -7,10 +7,10 @@ import pytest
 
 import tinyebm as te
 from tinyebm import density
+from tinyebm.common.tree import tree_flatten
 from tinyebm.replay import chains, plans
 from tinyebm.replay.normals import normals
 from tinyebm.replay.plans import tile_size
-from tinyebm.tree import tree_flatten
 
 rng = np.random.default_rng
 

@@ -10,8 +10,8 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
+from tinyebm.common.errors import ChangedEnergyError
 from tinyebm.density import exponents
-from tinyebm.errors import ChangedEnergyError
 from tinyebm.replay import plans
 from tinyebm.replay.plans import remembering
 

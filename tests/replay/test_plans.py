@@ -7,12 +7,12 @@ import pytest
 
 import tinyebm as te
 from tinyebm import density, ops
+from tinyebm.common.tree import tree_flatten
 from tinyebm.exact.gradient import _weighted_gradient
 from tinyebm.replay import plans
 from tinyebm.replay.plans import MEMORY, remembering
 from tinyebm.replay.tiles import add, by_rows, fold
 from tinyebm.samplers import langevin
-from tinyebm.tree import tree_flatten
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import pytest
 
 import tinyebm as te
 from tinyebm import density
+from tinyebm.common.tree import ravel, tree_flatten, tree_map
 from tinyebm.exact import gradient, sums
 from tinyebm.objectives import contrastive, score_matching
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
-from tinyebm.tree import ravel, tree_flatten, tree_map
 
 N = 32
 SIZES, SPACES = [(2, 7, 1), (1, 5, 4, 1), (3, 6, 5, 4, 1), (2, 1)], [te.Reals, lambda d: te.Box(-2, 2, d),

@@ -9,7 +9,7 @@ import tinyebm as te
 from tinyebm import density, ops
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.sums import log_sum
-from tinyebm.grids import Grid
+from tinyebm.spaces.grids import Grid
 
 
 def points(n):

@@ -9,6 +9,7 @@ import pytest
 
 import tinyebm as te
 from tinyebm import density, ops
+from tinyebm.common.tree import tree_flatten
 from tinyebm.exact.gradient import _weighted_gradient, model_phase, weighted_energy_gradient
 from tinyebm.exact.sums import log_sum, merge
 from tinyebm.replay import plans
@@ -16,7 +17,6 @@ from tinyebm.replay.plans import tile_size
 from tinyebm.replay.program import Program
 from tinyebm.replay.tiles import LANES, add, by_rows, fold
 from tinyebm.samplers import langevin
-from tinyebm.tree import tree_flatten
 
 SIZES = [1, 31, 32, 33, 128, 1024, 1025, 4097]
 

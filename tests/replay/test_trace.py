@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tinyebm import ops
-from tinyebm.autodiff import grad, hvp
+from tinyebm.autodiff.tape import grad, hvp
+from tinyebm.common.tree import tree_map
 from tinyebm.replay.trace import NotReplayable, Traced, trace
-from tinyebm.tree import tree_map
 
-CASES = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "test_ops.py"))["CASES"]  # what is watched there
+CASES = runpy.run_path(str(pathlib.Path(__file__).parents[1] / "autodiff" / "test_ops.py"))["CASES"]  # what is watched there
 CASES = [case for case in CASES if case.name not in ("log_det", "_inverse")]  # of matrices: they run as they stand
 
 

@@ -11,10 +11,10 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
-from tinyebm.autodiff import vjp
-from tinyebm.grids import Grid, trapezoid
+from tinyebm.autodiff.tape import vjp
+from tinyebm.common.tree import ravel
 from tinyebm.samplers import flows
-from tinyebm.tree import ravel
+from tinyebm.spaces.grids import Grid, trapezoid
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 3, 1), activation="tanh", confinement=1.0)

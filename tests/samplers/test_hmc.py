@@ -12,10 +12,10 @@ from scipy import stats
 
 import tinyebm as te
 from tinyebm import ops
-from tinyebm.autodiff import vjp
+from tinyebm.autodiff.tape import vjp
+from tinyebm.common.tree import tree_map
 from tinyebm.density import exponent
 from tinyebm.samplers import hmc
-from tinyebm.tree import tree_map
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)

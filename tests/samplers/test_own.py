@@ -9,11 +9,11 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
-from tinyebm.judging import bias
+from tinyebm.experiment.judging import bias
+from tinyebm.experiment.setups import consistency, default_kernel
 from tinyebm.objectives.neglected_term import full_cd_gradient, neglected_term
 from tinyebm.samplers.metropolis import Move
 from tinyebm.samplers.spectrum import spectrum
-from tinyebm.setups import consistency, default_kernel
 
 rng = np.random.default_rng
 LINE = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))

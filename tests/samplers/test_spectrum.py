@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinyebm as te
-from tinyebm.tree import ravel
+from tinyebm.common.tree import ravel
 
 rng = np.random.default_rng  # every test makes its own
 

@@ -21,21 +21,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.backend import on_gpu
-from tinyebm.checks import ENERGY, KERNEL, REAL, part_of, require_count, require_generator, require_own
+from tinyebm.autodiff import ops
+from tinyebm.common.backend import on_gpu
+from tinyebm.common.checks import ENERGY, KERNEL, REAL, part_of, require_count, require_generator, require_own
+from tinyebm.common.estimate import Estimate
+from tinyebm.common.kinds import AnyDensity, Array, Generator, Kernel, Law
 from tinyebm.density import exponents, in_double, require_density
 from tinyebm.diagnostics.paths import LayeredPath, Path
-from tinyebm.estimate import Estimate
 from tinyebm.exact.sampling import law_of
 from tinyebm.exact.structure import other_layer
-from tinyebm.kinds import AnyDensity, Array, Generator, Kernel, Law
-from tinyebm.laws import initial_law, support
 from tinyebm.replay.plans import remembering
-from tinyebm.rows import double
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
 from tinyebm.samplers.metropolis import require_possible, require_start
+from tinyebm.spaces.laws import initial_law, support
+from tinyebm.spaces.rows import double
 
 TARGET = 0.6  # acceptance that the pilot run steers towards: between the optima of MALA, 0.574, and HMC, 0.651
 NEAR = 0.2  # how far from it a stage of that run may end

@@ -15,10 +15,10 @@ import math
 
 import numpy as np
 
-from tinyebm.backend import to_numpy
-from tinyebm.checks import require_choice
-from tinyebm.kinds import Array
-from tinyebm.rows import double, numbers
+from tinyebm.common.backend import to_numpy
+from tinyebm.common.checks import require_choice
+from tinyebm.common.kinds import Array
+from tinyebm.spaces.rows import double, numbers
 
 KINDS = ("bulk", "tail", "mean")
 TAILS = (0.05, 0.95)  # the quantiles that "tail" looks at

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from tinyebm.backend import to_numpy
-from tinyebm.estimate import Estimate
-from tinyebm.kinds import Array
-from tinyebm.rows import numbers
+from tinyebm.common.backend import to_numpy
+from tinyebm.common.estimate import Estimate
+from tinyebm.common.kinds import Array
+from tinyebm.spaces.rows import numbers
 
 
 def auroc(scores_in: Array, scores_out: Array) -> Estimate:

@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.checks import require_fraction
+from tinyebm.common.checks import require_fraction
+from tinyebm.common.errors import EmptyError
+from tinyebm.common.estimate import Estimate
+from tinyebm.common.kinds import AnyDensity
 from tinyebm.density import Density, exponent_and_score, in_double
-from tinyebm.errors import EmptyError
-from tinyebm.estimate import Estimate
-from tinyebm.exact.adapt import adapt
 from tinyebm.exact.likelihood import density_of
 from tinyebm.exact.means import settled_mean
+from tinyebm.exact.nodes.adapt import adapt
+from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.normalised import expectation, log_prob
 from tinyebm.exact.partition import MAX_NODES, heavy_states, log_partition, quadrature
-from tinyebm.exact.window import find_window
-from tinyebm.kinds import AnyDensity
-from tinyebm.spaces import Reals
+from tinyebm.spaces.continuous import Reals
 
 
 def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:

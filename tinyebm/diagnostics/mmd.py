@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from tinyebm.checks import number
-from tinyebm.errors import QuadratureError
-from tinyebm.estimate import Estimate
+from tinyebm.common.checks import number
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.estimate import Estimate
+from tinyebm.common.kinds import AnyData
 from tinyebm.exact.likelihood import data_law, density_of
-from tinyebm.kinds import AnyData
 
 ROWS = 512  # rows of a kernel matrix held at a time
 SAMPLE = 1000  # points that the default bandwidth looks at

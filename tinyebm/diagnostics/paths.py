@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import vjp
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import vjp
 from tinyebm.density import Density, exponent, exponent_and_score, exponents
 from tinyebm.replay.tiles import by_rows
 

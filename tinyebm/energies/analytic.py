@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import stop_gradient
-from tinyebm.backend import to_numpy
-from tinyebm.checks import require_count, require_parameters
-from tinyebm.kinds import Array, Generator, Tree
-from tinyebm.rows import rows
-from tinyebm.spaces import Reals
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import stop_gradient
+from tinyebm.common.backend import to_numpy
+from tinyebm.common.checks import require_count, require_parameters
+from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.spaces.continuous import Reals
+from tinyebm.spaces.rows import rows
 
 ROUNDING = 1e-13  # of a variance next to the largest, and of a standard deviation next to the mean
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import stop_gradient
-from tinyebm.backend import beside
-from tinyebm.checks import require_count, require_parameters
-from tinyebm.kinds import Array, Generator, Tree
-from tinyebm.rows import rows
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import stop_gradient
+from tinyebm.common.backend import beside
+from tinyebm.common.checks import require_count, require_parameters
+from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.spaces.rows import rows
 
 
 @dataclass(frozen=True)

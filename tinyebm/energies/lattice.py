@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import stop_gradient, vjp
-from tinyebm.checks import require_parameters, whole
-from tinyebm.errors import QuadratureError
-from tinyebm.grids import MAX_STATES, Enumeration
-from tinyebm.kinds import Array, Generator, Tree
-from tinyebm.rows import rows
-from tinyebm.transfer import log_z_of_columns, log_z_of_torus, vanishing
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import stop_gradient, vjp
+from tinyebm.common.checks import require_parameters, whole
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.energies.transfer import log_z_of_columns, log_z_of_torus, vanishing
+from tinyebm.spaces.grids import MAX_STATES, Enumeration
+from tinyebm.spaces.rows import rows
 
 LARGEST_COLUMN = 2**14  # states of a column of the transfer matrix
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.checks import require_choice, require_nonnegative, require_parameters, whole
-from tinyebm.errors import DivergentPartitionError
-from tinyebm.kinds import Array, Generator, Tree
-from tinyebm.recession import min_recession
-from tinyebm.rows import rows
-from tinyebm.spaces import Reals
+from tinyebm.autodiff import ops
+from tinyebm.common.checks import require_choice, require_nonnegative, require_parameters, whole
+from tinyebm.common.errors import DivergentPartitionError
+from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.energies.recession import min_recession
+from tinyebm.spaces.continuous import Reals
+from tinyebm.spaces.rows import rows
 
 ROUNDING = 1e-14  # of the product of the layers' norms: a growth below is zero, seen through rounding
 BOUNDS = {"tanh": (1.0, 0.7699), "silu": (1.0999, 0.5), "softplus": (1.0, 0.25)}  # of |φ'|, |φ''|
@@ -100,7 +100,7 @@ class MLP:
     def min_recession(self, theta: Tree) -> tuple[float, Array]:
         """(least growth of E per unit length, its direction): Z on R^d is finite iff it is positive.
 
-        Without confinement; see `tinyebm.recession`.  0 for tanh, which is bounded.
+        Without confinement; see `tinyebm.energies.recession`.  0 for tanh, which is bounded.
         """
         if self.activation == "tanh" and len(self.sizes) > 2:
             return 0.0, np.eye(self.dim)[0]

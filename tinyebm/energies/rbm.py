@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.checks import require_count, require_parameters
-from tinyebm.kinds import Array, Energy, Generator, Tree
-from tinyebm.rows import rows
-from tinyebm.spaces import Reals
+from tinyebm.autodiff import ops
+from tinyebm.common.checks import require_count, require_parameters
+from tinyebm.common.kinds import Array, Energy, Generator, Tree
+from tinyebm.spaces.continuous import Reals
+from tinyebm.spaces.rows import rows
 
 
 @dataclass(frozen=True)

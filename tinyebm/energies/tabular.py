@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm.autodiff import stop_gradient
-from tinyebm.checks import require_count, require_parameters
-from tinyebm.kinds import Array, Generator, Space, Tree
-from tinyebm.rows import rows
+from tinyebm.autodiff.tape import stop_gradient
+from tinyebm.common.checks import require_count, require_parameters
+from tinyebm.common.kinds import Array, Generator, Space, Tree
+from tinyebm.spaces.rows import rows
 
 
 @dataclass(frozen=True)

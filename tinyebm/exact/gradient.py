@@ -12,19 +12,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import ones_like, vjp
-from tinyebm.backend import beside
-from tinyebm.checks import require_fraction
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import ones_like, vjp
+from tinyebm.common.backend import beside
+from tinyebm.common.checks import require_fraction
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.kinds import AnyData, Tree
+from tinyebm.common.tree import tree_map
 from tinyebm.density import Density, atoms_of, in_double, on_host, rows_of
-from tinyebm.errors import QuadratureError
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import quadrature, require_finite, require_normalisable
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.sums import first_nan, merge
-from tinyebm.kinds import AnyData, Tree
 from tinyebm.replay.tiles import add, fold
-from tinyebm.tree import tree_map
 
 
 def weighted_energy_gradient(p, x, weights):

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from tinyebm.common.estimate import Estimate
+from tinyebm.common.kinds import AnyData, AnyDensity, Array
 from tinyebm.density import Density, exponents, in_double
-from tinyebm.estimate import Estimate
 from tinyebm.exact.partition import log_partition, quadrature
-from tinyebm.kinds import AnyData, AnyDensity, Array
-from tinyebm.rows import as_data, clean_data
-from tinyebm.spaces import Reals
+from tinyebm.spaces.continuous import Reals
+from tinyebm.spaces.rows import as_data, clean_data
 
 NORMALISED = 1e-6  # by how much the integral of a density of one's own may miss 1, quadrature's error aside
 WANTED = "a population has sample(n, rng) -> (n, d) and a normalised log_prob(x) -> (n,), like te.Normal"
@@ -55,7 +55,7 @@ def data_law(data: AnyData) -> tuple[Array, Array]:
 
     An array or `Data` weighs each row 1/n.  A population (a Target, a Density, a law with `sample` and
     `log_prob`) is represented by the atoms of its quadrature: expectations under it, not a sample.
-    Both arrays are in double precision, whatever came in (`tinyebm.rows`).
+    Both arrays are in double precision, whatever came in (`tinyebm.spaces.rows`).
 
     Raises
     ------

@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tinyebm.common.kinds import Array
 from tinyebm.density import exponent
-from tinyebm.exact.adapt import Patches, halved, too_thin
-from tinyebm.grids import legendre, lobatto
-from tinyebm.kinds import Array
-from tinyebm.rows import double, numbers
+from tinyebm.exact.nodes.adapt import Patches, halved, too_thin
+from tinyebm.spaces.grids import legendre, lobatto
+from tinyebm.spaces.rows import double, numbers
 
 RULES = ((12, legendre), (14, legendre), (16, legendre), (13, lobatto), (15, lobatto))
 PER_BOX = 8  # nodes of a product grid along each axis of a box

@@ -5,23 +5,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinyebm.checks import number
+from tinyebm.autodiff.ops import logsumexp
+from tinyebm.common.checks import number
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.estimate import Estimate
+from tinyebm.common.kinds import AnyDensity, Array, Nodes
 from tinyebm.density import atom_exponents, exponent, exponents, in_double, on_host
-from tinyebm.errors import QuadratureError
-from tinyebm.estimate import Estimate
 from tinyebm.exact.means import settled_mean
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sums import rounding
-from tinyebm.kinds import AnyDensity, Array, Nodes
-from tinyebm.ops import logsumexp
-from tinyebm.rows import double, exact_rows, numbers
+from tinyebm.spaces.rows import double, exact_rows, numbers
 
 WIDER = (80.0, 160.0, 320.0)  # nats below the peak, where the faces of a window are moved for functions that grow
 
 def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
     """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure); -inf outside the space.
 
-    Every call computes log Z; pass `log_z` to reuse one.  Rows are whatever holds numbers (`tinyebm.rows`), without nan.
+    Every call computes log Z; pass `log_z` to reuse one.  Rows are whatever holds numbers (`tinyebm.spaces.rows`), without nan.
     """
     p = in_double(p)
     x = exact_rows(x, p.space.dim)

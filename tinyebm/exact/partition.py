@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.backend import to_host, to_numpy
-from tinyebm.checks import ENERGY, part_of, require_count, require_fraction
+from tinyebm.common.backend import to_host, to_numpy
+from tinyebm.common.checks import ENERGY, part_of, require_count, require_fraction
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.estimate import Estimate
+from tinyebm.common.kinds import AnyDensity, Array
 from tinyebm.density import atoms_of, exponents, in_double, on_host
-from tinyebm.errors import QuadratureError
-from tinyebm.estimate import Estimate
-from tinyebm.exact.adapt import adapt
-from tinyebm.exact.peaks import candidates, summits
-from tinyebm.exact.scans import WHOLE, Scan, nodes_to_see
+from tinyebm.exact.nodes.adapt import adapt
+from tinyebm.exact.nodes.peaks import candidates, summits
+from tinyebm.exact.nodes.scans import WHOLE, Scan, nodes_to_see
+from tinyebm.exact.nodes.window import DROPS, find_window
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.sums import log_sum, rounding
-from tinyebm.exact.window import DROPS, find_window
-from tinyebm.grids import CHUNK
-from tinyebm.kinds import AnyDensity, Array
+from tinyebm.spaces.grids import CHUNK
 
 MAX_NODES = 2**23
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
@@ -55,7 +55,7 @@ def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES,
 
     On Bits, Spins and Cells a sum over all states (at most 2^26), by structure over fewer: an RBM's hidden layer, the
     columns of a lattice; by formula for energies that have one.  Otherwise on Box and Reals quadrature: how narrow a
-    peak it sees is said in `tinyebm.exact.scans`.
+    peak it sees is said in `tinyebm.exact.nodes.scans`.
 
     Parameters
     ----------

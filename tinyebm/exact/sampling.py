@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import stop_gradient
-from tinyebm.backend import beside, host_generator
-from tinyebm.checks import ENERGY, part_of, require_draws
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import stop_gradient
+from tinyebm.common.backend import beside, host_generator
+from tinyebm.common.checks import ENERGY, part_of, require_draws
+from tinyebm.common.kinds import AnyDensity, Array, Generator
 from tinyebm.density import Density, exponent, exponents, in_double, on_host
 from tinyebm.exact.likelihood import data_law, density_of
 from tinyebm.exact.normalised import entropy
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.structure import hidden_layer
-from tinyebm.kinds import AnyDensity, Array, Generator
 
 
 def sample(p: AnyDensity, n: int, rng: Generator) -> Array:

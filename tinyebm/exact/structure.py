@@ -9,9 +9,9 @@ other_layer(space)           (energy(theta, h), m): an energy of m hidden bits w
                              the same, or None (restricted Boltzmann machines).
 """
 
-from tinyebm.checks import ENERGY, part_of
+from tinyebm.common.checks import ENERGY, part_of
 from tinyebm.density import Density
-from tinyebm.discrete import Bits
+from tinyebm.spaces.discrete import Bits
 
 
 def closed_form(p):

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from tinyebm import ops
+from tinyebm.autodiff import ops
+from tinyebm.common.errors import QuadratureError
 from tinyebm.density import atoms_of, exponent, exponents, on_host
-from tinyebm.errors import QuadratureError
 from tinyebm.replay.tiles import fold
 
 

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.autodiff import vjp
-from tinyebm.backend import beside, host_generator, to_host
-from tinyebm.checks import require_count, require_fraction, require_nonnegative
+from tinyebm.autodiff.tape import vjp
+from tinyebm.common.backend import beside, host_generator, to_host
+from tinyebm.common.checks import require_count, require_fraction, require_nonnegative
+from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, exponents, on_host
 from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
-from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.replay.tiles import add, fold
 from tinyebm.samplers.chains import Chains, require_kernel, require_steps, walk

@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.checks import require_count
+from tinyebm.common.checks import require_count
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.kinds import AnyData, Array, Generator, Nodes, PushKernel, Tree
+from tinyebm.common.tree import tree_map
 from tinyebm.density import Density, exponents, in_double, rows_of
-from tinyebm.errors import QuadratureError
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law, density_of
+from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.partition import log_partition
-from tinyebm.exact.window import find_window
-from tinyebm.grids import Grid, trapezoid
-from tinyebm.kinds import AnyData, Array, Generator, Nodes, PushKernel, Tree
 from tinyebm.objectives.step import Step
-from tinyebm.rows import as_data, double
 from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import grid_of, require_conserved, require_noise, require_push
-from tinyebm.tree import tree_map
+from tinyebm.spaces.grids import Grid, trapezoid
+from tinyebm.spaces.rows import as_data, double
 
 MAX_ATOMS = 2**20
 KINKED = 2048  # nodes on a line for a kernel with a kink: its error falls like nodes^-2 only

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm.checks import require_count, require_fraction
+from tinyebm.common.checks import require_count, require_fraction
+from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.common.tree import tree_map
 from tinyebm.density import Density, exponents, in_double
 from tinyebm.exact.gradient import exact_phase, model_phase, weighted_energy_gradient
 from tinyebm.exact.partition import heavy_blocks, quadrature
-from tinyebm.grids import Atoms
-from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
-from tinyebm.rows import double
-from tinyebm.tree import tree_map
+from tinyebm.spaces.grids import Atoms
+from tinyebm.spaces.rows import double
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyebm.autodiff import vjp
+from tinyebm.autodiff.tape import vjp
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.kinds import AnyData, Nodes, PushKernel, Tree
+from tinyebm.common.tree import tree_map
 from tinyebm.density import Density, atom_exponents, in_double
-from tinyebm.errors import QuadratureError
-from tinyebm.kinds import AnyData, Nodes, PushKernel, Tree
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid, push_rows, state_law
-from tinyebm.rows import as_data
 from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import require_conserved, require_push
-from tinyebm.tree import tree_map
+from tinyebm.spaces.rows import as_data
 
 RIPPLES = 3  # times the most negative probability of a pushed law (HMC's, of rounding): below, no logarithm means anything
 MOST_NOISE = 1e-4  # nats of KL(p_k‖p) from atoms that a push gives negative probabilities, which HMC does by 1e-8

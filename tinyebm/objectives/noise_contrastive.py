@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.checks import number, require_count
+from tinyebm.autodiff import ops
+from tinyebm.common.checks import number, require_count
+from tinyebm.common.kinds import Array, Generator, Law, Tree
 from tinyebm.density import Density, exponents
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.exact.sampling import law_of
-from tinyebm.kinds import Array, Generator, Law, Tree
-from tinyebm.laws import support
 from tinyebm.objectives.step import Step, require_batch
+from tinyebm.spaces.laws import support
 
 
 @dataclass(frozen=True)

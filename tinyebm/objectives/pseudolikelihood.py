@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import stop_gradient, value_and_grad
-from tinyebm.backend import on_gpu
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import stop_gradient, value_and_grad
+from tinyebm.common.backend import on_gpu
+from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.common.tree import tree_map
 from tinyebm.density import Density, exponent
-from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
-from tinyebm.tree import tree_map
 
 NUMBERS = 2**20  # in the neighbouring states held at a time: 8 MiB
 

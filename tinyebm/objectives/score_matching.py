@@ -20,11 +20,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import vjp
-from tinyebm.checks import require_count, require_generator, require_positive
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import vjp
+from tinyebm.common.checks import require_count, require_generator, require_positive
+from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, score, score_and_laplacian
-from tinyebm.kinds import Array, Generator, Tree
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.replay.tiles import add, fold
 

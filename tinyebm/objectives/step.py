@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from tinyebm.density import rows_of
-from tinyebm.rows import clean
+from tinyebm.spaces.rows import clean
 
 
 class Step(NamedTuple):

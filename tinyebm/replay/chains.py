@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tinyebm.backend import on_gpu
+from tinyebm.common.backend import on_gpu
+from tinyebm.common.tree import tree_flatten
 from tinyebm.replay.normals import normals
 from tinyebm.replay.plans import TILE, plan
 from tinyebm.replay.tiles import as_arrays, tiles_of
-from tinyebm.tree import tree_flatten
 
 
 def chains(move, p, x, schedule, rng, record=None):

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.errors import ChangedEnergyError
+from tinyebm.common.errors import ChangedEnergyError
+from tinyebm.common.tree import numbered, structure, tree_flatten
 from tinyebm.replay.blas import in_parallel, one_blas_thread
 from tinyebm.replay.names import ids, names_of
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
-from tinyebm.tree import numbered, structure, tree_flatten
 
 LEAST, WIDE = 128, 512  # points that a tile of many holds; twice as many from a width on whose weights leave the cache
 TILE = 2**15  # numbers in the widest array of a tile: 128 KiB in single precision

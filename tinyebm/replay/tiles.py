@@ -15,11 +15,11 @@ from functools import reduce
 
 import numpy as np
 
-from tinyebm.backend import on_gpu
-from tinyebm.ops import concatenate
+from tinyebm.autodiff.ops import concatenate
+from tinyebm.common.backend import on_gpu
+from tinyebm.common.tree import ravel, tree_flatten, tree_map
 from tinyebm.replay import plans
 from tinyebm.replay.plans import plan
-from tinyebm.tree import ravel, tree_flatten, tree_map
 
 UNTILED = 4096  # rows at a time where a function runs as it stands
 LANES = 8  # partial sums, whatever the number of threads

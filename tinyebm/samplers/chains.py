@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyebm.backend import on_gpu
-from tinyebm.checks import KERNEL, number, part_of, require_count, require_own
+from tinyebm.common.backend import on_gpu
+from tinyebm.common.checks import KERNEL, number, part_of, require_count, require_own
+from tinyebm.common.kinds import Array, Generator, Kernel, Space
 from tinyebm.density import Density
-from tinyebm.kinds import Array, Generator, Kernel, Space
 from tinyebm.replay.chains import chains
 from tinyebm.samplers.langevin import ULA, moved
 from tinyebm.samplers.metropolis import Stranded, possible, require_possible, require_start, without_walls

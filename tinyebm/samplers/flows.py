@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.checks import KERNEL, require_own
+from tinyebm.autodiff import ops
+from tinyebm.common.checks import KERNEL, require_own
+from tinyebm.common.errors import QuadratureError
 from tinyebm.density import require_density
-from tinyebm.errors import QuadratureError
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
 LARGEST_MATRIX = 2**22  # entries of a matrix of flows: 32 MiB

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import stop_gradient
-from tinyebm.backend import on_gpu
-from tinyebm.checks import ENERGY, part_of, require_choice
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import stop_gradient
+from tinyebm.common.backend import on_gpu
+from tinyebm.common.checks import ENERGY, part_of, require_choice
+from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, atom_exponents, exponent
 from tinyebm.exact.structure import other_layer
-from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.flows import push
 from tinyebm.samplers.metropolis import Move, require_start
 

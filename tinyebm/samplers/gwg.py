@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
+from tinyebm.autodiff import ops
+from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, atom_exponents, exponent_and_score
-from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.flows import push
 from tinyebm.samplers.metropolis import Move, accept, require_start
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import stop_gradient
-from tinyebm.checks import plain, require_count, require_positive
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import stop_gradient
+from tinyebm.common.checks import plain, require_count, require_positive
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, exponent_and_score
-from tinyebm.errors import QuadratureError
-from tinyebm.grids import Grid, trapezoid
-from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.flows import flow_operator, flow_spread, push, require_conserved, row_blocks
 from tinyebm.samplers.metropolis import Move, accept, require_start
+from tinyebm.spaces.grids import Grid, trapezoid
 
 FASTEST = 8.5  # where a push cuts off the normal law of a velocity: 2e-17 is beyond
 MOST_TRAJECTORIES = 2**23

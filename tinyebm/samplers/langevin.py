@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm import ops
-from tinyebm.autodiff import zeros_like
-from tinyebm.backend import fused
-from tinyebm.checks import plain, require_nonnegative, require_positive
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.tape import zeros_like
+from tinyebm.common.backend import fused
+from tinyebm.common.checks import plain, require_nonnegative, require_positive
+from tinyebm.common.kinds import Array, Generator, Space
 from tinyebm.density import Density, exponent_and_score
-from tinyebm.kinds import Array, Generator, Space
 from tinyebm.replay.tiles import by_rows
 from tinyebm.samplers.flows import flow_operator, flow_spread, push, require_conserved, require_resolution, row_blocks
 from tinyebm.samplers.metropolis import Move, accept, require_start

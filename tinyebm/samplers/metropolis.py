@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.backend import on_gpu
-from tinyebm.checks import require_generator
+from tinyebm.common.backend import on_gpu
+from tinyebm.common.checks import require_generator
+from tinyebm.common.tree import tree_flatten
 from tinyebm.density import exponent, rows_of
-from tinyebm.tree import tree_flatten
 
 BLOCK = 2048  # rows at a time
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.checks import number, plain, require_nonnegative, require_positive
+from tinyebm.common.checks import number, plain, require_nonnegative, require_positive
+from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, exponent_and_score
-from tinyebm.kinds import Array, Generator
 from tinyebm.samplers.metropolis import require_start
 
 

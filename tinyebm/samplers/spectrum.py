@@ -6,9 +6,9 @@ distance to stationarity shrinks like |λ₂|^k: so does the bias of CD-k.
 
 import numpy as np
 
+from tinyebm.common.errors import QuadratureError
+from tinyebm.common.kinds import Array, Nodes, PushKernel
 from tinyebm.density import Density, atom_exponents, in_double
-from tinyebm.errors import QuadratureError
-from tinyebm.kinds import Array, Nodes, PushKernel
 from tinyebm.samplers.flows import require_conserved, require_push
 
 LARGEST = 4096  # atoms: a matrix of 128 MiB

@@ -1,0 +1,250 @@
+"""Reverse-mode automatic differentiation: how derivatives flow.
+
+A *primitive* is an array function that knows its own vector-Jacobian products
+(VJPs).  Running a function on a `Var` writes every primitive it meets on a
+`Tape`; reading the tape backwards applies the chain rule: for each recorded
+y = f(x_1, ..., x_k), with ȳ the derivative of the final scalar by y,
+
+    x̄_i  +=  ȳ ∂y/∂x_i  =  vjp_i(ȳ, y, x_1, ..., x_k).                      (1)
+
+Three facts keep it short.
+
+1. VJPs are themselves made of primitives, so `grad(grad(f))` needs no new code.
+2. Each call of `grad` opens its own tape.  A primitive is written on the newest
+   tape among its arguments, with those arguments unwrapped by one layer: what
+   an outer `grad` must see is still a Var, what nobody watches is a plain array.
+3. A linear primitive's VJP is its transpose, and transposes come in pairs:
+   broadcast/sum, index/scatter, (A @) / (Aᵀ @).
+
+References
+----------
+Griewank & Walther (2008), Evaluating Derivatives, 2nd ed., section 3.2.
+Maclaurin (2016), Modeling, Inference and Optimization with Composable
+    Differentiable Procedures, ch. 4 (whose design this follows).
+"""
+
+import itertools
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from tinyebm.autodiff.constants import FIXED, constant, leaf, require_entries, require_real, shared
+from tinyebm.common.checks import require_count
+from tinyebm.common.kinds import Tree
+from tinyebm.common.tree import structure, tree_flatten
+
+ADVICE = ("an array under grad met a function that would lose its derivative: use the tinyebm.ops function of that name, or "
+          "tinyebm.stop_gradient(x) if a constant is meant")
+LOST = ("__array_ufunc__", "setting an array element with a sequence")  # NumPy on np.exp(var), and on y[0] = var for an array y
+
+
+class Tape:
+    """The primitives run under one call of `grad`, in order (a Wengert list)."""
+
+    _clock = itertools.count()
+
+    def __init__(self):
+        self.age = next(Tape._clock)  # a newer tape is a deeper `grad`
+        self.pullbacks = []  # entry -> function: ȳ -> [(parent entry, part of x̄)]
+
+    def new(self, value, pullback=None):
+        """Write `value` down as the next entry; an input has no pullback."""
+        self.pullbacks.append(pullback)
+        return Var(value, self, len(self.pullbacks) - 1)
+
+    def record(self, function, vjps, args, kwargs, parents):
+        """Run a primitive on unwrapped arguments and write it down; `parents` are (place, entry) of those that were Vars."""
+        if any(i >= len(vjps) or vjps[i] is None for i, _ in parents):
+            raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
+        try:
+            y = function(*args, **kwargs)  # still a Var if an older tape watches
+        except (ValueError, IndexError) as error:  # arrays that do not fit together, in NumPy's words: add whose they are
+            if " of shapes " in str(error):
+                raise
+            shapes = ", ".join(str(stop_gradient(a).shape) for a in args if hasattr(a, "shape"))
+            raise type(error)(f"{function.__name__.strip('_')} of shapes {shapes}: {error}") from None
+        return self.new(y, lambda g: [(e, vjps[i](g, y, *args, **kwargs)) for i, e in parents])
+
+    def sweep(self, output, cotangent):
+        """Apply eq. (1) from entry `output` backwards; return {input entry: x̄}."""
+        cotangents = {output: cotangent}
+        for entry in range(output, -1, -1):
+            if entry in cotangents and self.pullbacks[entry] is not None:
+                for parent, part in self.pullbacks[entry](cotangents.pop(entry)):
+                    seen = cotangents.get(parent)
+                    cotangents[parent] = part if seen is None else seen + part
+        return cotangents
+
+
+class Var:
+    """An array with a place on a tape.  It takes the operators and functions of `tinyebm.ops`."""
+
+    __array_ufunc__ = None  # tells NumPy and CuPy to leave `array * var` to the var
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value, tape, entry):
+        self.value, self.tape, self.entry = value, tape, entry
+
+    shape = property(lambda self: self.value.shape)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    dtype = property(lambda self: self.value.dtype)
+    __len__ = lambda self: require_entries(self)[0]
+    __iter__ = lambda self: (self[i] for i in range(len(self)))
+    __contains__ = lambda self, y: bool(np.any(self == y))  # a plain answer, as comparisons give
+
+    def __repr__(self):
+        return f"Var(shape={self.shape}, entry {self.entry} of tape {self.tape.age})"
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError(ADVICE)
+
+    __float__ = __int__ = __complex__ = __index__ = __bool__ = __setitem__ = __rpow__ = __array_function__ = __array__
+
+
+def stop_gradient(x: Any) -> Any:
+    """The plain array inside any number of Vars: a constant to every `grad`.
+
+    >>> float(grad(lambda x: x * stop_gradient(x))(3.0))
+    3.0
+    """
+    while isinstance(x, Var):
+        x = x.value
+    return x
+
+
+def primitive(*vjps):
+    """Give an array function its VJPs, one per differentiable argument.
+
+    A VJP is called as vjp(g, y, *args, **kwargs) with g the cotangent of the
+    output y, and must itself be written with primitives.  Arguments that have
+    none (axes, masks, indices) must not be a Var: TypeError.
+    """
+    def decorate(function):
+        @wraps(function)
+        def recorded(*args, **kwargs):
+            tape = None
+            for a in args:
+                if isinstance(a, Var) and (tape is None or a.tape.age > tape.age):
+                    tape = a.tape
+            if tape is None:
+                return function(*args, **kwargs)
+            parents, args = [], list(args)
+            for i, a in enumerate(args):
+                if not isinstance(a, Var):
+                    args[i] = a if type(a) in FIXED else constant(a)
+                elif a.tape is tape:
+                    parents.append((i, a.entry))
+                    args[i] = a.value
+            return tape.record(recorded, vjps, args, kwargs and {name: constant(a) for name, a in kwargs.items()}, parents)
+
+        return recorded
+
+    return decorate
+
+
+@primitive(lambda g, y, x, dtype: cast(g, x.dtype))
+def cast(x, dtype):
+    """x in another floating-point type."""
+    return x.astype(dtype)
+
+
+def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
+    """Evaluate function(*args); return (value, pullback).
+
+    `pullback(g)` is a tuple shaped like `args` with each leaf x replaced by g · ∂value/∂x, of the type of x.
+    Arguments are floating-point arrays, or nested dicts, lists and tuples of them; the value is one array.
+
+    Raises
+    ------
+    TypeError
+        If a leaf is not floating-point, a number on the way complex, or the function leaves `tinyebm.ops`.
+    """
+    (leaves, rebuild), tape = tree_flatten(args), Tape()
+    leaves = [leaf(x) for x in leaves]
+    inputs = [tape.new(x) for x in leaves]
+    try:
+        output = function(*rebuild(inputs))
+    except (TypeError, ValueError) as error:
+        if any(words in str(error) for words in LOST):
+            raise TypeError(ADVICE) from error
+        raise
+    if not hasattr(output, "dtype") and not isinstance(output, (int, float)):
+        advice = "is its `return` missing?" if output is None else "return one part, or join them by tinyebm.ops.concatenate"
+        given = "None" if output is None else f"a {type(output).__name__}"
+        raise TypeError(f"the function must return one array, and returned {given}: {advice}")
+    if not (isinstance(output, Var) and output.tape is tape):  # a constant function
+        return output, lambda g: rebuild([zeros_like(x) for x in leaves])
+    def pullback(g):
+        g = require_real(g)
+        if g.shape != output.shape:
+            raise ValueError(f"a cotangent has the shape of its output, {output.shape}, not that of {g!r}")
+        found = tape.sweep(output.entry, g)
+        bars = [found[x.entry] if x.entry in found else zeros_like(x) for x in inputs]
+        bars = [bar if bar.dtype == x.dtype else cast(bar, x.dtype) for bar, x in zip(bars, leaves, strict=True)]
+        own = lambda i, x: isinstance(x, Var) or not shared(x, (g, *leaves, *bars[:i]))
+        return rebuild([x if own(i, x) else np.copy(x) for i, x in enumerate(bars)])
+
+    return output.value, pullback
+
+
+def value_and_grad(function: Callable, argnum: int = 0) -> Callable:
+    """Turn a scalar function into one returning (value, gradient by one argument).
+
+    >>> value, gradient = value_and_grad(lambda x: x * x * x)(2.0)
+    >>> float(value), float(gradient)
+    (8.0, 12.0)
+    """
+    require_count(argnum, "argnum counts from 0", least=0)
+    if not callable(function):
+        raise TypeError(f"a function to differentiate is wanted, got {function!r}")
+
+    @wraps(function)
+    def evaluate(*args, **kwargs):
+        if argnum >= len(args):
+            raise ValueError(f"argnum={argnum} counts arguments from 0, and the function was called with {len(args)}")
+        value, pullback = vjp(lambda x: function(*args[:argnum], x, *args[argnum + 1 :], **kwargs), args[argnum])
+        if np.shape(stop_gradient(value)) != ():
+            raise TypeError(f"grad needs a scalar function, this one returned an array of shape "
+                            f"{value.shape}: take its sum or mean first")
+        if getattr(value, "dtype", np.dtype(float)).kind != "f":
+            raise TypeError(f"grad needs a function with a slope, this one returned {value.dtype}: is a comparison left over?")
+        return value, pullback(ones_like(value))[0]
+
+    return evaluate
+
+
+def grad(function: Callable, argnum: int = 0) -> Callable:
+    """Turn a scalar function into its gradient by argument number `argnum`.
+
+    >>> float(grad(grad(lambda x: x ** 3))(2.0))
+    12.0
+    """
+    both = value_and_grad(function, argnum)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+
+
+def hvp(function: Callable, x: Tree, v: Tree) -> Tree:
+    """Hessian-vector product ∇²f(x) v = ∇ <∇f(x), v>, for a Hessian is symmetric; x and v are trees of one structure."""
+    def slope(x):
+        if structure(x) != structure(v):
+            raise ValueError("v must be a tree of the same structure as x")
+        pairs = list(zip(tree_flatten(grad(function)(x))[0], tree_flatten(v)[0], strict=True))
+        given = [np.shape(stop_gradient(w)) for _, w in pairs]
+        if given != [g.shape for g, _ in pairs]:
+            raise ValueError(f"v has the shapes of x, {[g.shape for g, _ in pairs]}, not {given}")
+        return sum((g * w).sum() for g, w in pairs)
+
+    return grad(slope)(x)
+
+
+def zeros_like(x):
+    """Zeros of the shape, dtype and library of x."""
+    return np.zeros_like(stop_gradient(x))
+
+
+def ones_like(x):
+    """Ones of the shape, dtype and library of x."""
+    return np.ones_like(stop_gradient(x))

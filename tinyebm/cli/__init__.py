@@ -1,0 +1,3 @@
+"""The command line: `parser` says what can be typed, `commands` does it."""
+
+from tinyebm.cli.parser import main

@@ -1,0 +1,224 @@
+"""What there is to fit: toy populations known exactly, a small real data set, or a file of one's own.
+
+`load` gives a `Target` (a population: it can be sampled for ever, and its
+density and entropy are known) or `Data` (a finite table: it can only be read).
+"""
+
+import math
+import os
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyebm.common.checks import did_you_mean
+from tinyebm.common.kinds import Array
+from tinyebm.datasets import patterns
+from tinyebm.datasets.readers import read_csv, reader_of
+from tinyebm.datasets.targets import PatternTarget, Target
+from tinyebm.datasets.toys import TOYS
+from tinyebm.spaces.discrete import Bits, Spins, recognised
+from tinyebm.spaces.rows import numbers
+
+DATA = Path(__file__).parent / "data"
+PATTERNS = ("bars_and_stripes", "bars_and_stripes_3x3", *(f"{toy}_bits" for toy in patterns.PLANAR))
+NAMES = (*TOYS, *PATTERNS, "faithful", "binary_digits", "digit_patches")
+
+
+def bars_and_stripes(side=4, weighted=False):
+    """Bars and stripes of side x side pixels as a PatternTarget; see `tinyebm.datasets.patterns`.
+
+    >>> bars_and_stripes(2).space
+    Bits(dim=4)
+    """
+    found = patterns.bars_and_stripes(side, weighted)
+    name = f"bars_and_stripes_{side}x{side}" + ("_weighted" if weighted else "")
+    return PatternTarget(name, *found, mode_names=("all bars and stripes together",))
+
+
+@cache  # one Target a name, so that its entropy is summed once
+def _target(name):
+    if name.endswith("_bits"):
+        return PatternTarget(name, *patterns.gray_coded(name.removesuffix("_bits")))
+    if name in PATTERNS:
+        return replace(bars_and_stripes(3 if name.endswith("3x3") else 4), name=name)
+    return Target(name, *TOYS[name]())
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Rows that somebody measured, standardised or not: x = (original - centre) / scale.
+
+    Parameters
+    ----------
+    name : str
+    x : array (n, d), float64
+    source, licence : str
+        Where the rows come from, and what one may do with them.
+    columns : tuple of str
+        The names of the columns, with units.
+    centre, scale : arrays (d,)
+        Zeros and ones if not standardised.
+    mode : callable x (n, d) -> (n,), or None
+        The group 0, ..., modes-1 to which each row belongs, where a group is known.
+    mode_names : tuple of str
+    space : Bits, Spins, or None
+        Where the rows live, if not in R^d.
+    labels : array (n,), or None
+        The label of each row.
+    notes : tuple of str
+        What was found out, and not said, when the rows were read.
+    header : bool, or None
+        What was said when they were read.
+    """
+
+    name: str
+    x: np.ndarray = field(repr=False)
+    source: str
+    licence: str
+    columns: tuple
+    centre: np.ndarray
+    scale: np.ndarray
+    mode: Any = field(default=None, repr=False)
+    modes: int = 0
+    mode_names: tuple = ()
+    space: Any = None
+    labels: Any = field(default=None, repr=False)
+    notes: tuple = ()
+    header: bool | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "x", numbers(self.x, "x must be an array of rows (n, d)"))
+
+    def original(self, x: Array) -> Array:
+        """Rows x (n, d), of the data or of a model fitted to them, in the units of the source.
+
+        >>> geyser = load("faithful")
+        >>> geyser.original(geyser.x)[0]
+        array([ 3.6, 79. ])
+        """
+        return x * self.scale + self.centre
+
+    def standardised(self, x: Array) -> Array:
+        """The inverse of `original`: (x - centre) / scale, for rows x (n, d) in the units of the source."""
+        return (x - self.centre) / self.scale
+
+    @property
+    def log_scale(self) -> float:
+        """Σ log scale: how much larger log Z, entropy and NLL are in the units of the source."""
+        return float(np.log(self.scale).sum())
+
+
+def load(name: str | os.PathLike, standardise: bool = True, space: str | None = None,
+         header: bool | None = None) -> Target | PatternTarget | Data:
+    """The population or data set of that name, or the table in a file.
+
+    Parameters
+    ----------
+    name : str or path
+        One of `NAMES`; or a path ending in .csv, .tsv or .txt (with .gz or not: numbers in columns,
+        with names above or not) or .npy (one- or two-dimensional).
+    standardise : bool
+        Shift and scale each column of real data to mean 0 and standard deviation 1
+        (the root mean square deviation, ddof = 0).  Populations stay as published, bits and spins as
+        they are.
+    space : "reals", "bits" or "spins", optional
+        What the rows of a table are: by default bits if all entries are 0 or 1, spins if they are
+        -1 or 1, else real numbers.
+    header : bool, optional
+        Whether line 1 of a text holds the names of its columns: by default that is found out.
+
+    Returns
+    -------
+    Target, PatternTarget or Data
+        `notes` of Data says what was found out: that commas are decimal points, an index left out, ...
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the table is unreadable, empty or ragged, has an
+        entry that is no finite number, can be read in two ways, or has a constant column to be
+        standardised.
+
+    >>> load("two_moons").modes
+    2
+    >>> load("faithful").x.shape
+    (272, 2)
+    """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(f"a data set has a name, like 'two_moons', or a path, got {name!r}")
+    name = os.fspath(name)
+    if space not in (None, "reals", "bits", "spins"):
+        raise ValueError(f"space must be one of reals, bits, spins, got {space!r}")
+    if space and name in NAMES and name != "faithful":
+        raise ValueError(f"space is for tables of one's own: {name} has one")
+    if name in TOYS or name in PATTERNS:
+        return _target(name)
+    if name == "faithful":
+        return _faithful(standardise, space)
+    if name in ("binary_digits", "digit_patches"):
+        return _digits(name)
+    reader, stem = reader_of(name)
+    if reader:
+        x, columns, notes = reader(Path(name), header)
+        data = _data(stem, x, columns, name, "not stated", standardise, space, notes)
+        return replace(data, header=header)
+    raise ValueError(f"unknown data set {name!r}: {did_you_mean(name, NAMES)}The names are {', '.join(NAMES)}, or give a path "
+                     f"ending in .csv or .npy (also .tsv, .txt, and these with .gz)")
+
+
+def of_rows(x):
+    """An array of floats (n, d) as Data, bits or spins if it looks so."""
+    columns = tuple(f"column {j + 1}" for j in range(x.shape[1]))
+    return _data("data", x, columns, "an array", "not stated", standardise=False)
+
+
+def _faithful(standardise, space):
+    """272 eruptions of Old Faithful and the waits until the next; label 1 if one lasted over 3 minutes."""
+    x, *_ = read_csv(DATA / "faithful.csv")
+    source = ("Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & Bowman "
+              "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365")
+    columns = ("eruption (min)", "waiting (min)")
+    data = _data("faithful", x, columns, source, "public domain", standardise, space,
+                 group=lambda x: (x[:, 0] > 3).astype(int), groups=2)
+    return replace(data, mode_names=("eruptions of at most 3 minutes", "longer ones"))
+
+
+def _digits(name):
+    """Handwritten digits with a pixel on from 8 of 16: all 8 x 8 pixels, or the 4 x 4 in the middle."""
+    with np.load(DATA / "digits8x8.npz") as file:
+        images, labels = file["images"], file["labels"].astype(int)
+    if name == "digit_patches":
+        images = images[:, 2:6, 2:6]
+    x = (images.reshape(len(images), -1) >= 8) * 1.0
+    source = ("E. Alpaydin & C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
+              "doi:10.24432/C50P49; binarised at half of the full value")
+    columns = tuple(f"pixel {i + 1}" for i in range(x.shape[1]))
+    return Data(name, x, source, "CC BY 4.0", columns, np.zeros(x.shape[1]), np.ones(x.shape[1]), space=Bits(x.shape[1]),
+                labels=labels)
+
+
+def _data(name, x, columns, source, licence, standardise, space=None, notes=(), group=None, groups=0):
+    """A table as Data, refused where it cannot be standardised; `group` labels rows in the units of the source."""
+    found, zeros = None if space == "reals" else recognised(x), np.zeros(x.shape[1])
+    if space in ("bits", "spins"):
+        found = {"bits": Bits, "spins": Spins}[space](x.shape[1])
+        for i in np.flatnonzero(~found.contains(x))[:1]:
+            raise ValueError(f"{name}: row {i + 1} is {x[i].tolist()}, no state of {found}")
+    elif found:
+        notes = (*notes, f"all entries are {found.values[0]:g} or {found.values[1]:g}: taken for states of "
+                         f"{found}, not for real numbers (space, --space)")
+    raw = Data(name, x, source, licence, columns, zeros, zeros + 1, group, groups, space=found,
+               labels=group and group(x), notes=tuple(notes))
+    if found or not standardise:
+        return raw
+
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite scale is refused below
+        centre, scale = x.mean(axis=0), x.std(axis=0)
+    for j in np.flatnonzero((x == x[0]).all(axis=0) | ~((scale > 0) & (scale < math.inf))):
+        raise ValueError(f"{name}, column {j + 1} ({columns[j]}): the standard deviation is {scale[j]:.3g}, "
+                         "nothing to divide by: is it constant? Drop it, or load with standardise=False (--raw)")
+    data = replace(raw, centre=centre, scale=scale, mode=group and (lambda x: group(x * scale + centre)))
+    return replace(data, x=data.standardised(x))

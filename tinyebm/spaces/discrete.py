@@ -1,0 +1,146 @@
+"""Where x lives: the discrete spaces, whose states can be listed, so that Z is a sum.
+
+A state is a row of `dim` sites, each with the same few `values`, stored as
+floating-point numbers; the counting measure weighs every state one.
+
+Bits   {0, 1}^dim
+Spins  {-1, +1}^dim
+Cells  {0, ..., n-1}^dim
+
+States are numbered with the first site the most significant.  The three differ
+in their values alone: what follows them here are their methods.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyebm.common.checks import require_count, require_generator, whole
+from tinyebm.common.kinds import Array, Generator, Nodes
+from tinyebm.spaces.grids import Enumeration
+
+# ------------------------------------------------------------------- methods of every space
+
+
+def _grid(self, nodes: Nodes = None) -> Enumeration:
+    """All states, streamed in blocks; `nodes` may only repeat the number of values of a site."""
+    if nodes is not None and not (whole(nodes, 1) and nodes == len(self.values)):
+        raise ValueError(f"a site of {self} has {len(self.values)} values, not {nodes}")
+    return Enumeration(self.values, self.dim)
+
+
+def _atoms(self, nodes: Nodes = None) -> tuple[Array, Array]:
+    """All states (N, dim) and their log weights (N,), zero: up to 2^26 of them in memory."""
+    return self.grid(nodes).all()
+
+
+def _log_base(self, x: Array) -> Any:
+    """0: μ counts."""
+    return 0.0
+
+
+def _initial(self, n: int, rng: Generator) -> Array:
+    """n uniformly drawn states (n, dim)."""
+    require_generator(rng)
+    draws = rng.integers(0, len(self.values), size=(n, self.dim))
+    return np.asarray(self.values, like=draws)[draws]
+
+
+def _contains(self, x: Array) -> Array:
+    """Which rows of x are states, (n,)."""
+    return np.all(np.isin(x, np.asarray(self.values, like=x)), axis=1)
+
+
+def _others(self, x: Array) -> Array:
+    """The other values of every site of the rows of x (n, dim): (q - 1, n, dim)."""
+    low, q = self.values[0], len(self.values)
+    if q == 1:
+        return np.zeros_like(x, shape=(0, *x.shape))
+    step = self.values[1] - low
+    return np.stack([np.mod((x - low) / step + shift, q) * step + low for shift in range(1, q)])
+
+
+# ------------------------------------------------------------------------------ the spaces
+
+@dataclass(frozen=True)
+class Bits:
+    """{0, 1}^dim with counting measure.
+
+    >>> Bits(2).atoms()[0].tolist()
+    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    """
+
+    dim: int
+    values, discrete, bounded = (0.0, 1.0), True, True
+    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
+
+    def __post_init__(self):
+        _check(self, dim=self.dim)
+
+
+@dataclass(frozen=True)
+class Spins:
+    """{-1, +1}^dim with counting measure.
+
+    >>> Spins(1).atoms()[0].tolist()
+    [[-1.0], [1.0]]
+    """
+
+    dim: int
+    values, discrete, bounded = (-1.0, 1.0), True, True
+    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
+
+    def __post_init__(self):
+        _check(self, dim=self.dim)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """{0, ..., n-1}^dim with counting measure.
+
+    >>> Cells(3).atoms()[0][:, 0]
+    array([0., 1., 2.])
+    """
+
+    n: int
+    dim: int = 1
+    discrete, bounded = True, True
+    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
+
+    def __post_init__(self):
+        _check(self, n=self.n, dim=self.dim)
+
+    @property
+    def values(self) -> tuple:
+        """The values of one site."""
+        return tuple(float(value) for value in range(self.n))
+
+
+# ------------------------------------------------------------------------- spaces of data and energies
+
+def space_with(values, dim):
+    """The space of states whose sites have these values.
+
+    >>> space_with((-1.0, 1.0), 3), space_with((0.0, 1.0, 2.0), 1)
+    (Spins(dim=3), Cells(n=3, dim=1))
+    """
+    kind = {Bits.values: Bits, Spins.values: Spins}.get(values)
+    return kind(dim) if kind else Cells(len(values), dim)
+
+
+def recognised(x: Array) -> Any:
+    """Bits if all entries of x (n, d) are 0 or 1, Spins if they are -1 or 1, and both occur; else None.
+
+    >>> recognised(np.array([[0.0, 1.0], [1.0, 1.0]])), recognised(np.array([[1.0, 1.0]]))
+    (Bits(dim=2), None)
+    """
+    kind: Any = {Bits.values: Bits, Spins.values: Spins}.get((float(x.min()), float(x.max())))
+    return kind(x.shape[1]) if kind and kind(x.shape[1]).contains(x).all() else None
+
+
+def _check(space, **numbers):
+    """Positive integers, as Python's own: NumPy's overflow in 2^dim."""
+    for name, value in numbers.items():
+        require_count(value, f"{'the number of states' if name == 'n' else name} must be a positive integer")
+        object.__setattr__(space, name, int(value))

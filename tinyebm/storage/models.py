@@ -1,0 +1,72 @@
+"""Models on disk: a Density, rebuilt from the names and sizes of its parts.
+
+A model file is a checkpoint whose notes say which energy and which space:
+frozen dataclasses, so their fields are all there is to say.
+"""
+
+import dataclasses
+import os
+from typing import Any
+
+from tinyebm.density import Density
+from tinyebm.energies import analytic
+from tinyebm.energies.boltzmann import BoltzmannMachine
+from tinyebm.energies.lattice import Ising, Potts
+from tinyebm.energies.mlp import MLP
+from tinyebm.energies.rbm import RBM, GaussianBernoulliRBM
+from tinyebm.energies.tabular import TabularEnergy
+from tinyebm.spaces.continuous import Box, Reals
+from tinyebm.spaces.discrete import Bits, Cells, Spins
+from tinyebm.storage.checkpoint import load_tree, save_tree
+
+ENERGIES = (MLP, TabularEnergy, analytic.GaussianEnergy, analytic.GaussianMixtureEnergy, analytic.DoubleWell,
+            analytic.Quartic, analytic.Ring, analytic.Banana, analytic.Funnel, BoltzmannMachine, Ising, Potts, RBM,
+            GaussianBernoulliRBM)
+SPACES = (Reals, Box, Bits, Spins, Cells)
+KINDS = {kind.__name__: kind for kind in (*ENERGIES, *SPACES)}
+
+
+def save_model(path: str | os.PathLike, p: Density, **notes: Any) -> None:
+    """Write a Density whose energy and space are this package's, and notes that JSON can hold.
+
+    >>> import tempfile
+    >>> import tinyebm as te
+    >>> ring = te.Ring()
+    >>> p = te.Density(ring, ring.init(np.random.default_rng(0)), te.Reals(2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(f"{folder}/ring.npz", p, purpose="an example")
+    ...     q, notes = load_model(f"{folder}/ring.npz")
+    >>> q.energy, notes
+    (Ring(), {'purpose': 'an example'})
+    """
+    save_tree(path, p.theta, energy=_spell(p.energy), space=_spell(p.space), **notes)
+
+
+def load_model(path: str | os.PathLike) -> tuple[Density, dict]:
+    """Read what `save_model` wrote: (Density, notes).
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds no model.
+    """
+    theta, notes = load_tree(path)
+    if not {"energy", "space"} <= set(notes):
+        raise ValueError(f"{path} is a checkpoint of a run, not a model")
+    energy, space = _read(path, notes.pop("energy"), ENERGIES), _read(path, notes.pop("space"), SPACES)
+    return Density(energy, theta, space), notes
+
+
+def _spell(part):
+    name = type(part).__name__
+    if KINDS.get(name) is not type(part):
+        raise ValueError(f"only energies and spaces of tinyebm can be saved, not {part!r}: "
+                         f"keep theta with checkpoint.save_tree")
+    return {"kind": name, **dataclasses.asdict(part)}
+
+
+def _read(path, spelled, kinds):
+    try:
+        return {kind.__name__: kind for kind in kinds}[spelled.pop("kind")](**spelled)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: this version of tinyebm has no such energy or space ({error})") from error
