@@ -81,7 +81,7 @@ def main(folder, kills, seed):
 
 def same(a, b):
     """Equal trees, to the bit."""
-    (xs, _), (ys, _) = te.tree.tree_flatten(a), te.tree.tree_flatten(b)
+    (xs, _), (ys, _) = te.common.tree.tree_flatten(a), te.common.tree.tree_flatten(b)
     return len(xs) == len(ys) and all(x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
                                       for x, y in zip(xs, ys, strict=True))
 

@@ -229,7 +229,7 @@ def test_fit_on_states(device, name, objective):
     device(fitted, exact=False)
 
 
-@pytest.mark.parametrize("name", [*te.toys.TOYS, "bars_and_stripes", "two_moons_bits"])
+@pytest.mark.parametrize("name", [*te.datasets.toys.TOYS, "bars_and_stripes", "two_moons_bits"])
 def test_populations_are_drawn_where_the_generator_lives(device, name):
     target = te.datasets.load(name)
     device(lambda stream: target.sample(100, stream.at(0)), exact=False)

@@ -17,7 +17,7 @@ rng = np.random.default_rng
 
 def network(space, dtype="float64"):
     net = te.MLP((space.dim, 80, 1), "silu", 0.5)
-    return te.Density(net, te.tree.tree_map(lambda a: a.astype(dtype), net.init(rng(5))), space)
+    return te.Density(net, te.common.tree.tree_map(lambda a: a.astype(dtype), net.init(rng(5))), space)
 
 
 def score(p, x):
@@ -91,7 +91,7 @@ def test_one_step_from_a_point_is_a_normal(dtype):
 
     Catches a noise scale of ε for √(2ε), noise that tiles, steps or coordinates share, and single precision that is not kept.
     """
-    p = te.Density(te.MLP((2, 3, 1)), te.tree.tree_map(lambda a: (0 * a).astype(dtype), te.MLP((2, 3, 1)).init(rng(0))),
+    p = te.Density(te.MLP((2, 3, 1)), te.common.tree.tree_map(lambda a: (0 * a).astype(dtype), te.MLP((2, 3, 1)).init(rng(0))),
     te.Reals(2))
     n = 20_000
     x = te.run(te.ULA(0.5), p, np.zeros((n, 2), dtype), 3, rng(3), record=1)[1]["trajectory"]
@@ -130,7 +130,7 @@ def test_single_precision_stays(agree):
 def test_arguments_stay_as_they_are():
     """Read-only points and parameters; the trajectory starts at the points, and is nobody's buffer."""
     p, x = network(te.Reals(2)), rng(1).standard_normal((600, 2))
-    for a in (x, *te.tree.tree_flatten(p.theta)[0]):
+    for a in (x, *te.common.tree.tree_flatten(p.theta)[0]):
         a.setflags(write=False)
     end, info = te.run(te.ULA(0.02), p, x, 4, rng(0), record=2)
     kept = end.copy(), info["trajectory"].copy()

@@ -70,7 +70,7 @@ def law(energy, space=None, m=(0.0, 0.0)):
 def own(c=1.0, space=None, dtype="d", **options):
     """A density of the package's own."""
     net = te.MLP((2, 3, 1), confinement=c, **options)
-    theta = te.tree.tree_map(lambda leaf: leaf.astype(dtype), te.MLP((2, 3, 1)).init(np.random.default_rng(1)))
+    theta = te.common.tree.tree_map(lambda leaf: leaf.astype(dtype), te.MLP((2, 3, 1)).init(np.random.default_rng(1)))
     return te.Density(net, theta, space or te.Reals(2))
 
 
@@ -112,7 +112,7 @@ def test_the_package_s_own_are_remembered():
     """An equal one too, whatever θ.  Catches a key of identity, and one with numbers of θ in it."""
     first = plan(density.exponent, own(2.0), (points(100),))
 
-    doubled = replace(own(2.0), theta=te.tree.tree_map(lambda a: 2 * a, own().theta))
+    doubled = replace(own(2.0), theta=te.common.tree.tree_map(lambda a: 2 * a, own().theta))
     assert first is plan(density.exponent, doubled, (points(110, 1),)) and len(plans._PLANS) == 1
 
 
@@ -152,8 +152,8 @@ def test_answers_of_other_programs(agree, name):
     (f, p, rows, settings), (g, q, others, more) = same(X + 0.3), OTHERS[name]
     for _ in range(2):
         for function, law, x, numbers in ((f, p, rows, settings), (g, q, others, more)):
-            agree(te.tree.tree_flatten(by_rows(function, law, *x, settings=numbers))[0],
-                  te.tree.tree_flatten(function(law, *x, *numbers))[0])
+            agree(te.common.tree.tree_flatten(by_rows(function, law, *x, settings=numbers))[0],
+                  te.common.tree.tree_flatten(function(law, *x, *numbers))[0])
 
 
 def test_training_forgets_its_callable():

@@ -173,7 +173,7 @@ def test_bumps_of_a_scan():
     """A peak on a slope, and the end of the slope.  Catches neighbours along one axis only."""
     energy = lambda x: 0.01 * x.sum(axis=1) - 3.0 * (np.abs(x - np.array([2.0, 3.0])).sum(axis=1) < 0.5)
     ticks = np.arange(10.0)
-    scan = Scan(plain(energy, te.Reals(2)), te.grids.Grid(((ticks, 0 * ticks),) * 2))
+    scan = Scan(plain(energy, te.Reals(2)), te.spaces.grids.Grid(((ticks, 0 * ticks),) * 2))
 
     assert scan.bumps.tolist() == [[2.0, 3.0], [0.0, 0.0]] and scan.levels == pytest.approx([2.95, 0.0])
 
