@@ -29,11 +29,22 @@ VERDICTS = {KILLED: "killed", SURVIVED: "SURVIVED"}
 
 
 def planted(name, file, old, new, tests):
-    """The source of a file with a fault in it."""
+    """The source of a file with a fault in it; how lines are broken does not matter."""
     source = (ROOT / "tinyebm" / file).read_text(encoding="utf-8")
-    if source.count(old) != 1:
-        raise ValueError(f"{name}: {source.count(old)} places in {file} read {old!r}, not one")
-    return source.replace(old, new)
+    text, places = without_spaces(source)
+    wanted, _ = without_spaces(old)
+    if text.count(wanted) != 1:
+        raise ValueError(f"{name}: {text.count(wanted)} places in {file} read {old!r}, not one")
+    first = text.index(wanted)
+    start, end = places[first], places[first + len(wanted) - 1] + 1
+    return source[:start] + new.strip() + source[end:]
+
+
+def without_spaces(source):
+    """(The characters of a source without white space and commas before closing brackets, where each of them stands)."""
+    kept = [i for i, c in enumerate(source) if not c.isspace()]
+    kept = [i for i, after in zip(kept, [*kept[1:], -1], strict=True) if source[i] != "," or source[after] not in ")]}"]
+    return "".join(source[i] for i in kept), kept
 
 
 def copy(folder):

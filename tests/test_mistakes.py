@@ -9,10 +9,10 @@ import re
 import traceback
 from pathlib import Path
 
-import mistakes
 import numpy as np
 import pytest
 
+import mistakes
 import tinyebm as te
 from tinyebm import ops
 

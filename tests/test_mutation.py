@@ -3,8 +3,9 @@
 The run itself is `python tests/mutation.py`.
 """
 
-import mutation
 import pytest
+
+import mutation
 from mutants import MUTANTS
 
 TRAPS = ("noise 1.5 times", "drift halved", "without Hastings", "divided by the number of data", "not normalised", 

@@ -52,7 +52,8 @@ def test_completion_shows_the_public_names():
 
 def test_old_paths_lead_through_the_pages_of_rooms():
     """Catches a room whose page forgets what could be imported from the file of that name."""
-    for room, names in {"datasets": "load NAMES Target Data", "autodiff": "grad vjp", "spaces": "Reals Bits", "cli": "main"}.items():
+    for room, names in {"datasets": "load NAMES Target Data", "autodiff": "grad vjp", "spaces": "Reals Bits",
+                        "cli": "main"}.items():
         page = importlib.import_module(f"tinyebm.{room}")
         assert all(callable(getattr(page, name)) or name == "NAMES" for name in names.split())
 
@@ -102,7 +103,7 @@ def test_the_public_face_is_annotated():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_everything_public_is_explained(module):
-    """Catches a public module, function, class or method without a docstring, or with a fragment for a first line."""
+    """Catches a public module, function, class or method without a docstring, or with a fragment for a first paragraph."""
     module = importlib.import_module(module)
     parts = {} if hasattr(module, "__path__") else {"the module": module}
     for name, part in vars(module).items():
@@ -114,4 +115,4 @@ def test_everything_public_is_explained(module):
     parts = {name: part for name, part in parts.items() if name.split(".")[0] not in OF_NUMPY}
 
     assert not [name for name, part in parts.items() if not (part.__doc__ or "").strip()]
-    assert not [name for name, part in parts.items() if part.__doc__.strip().splitlines()[0][-1] not in ".?:!,"]
+    assert not [name for name, part in parts.items() if part.__doc__.strip().split("\n\n")[0][-1] not in ".?:!,"]

@@ -6,10 +6,10 @@ the way may meet the other library's arrays, and launches and waits are counted.
 
 import sys
 
-import cupy_double
 import numpy as np
 import pytest
 
+import cupy_double
 import tinyebm as te
 from tinyebm.common.backend import Stream, on_gpu, to_numpy
 from tinyebm.common.tree import tree_flatten, tree_map

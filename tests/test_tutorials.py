@@ -9,6 +9,7 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+
 from conftest import TUTORIALS
 
 SOURCES = sorted(TUTORIALS.glob("[0-9][0-9]_*.py"))

@@ -10,6 +10,7 @@ import types
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+
 from conftest import TUTORIALS
 
 SMALL = """# %% [markdown]

@@ -1,9 +1,9 @@
 """tinyebm: energy-based models in NumPy, with every approximation next to the exact answer.
 
-    p(x) = exp(-E(x)) μ(dx) / Z        E in nats, low energy is likely; x is (n, d), energies are (n,)
+    p(x) = exp(-E(x)) μ(dx) / Z        E in nats, low energy is likely; x is (n, d), E is (n,)
 
 Functions, their derivatives, and where x lives
-    ops                             tanh, logsumexp, ... : NumPy's functions with derivatives of any order
+    ops                             tanh, logsumexp, ...: NumPy's functions, with derivatives
     grad, value_and_grad, vjp       derivatives by the first argument, or by another one
     hvp, stop_gradient              a Hessian times a vector; a constant
     Reals, Box                      R^d and boxes
@@ -18,7 +18,7 @@ Energies, energy(theta, x) -> (n,)
     RBM, GaussianBernoulliRBM       restricted Boltzmann machines
 
 Densities
-    Density, score, laplacian       an energy with its parameters on a space; ∇ log p, and its divergence
+    Density, score, laplacian       an energy with parameters on a space; ∇ log p; its divergence
     Normal, Uniform, Independent    simple distributions to start from
     datasets, Target                populations known exactly, real data, tables of one's own
 
@@ -70,7 +70,7 @@ Experiments
 Errors: QuadratureError, DivergentPartitionError; a warning: ConvergenceWarning.
 
 Words of this package
-    atoms       the points x_i, with log weights, over which the sum or the quadrature rule for Z runs
+    atoms       the points x_i, with log weights, over which the sum for Z runs
     push        one step of a chain applied to a distribution instead of to samples
     window      the box outside of which a density on R^d has less mass than the error asked for
     tile        a block of rows that fits into a processor's cache
@@ -121,7 +121,11 @@ from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.objectives.neglected_term import full_cd_gradient, neglected_term
 from tinyebm.objectives.noise_contrastive import NoiseContrastive
 from tinyebm.objectives.pseudolikelihood import Pseudolikelihood, RatioMatching
-from tinyebm.objectives.score_matching import DenoisingScoreMatching, ScoreMatching, SlicedScoreMatching
+from tinyebm.objectives.score_matching import (
+    DenoisingScoreMatching,
+    ScoreMatching,
+    SlicedScoreMatching,
+)
 from tinyebm.objectives.step import Step
 from tinyebm.samplers.chains import Chains, run
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
@@ -141,22 +145,106 @@ from tinyebm.training.optimize import Optimizer, adam, momentum, sgd
 from tinyebm.version import __version__
 
 __all__ = [
-    "adam", "ais", "auroc", "autocorrelation", "Banana", "Bits", "BlockGibbs",
-    "BoltzmannMachine", "Box", "Cells", "Chains", "compare", "Comparison",
-    "ContrastiveDivergence", "ConvergenceWarning", "datasets", "DenoisingScoreMatching",
-    "Density", "DivergentPartitionError", "DoubleWell", "effective_sample_size", "entropy",
-    "Estimate", "exact_cd_gradient", "ExactContrastiveDivergence", "ExactLikelihood",
-    "expectation", "fisher_divergence", "fit", "Fit", "full_cd_gradient", "Funnel",
-    "GaussianBernoulliRBM", "GaussianEnergy", "GaussianMixtureEnergy", "Gibbs",
-    "GibbsWithGradients", "grad", "HMC", "hvp", "Independent", "Ising", "kl", "laplacian",
-    "load_model", "log_partition", "log_prob", "MALA", "mle", "MLP", "mmd", "momentum", "Move",
-    "neglected_term", "nll", "nll_gradient", "NoiseContrastive", "Normal", "ops", "Optimizer",
-    "PerfectSamples", "PersistentContrastiveDivergence", "plots", "Potts", "probabilities",
-    "Pseudolikelihood", "QuadratureError", "Quartic", "RatioMatching", "RBM", "Reals", "Recipe",
-    "Replicas", "replicate", "reverse_ais", "Ring", "run", "sample", "save_model", "score",
-    "ScoreMatching", "sgd", "ShortRun", "SlicedScoreMatching", "spectral_gap", "spectrum",
-    "Spins", "split_rhat", "Step", "stop_gradient", "Sweep", "sweep", "TabularEnergy", "Target",
-    "total_variation", "transition_matrix", "ULA", "Uniform", "value_and_grad", "vjp",
+    "adam",
+    "ais",
+    "auroc",
+    "autocorrelation",
+    "Banana",
+    "Bits",
+    "BlockGibbs",
+    "BoltzmannMachine",
+    "Box",
+    "Cells",
+    "Chains",
+    "compare",
+    "Comparison",
+    "ContrastiveDivergence",
+    "ConvergenceWarning",
+    "datasets",
+    "DenoisingScoreMatching",
+    "Density",
+    "DivergentPartitionError",
+    "DoubleWell",
+    "effective_sample_size",
+    "entropy",
+    "Estimate",
+    "exact_cd_gradient",
+    "ExactContrastiveDivergence",
+    "ExactLikelihood",
+    "expectation",
+    "fisher_divergence",
+    "fit",
+    "Fit",
+    "full_cd_gradient",
+    "Funnel",
+    "GaussianBernoulliRBM",
+    "GaussianEnergy",
+    "GaussianMixtureEnergy",
+    "Gibbs",
+    "GibbsWithGradients",
+    "grad",
+    "HMC",
+    "hvp",
+    "Independent",
+    "Ising",
+    "kl",
+    "laplacian",
+    "load_model",
+    "log_partition",
+    "log_prob",
+    "MALA",
+    "mle",
+    "MLP",
+    "mmd",
+    "momentum",
+    "Move",
+    "neglected_term",
+    "nll",
+    "nll_gradient",
+    "NoiseContrastive",
+    "Normal",
+    "ops",
+    "Optimizer",
+    "PerfectSamples",
+    "PersistentContrastiveDivergence",
+    "plots",
+    "Potts",
+    "probabilities",
+    "Pseudolikelihood",
+    "QuadratureError",
+    "Quartic",
+    "RatioMatching",
+    "RBM",
+    "Reals",
+    "Recipe",
+    "Replicas",
+    "replicate",
+    "reverse_ais",
+    "Ring",
+    "run",
+    "sample",
+    "save_model",
+    "score",
+    "ScoreMatching",
+    "sgd",
+    "ShortRun",
+    "SlicedScoreMatching",
+    "spectral_gap",
+    "spectrum",
+    "Spins",
+    "split_rhat",
+    "Step",
+    "stop_gradient",
+    "Sweep",
+    "sweep",
+    "TabularEnergy",
+    "Target",
+    "total_variation",
+    "transition_matrix",
+    "ULA",
+    "Uniform",
+    "value_and_grad",
+    "vjp",
 ]
 
 

@@ -8,11 +8,16 @@ import sys
 # BLAS thread gains little on an idle machine and costs a factor of ten on a busy one, where
 # threads wait for each other spinning.  And memory that is given back to the system after
 # every array has to be mapped again for the next: a third of the time, without the last two.
-SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "268435456"}
+SETTINGS = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_MMAP_THRESHOLD_": "268435456",
+}
 
 
 def run():
-    """Run the command line in an interpreter started with SETTINGS, unless the environment says otherwise."""
+    """Run the command line in an interpreter started with SETTINGS, unless the environment says
+    otherwise."""
     try:
         from tinyebm.cli.parser import main  # here, so that Ctrl-C while it loads is no traceback
     except KeyboardInterrupt:
@@ -21,7 +26,8 @@ def run():
     if not missing:
         sys.exit(main())
     os.environ.update(missing)
-    command = [sys.executable, *sys.orig_argv[1:]]  # as it was started: -m would put the user's folder on the path
+    # as it was started: -m would put the user's folder on the path
+    command = [sys.executable, *sys.orig_argv[1:]]
     if os.name == "posix":
         os.execv(sys.executable, command)
     sys.exit(subprocess.call(command))

@@ -46,23 +46,33 @@ class Density:
 
     def __post_init__(self):
         if not callable(self.energy) or isinstance(self.energy, type):
-            raise ValueError(f"energy must be a function (theta, x) -> (n,), like te.MLP((2, 64, 1)), got {self.energy!r}")
+            raise ValueError(
+                "energy must be a function (theta, x) -> (n,), like te.MLP((2, 64, 1)), got "
+                f"{self.energy!r}"
+            )
         require_space(self.space)
         object.__setattr__(self, "theta", parameters(self.theta))
         dim = getattr(self.energy, "dim", self.space.dim)
         if dim != self.space.dim:
-            raise ValueError(f"the energy {self.energy!r} is for x of dimension {dim}, the space {self.space} has {self.space.dim}")
+            raise ValueError(
+                f"the energy {self.energy!r} is for x of dimension {dim}, the space {self.space} "
+                f"has {self.space.dim}"
+            )
         sites = getattr(self.energy, "sites", ())
         if sites and not self.space.discrete:
             homes = " or ".join(str(space_with(values, dim)) for values in sites)
-            raise ValueError(f"the energy {self.energy!r} is for states: its space is {homes}, "
-                             f"not {self.space}")
+            raise ValueError(
+                f"the energy {self.energy!r} is for states: its space is {homes}, not {self.space}"
+            )
 
 
 def require_density(p):
     """Raise ValueError unless p is a Density, or a Target."""
     if isinstance(p, type) or not (hasattr(p, "energy") and hasattr(p, "space")):
-        raise ValueError(f"a Density, or a Target, is wanted: te.Density(energy, theta, space), got {type(p).__name__}")
+        raise ValueError(
+            "a Density, or a Target, is wanted: te.Density(energy, theta, space), got "
+            f"{type(p).__name__}"
+        )
 
 
 def rows_of(p, x):
@@ -72,11 +82,16 @@ def rows_of(p, x):
 
 
 def in_double(p):
-    """The Density with parameters in double precision, for exact answers; ValueError for what is none."""
+    """The Density with parameters in double precision, for exact answers; ValueError for what is
+    none."""
     require_density(p)
     if every(lambda leaf: getattr(leaf, "dtype", FLOATS[0]) is FLOATS[0], p.theta):
         return p
-    return Density(p.energy, tree_map(lambda leaf: double(leaf) if hasattr(leaf, "dtype") else leaf, p.theta), p.space)
+    return Density(
+        p.energy,
+        tree_map(lambda leaf: double(leaf) if hasattr(leaf, "dtype") else leaf, p.theta),
+        p.space,
+    )
 
 
 def exponent(p, x):
@@ -93,8 +108,11 @@ def exponent(p, x):
     x = rows_of(p, x)
     energies = p.energy(p.theta, x)
     if getattr(energies, "shape", None) != x.shape[:1] or energies.dtype.kind not in REAL:
-        raise ValueError(f"an energy must return one number per row: shape {x.shape[:1]}, got "
-                         f"{getattr(energies, 'shape', type(energies).__name__)} of {getattr(energies, 'dtype', 'no dtype')}")
+        raise ValueError(
+            f"an energy must return one number per row: shape {x.shape[:1]}, got "
+            f"{getattr(energies, 'shape', type(energies).__name__)} of "
+            f"{getattr(energies, 'dtype', 'no dtype')}"
+        )
     return p.space.log_base(x) - energies
 
 
@@ -132,7 +150,8 @@ def _exponent_and_score(p, x):
 
 
 def score(p: Density, x: Array) -> Array:
-    """The score ∇_x log p(x), shape (n, d), in units of 1/[x]: -∇E under Lebesgue measure, of the type of x.
+    """The score ∇_x log p(x), shape (n, d), in units of 1/[x]: -∇E under Lebesgue measure, of the
+    type of x.
 
     Rows are whatever holds numbers (`tinyebm.spaces.rows`), without nan.
 
@@ -145,13 +164,14 @@ def score(p: Density, x: Array) -> Array:
 
 
 def score_and_laplacian(p, x):
-    """The score (n, d) and its divergence (n,), by one sweep forward with d slopes and a Laplacian beside every value."""
+    """The score (n, d) and its divergence (n,), by one sweep forward with d slopes and a Laplacian
+    beside every value."""
     x = rows_of(p, x)
     return by_rows(_score_and_laplacian, p, x)
 
 
 def _score_and_laplacian(p, x):
-    axes, = beside(x, np.eye(x.shape[1], dtype=x.dtype))
+    (axes,) = beside(x, np.eye(x.shape[1], dtype=x.dtype))
     basis = [np.broadcast_to(axis, x.shape) for axis in axes]
     slopes, trace = slopes_and_laplacian(lambda x: exponent(p, x), x, basis)
     return ops.concatenate([ops.reshape(s, (-1, 1)) for s in slopes], axis=1), trace
@@ -169,5 +189,7 @@ def laplacian(p: Density, x: Array) -> Array:
     """
     x = clean(rows_of(p, x))
     if p.space.discrete or not getattr(p.energy, "smooth", True):
-        raise ValueError(f"there is no Laplacian of {p.energy!r} on {p.space}: it takes second derivatives by x")
+        raise ValueError(
+            f"there is no Laplacian of {p.energy!r} on {p.space}: it takes second derivatives by x"
+        )
     return score_and_laplacian(p, x)[1]

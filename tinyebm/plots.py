@@ -17,8 +17,13 @@ from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sampling import sample
 from tinyebm.storage.files import whole_file
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+BLACK = "#000000"
 CYCLE = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY, BLACK)
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 RTOL = 1e-5
@@ -29,15 +34,24 @@ def data(x, ax=None, window=None, **style):
     require_flat(x.shape[1])
     ax, x = _axes(ax), to_numpy(x)
     if x.shape[1] == 1:
-        usual = {"bins": 60, "density": True, "color": BLUE, "alpha": 0.35, "range": window and window[0]}
+        usual = {
+            "bins": 60,
+            "density": True,
+            "color": BLUE,
+            "alpha": 0.35,
+            "range": window and window[0],
+        }
         ax.hist(x[:, 0], **usual | style)
     else:
-        ax.scatter(x[:, 0], x[:, 1], **{"s": 4, "color": BLUE, "alpha": 0.5, "linewidths": 0} | style)
+        ax.scatter(
+            x[:, 0], x[:, 1], **{"s": 4, "color": BLUE, "alpha": 0.5, "linewidths": 0} | style
+        )
     return _frame(ax, window, x.shape[1])
 
 
 def density(p, ax=None, window=None, resolution=200, **style):
-    """Draw the normalised density of p: a curve in 1-D, an image in 2-D (dark is low, bright is high)."""
+    """Draw the normalised density of p: a curve in 1-D, an image in 2-D (dark is low, bright is
+    high)."""
     require_flat(p.space.dim)
     ax, window = _axes(ax), window or view(p)
     if p.space.dim == 1:
@@ -46,13 +60,19 @@ def density(p, ax=None, window=None, resolution=200, **style):
     else:
         x, shape = _mesh(window, resolution)
         image = np.exp(_log_density(p, x)).reshape(shape)
-        ax.imshow(image.T, origin="lower", extent=[*window[0], *window[1]], aspect="auto",
-                  **{"cmap": "cividis", "interpolation": "bilinear"} | style)
+        ax.imshow(
+            image.T,
+            origin="lower",
+            extent=[*window[0], *window[1]],
+            aspect="auto",
+            **{"cmap": "cividis", "interpolation": "bilinear"} | style,
+        )
     return _frame(ax, window, p.space.dim)
 
 
 def energy(p, ax=None, window=None, resolution=200, levels=15, **style):
-    """Draw E(x), base measure included, in nats above its minimum: a curve in 1-D, contours up to 15 nats in 2-D."""
+    """Draw E(x), base measure included, in nats above its minimum: a curve in 1-D, contours up to
+    15 nats in 2-D."""
     require_flat(p.space.dim)
     ax, window = _axes(ax), window or view(p)
     if p.space.dim == 1:
@@ -68,10 +88,14 @@ def energy(p, ax=None, window=None, resolution=200, levels=15, **style):
 
 
 def law(probabilities, space, ax=None, filled=False, **style):
-    """Draw probabilities (N,) of the nodes of a space on the line as a density, each over its node's width: a curve, or filled."""
+    """Draw probabilities (N,) of the nodes of a space on the line as a density, each over its
+    node's width: a curve, or filled."""
     grid = None if space.discrete or space.dim > 1 else space.grid(len(probabilities))
     if grid is None or grid.size != len(probabilities):
-        raise ValueError(f"a law is drawn from the probabilities of a line's nodes, not from {len(probabilities)} of {space}")
+        raise ValueError(
+            "a law is drawn from the probabilities of a line's nodes, not from "
+            f"{len(probabilities)} of {space}"
+        )
     ax, ((nodes, log_w),) = _axes(ax), grid.axes
     height = to_numpy(probabilities) / np.exp(log_w)
     if filled:
@@ -82,7 +106,8 @@ def law(probabilities, space, ax=None, filled=False, **style):
 
 
 def tiles(x, ax=None, columns=7, rows=6):
-    """Draw rows x (n, side²) as small square images, on is dark: the first columns · rows of them."""
+    """Draw rows x (n, side²) as small square images, on is dark: the first columns · rows of
+    them."""
     side = math.isqrt(x.shape[1])
     if side * side != x.shape[1]:
         raise ValueError(f"tiles are square images, and {x.shape[1]} is no square number of pixels")
@@ -90,13 +115,20 @@ def tiles(x, ax=None, columns=7, rows=6):
     wall = np.full((rows, side + 1, columns, side + 1), np.nan)  # a gap after every tile
     for i, tile in enumerate((x - x.min()) / max(np.ptp(x), 1)):
         wall[i // columns, :side, i % columns, :side] = tile.reshape(side, side)
-    ax.imshow(wall.reshape(rows * (side + 1), -1)[:-1, :-1], cmap="Blues", vmin=-0.15, vmax=1.0, interpolation="nearest")
+    ax.imshow(
+        wall.reshape(rows * (side + 1), -1)[:-1, :-1],
+        cmap="Blues",
+        vmin=-0.15,
+        vmax=1.0,
+        interpolation="nearest",
+    )
     ax.axis("off")
     return ax
 
 
 def states(p, ax=None, cell=None, seed=0):
-    """Draw a density on a discrete space: exact draws as `tiles`, or its law where states are cells of a square lattice."""
+    """Draw a density on a discrete space: exact draws as `tiles`, or its law where states are cells
+    of a square lattice."""
     if cell is None:
         return tiles(sample(p, 42, np.random.default_rng(seed)), ax)
     ax, law = _axes(ax), np.zeros(p.space.grid().size)
@@ -111,8 +143,17 @@ def curves(series, ax=None, xlabel="updates", ylabel="KL, nats", log=True):
     """Draw {name: (x, y)} as lines of different colours and dashes, with a legend."""
     ax = _axes(ax)
     for i, (name, (x, y)) in enumerate(series.items()):
-        colour, dash = CYCLE[i % len(CYCLE)], DASHES[(i + i // len(CYCLE)) % len(DASHES)]  # 49 different pairs
-        ax.plot(x, y, color=colour, linestyle=dash, label=name, linewidth=1.8, marker="o" if len(x) == 1 else None)
+        # 49 different pairs
+        colour, dash = CYCLE[i % len(CYCLE)], DASHES[(i + i // len(CYCLE)) % len(DASHES)]
+        ax.plot(
+            x,
+            y,
+            color=colour,
+            linestyle=dash,
+            label=name,
+            linewidth=1.8,
+            marker="o" if len(x) == 1 else None,
+        )
     if log:
         ax.set_yscale("log")
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -134,7 +175,10 @@ def save(figure, path):
     kind = Path(path).suffix.lower().lstrip(".") or "png"
     kinds = figure.canvas.get_supported_filetypes()
     if kind not in kinds:
-        raise ValueError(f"{path}: images of type {kind!r} are not supported; the types are {', '.join(sorted(kinds))}")
+        raise ValueError(
+            f"{path}: images of type {kind!r} are not supported; the types are "
+            f"{', '.join(sorted(kinds))}"
+        )
     with whole_file(path) as file:
         figure.savefig(file, format=kind, dpi=120)
     plt.close(figure)
@@ -142,7 +186,8 @@ def save(figure, path):
 
 
 def view(p, margin=0.1):
-    """A window [(low, high), ...] around what p calls probable: all but 1e-4 of its mass, per axis, and a margin."""
+    """A window [(low, high), ...] around what p calls probable: all but 1e-4 of its mass, per axis,
+    and a margin."""
     q = quadrature(p, 1e-3)
     x, log_w = q.grid.all()
     mass = np.exp(exponents(p, x) + log_w - q.log_z)
@@ -150,7 +195,10 @@ def view(p, margin=0.1):
     for t in x.T:
         order = np.argsort(t)
         cumulative = np.cumsum(mass[order])
-        low, high = (t[order][np.searchsorted(cumulative, level * cumulative[-1])] for level in (5e-5, 1 - 5e-5))
+        low, high = (
+            t[order][np.searchsorted(cumulative, level * cumulative[-1])]
+            for level in (5e-5, 1 - 5e-5)
+        )
         window.append((low - margin * (high - low), high + margin * (high - low)))
     return window
 
@@ -171,7 +219,10 @@ def _log_density(p, x):
 
 
 def _mesh(window, resolution):
-    t = np.stack(np.meshgrid(*[np.linspace(*side, resolution) for side in window[:2]], indexing="ij"), axis=-1)
+    t = np.stack(
+        np.meshgrid(*[np.linspace(*side, resolution) for side in window[:2]], indexing="ij"),
+        axis=-1,
+    )
     return t.reshape(-1, 2), t.shape[:2]
 
 

@@ -84,8 +84,9 @@ def run(source, names, path="<cell>", line=1):
     Warnings that a notebook would show raise.  Stops at what would be lost or would differ from run to run: text on
     stderr, the value of a last expression, an address, a figure that is left open.
     """
-    import course
     import matplotlib.pyplot as plt
+
+    import course
 
     def display(png, alt, caption):
         image = {"image/png": base64.b64encode(png).decode(), "text/plain": f"<figure: {alt}>"}

@@ -7,8 +7,8 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-import sweep_runs
 
+import sweep_runs
 import tinyebm as te
 
 GRID = {"method": ["cd", "pcd"]}

@@ -9,6 +9,7 @@ import pytest
 
 import tinyebm as te
 from tinyebm import ops
+from tinyebm.common.tree import tree_flatten, tree_map
 from tinyebm.experiment.judging import bias
 from tinyebm.experiment.setups import consistency, default_kernel
 from tinyebm.objectives.neglected_term import full_cd_gradient, neglected_term
@@ -18,7 +19,7 @@ from tinyebm.samplers.spectrum import spectrum
 rng = np.random.default_rng
 LINE = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
 MACHINE = te.RBM(3, 2)
-BITS = te.Density(MACHINE, te.common.tree.tree_map(lambda a: a + 0.3, MACHINE.init(rng(0))), te.Bits(3))
+BITS = te.Density(MACHINE, tree_map(lambda a: a + 0.3, MACHINE.init(rng(0))), te.Bits(3))
 ROWS = {1: np.linspace(-1, 1, 40)[:, None], 3: (rng(1).random((40, 3)) < 0.5) * 1.0}  # by dimension
 
 
@@ -170,7 +171,7 @@ class Pushed(te.Gibbs):
 def test_what_is_written_anew_is_taken():
     """A class that writes its law, too, has it.  Catches a refusal of all that inherit."""
     for ask in ("push", "matrix", "exact CD"):
-        for found, wanted in zip(*(te.common.tree.tree_flatten(PUSHED[ask](LINE, kernel))[0] for kernel in (Rewritten(0.3), te.ULA(0.3))),
+        for found, wanted in zip(*(tree_flatten(PUSHED[ask](LINE, kernel))[0] for kernel in (Rewritten(0.3), te.ULA(0.3))),
                                  strict=True):
             np.testing.assert_array_equal(found, wanted)
     with pytest.raises(ValueError, match="has a push of its own but the operator"):
@@ -212,7 +213,7 @@ def test_a_noise_of_one_s_own_acts_everywhere():
     loud, hot, x = Loud(0.3), te.ULA(0.3, temperature=4.0), rng(1).standard_normal((20_000, 1))
     np.testing.assert_array_equal(loud.step(LINE, x, rng(0)).x, hot.step(LINE, x, rng(0)).x)
     for ask in ("push", "matrix", "exact CD"):
-        for found, wanted in zip(*(te.common.tree.tree_flatten(PUSHED[ask](LINE, kernel))[0] for kernel in (loud, hot)), strict=True):
+        for found, wanted in zip(*(tree_flatten(PUSHED[ask](LINE, kernel))[0] for kernel in (loud, hot)), strict=True):
             np.testing.assert_allclose(found, wanted, atol=1e-14)
     variance = te.run(loud, LINE, x, 60, rng(0))[0].var() * (1 - 0.3 / 2) / 4
     assert abs(variance - 1) < 5 * math.sqrt(2 / len(x))
@@ -315,14 +316,14 @@ ENERGIES = [(Twice(3, 2), te.Bits(3)), (OtherLayer(3, 2), te.Bits(3)), (Frustrat
 @pytest.mark.parametrize(("energy", "space"), ENERGIES, ids=lambda value: type(value).__name__)
 def test_structure_is_not_inherited_with_the_sizes(energy, space):
     """log Z, its gradient, probabilities, draws and Gibbs chains of the energy as it is written.  Catches the Z of the parent."""
-    theta = te.common.tree.tree_map(lambda a: a + 0.4, energy.init(rng(0)))
+    theta = tree_map(lambda a: a + 0.4, energy.init(rng(0)))
     p, plain = (te.Density(e, theta, space) for e in (energy, lambda theta, x: energy(theta, x)))
     states, data = space.atoms()[0], space.initial(30, rng(1))
 
     u = -energy(theta, states)
     assert te.log_partition(p) == pytest.approx(float(ops.logsumexp(u)), abs=1e-12)
     np.testing.assert_allclose(te.probabilities(p), np.exp(u - ops.logsumexp(u)), atol=1e-14)
-    for found, wanted in zip(*(te.common.tree.tree_flatten(te.nll_gradient(q, data))[0] for q in (p, plain)), strict=True):
+    for found, wanted in zip(*(tree_flatten(te.nll_gradient(q, data))[0] for q in (p, plain)), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-12)
     draws = te.sample(p, 4000, rng(2))
     for mean, wanted in zip(draws.mean(axis=0), te.expectation(p, lambda x: x), strict=True):
@@ -348,7 +349,7 @@ def test_gaussian_layers_are_not_inherited():
             return te.GaussianBernoulliRBM.__call__(self, theta, x) + 0.5 * ops.sum(x * x, axis=1)
 
     energy = Confined(1, 2)
-    theta = te.common.tree.tree_map(lambda a: a + 0.3, energy.init(rng(0)))
+    theta = tree_map(lambda a: a + 0.3, energy.init(rng(0)))
     p, plain = te.Density(energy, theta, te.Reals(1)), te.Density(lambda theta, x: energy(theta, x), theta, te.Reals(1))
     assert te.log_partition(p) == pytest.approx(float(te.log_partition(plain)), abs=1e-10)
     assert abs(te.sample(p, 4000, rng(0)).mean() - te.expectation(plain, lambda x: x)[0]) < 5 * 0.8 / math.sqrt(4000)
@@ -362,7 +363,7 @@ def test_z_is_infinite_for_the_network_alone():
         def __call__(self, theta, x):
             return te.MLP.__call__(self, theta, x) + 0.5 * ops.sum(x * x, axis=1)
 
-    theta = te.common.tree.tree_map(lambda a: -abs(a), te.MLP((1, 4, 1)).init(rng(0)))
+    theta = tree_map(lambda a: -abs(a), te.MLP((1, 4, 1)).init(rng(0)))
     wanted = te.log_partition(te.Density(te.MLP((1, 4, 1), confinement=1.0), theta, te.Reals(1)))
     assert te.log_partition(te.Density(Confined((1, 4, 1)), theta, te.Reals(1))) == pytest.approx(float(wanted), abs=1e-9)
     with pytest.raises(te.DivergentPartitionError):
@@ -373,7 +374,7 @@ def test_what_changes_nothing_keeps_its_structure():
     """A subclass with a start of its own is the same energy.  Catches structure lost with any word: 2^40 states would be summed."""
     class Started(te.RBM):
         def init(self, rng):
-            return te.common.tree.tree_map(lambda a: 0 * a, te.RBM.init(self, rng))
+            return tree_map(lambda a: 0 * a, te.RBM.init(self, rng))
 
     p = te.Density(Started(40, 3), Started(40, 3).init(rng(0)), te.Bits(40))
     assert te.log_partition(p) == pytest.approx(43 * math.log(2), rel=1e-12)

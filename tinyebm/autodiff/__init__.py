@@ -1,10 +1,11 @@
 """Derivatives of any order, by hand: a tape, and a table of functions with their derivatives.
 
-Read `tape` (reverse mode), then `ops` (the table: a function and its derivatives on neighbouring lines), then `forward`
-(slopes and a Laplacian beside a value).  `constants` says what may go onto a tape.
+Read `tape` (reverse mode), then `ops` (the table: a function and its derivatives on neighbouring
+lines), then `forward` (slopes and a Laplacian beside a value).  `constants` says what may go onto a
+tape.
 
-A function of your own is added as those of `ops` are, its derivative written with functions of `ops`, so that it has
-derivatives of any order:
+A function of your own is added as those of `ops` are, its derivative written with functions of
+`ops`, so that it has derivatives of any order:
 
 >>> import numpy as np
 >>> import tinyebm as te

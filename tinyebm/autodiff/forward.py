@@ -1,28 +1,45 @@
-"""Derivatives that travel forward with a value: slopes in some directions, and the Laplacian along them.
+"""Derivatives that travel forward with a value: slopes in some directions, and the Laplacian along
+them.
 
 Of y = f(x) with x itself a function of t = (t_1, ..., t_d), the chain rule gives
 
     ∂_i y  =  Df(x) [∂_i x]                                                  (1)
     Δ y    =  Df(x) [Δ x]  +  Σ_i D²f(x) [∂_i x, ∂_i x],                     (2)
 
-so that value, slopes and Laplacian pass through a network side by side in one sweep, instead of d backward ones
-(the forward Laplacian of Li et al. 2024, Nature Machine Intelligence 6:209).  No primitive needs a rule of its own: a VJP
-is linear in its cotangent, and its transpose, which is a VJP again, is Df.
+so that value, slopes and Laplacian pass through a network side by side in one sweep, instead of d
+backward ones (the forward Laplacian of Li et al. 2024, Nature Machine Intelligence 6:209).  No
+primitive needs a rule of its own: a VJP is linear in its cotangent, and its transpose, which is a
+VJP again, is Df.
 """
 
 from tinyebm.autodiff.tape import Tape, Var, ones_like, vjp, zeros_like
 
-ELEMENTWISE = {"exp", "log", "sin", "cos", "tanh", "sigmoid", "silu", "_silu_slope", "softplus", "abs", "power"}  # of one array
+# of one array
+ELEMENTWISE = {
+    "exp",
+    "log",
+    "sin",
+    "cos",
+    "tanh",
+    "sigmoid",
+    "silu",
+    "_silu_slope",
+    "softplus",
+    "abs",
+    "power",
+}
 
 
 class Jets:
-    """A tape whose entries are (slopes, Laplacian) of values by d directions; None stands for zero."""
+    """A tape whose entries are (slopes, Laplacian) of values by d directions; None stands for
+    zero."""
 
     def __init__(self):
         self.age = next(Tape._clock)
 
     def record(self, function, vjps, args, kwargs, parents):
         """Run a primitive on unwrapped arguments, with eqs. (1) and (2); as `Tape.record`."""
+
         def f(*xs):
             full = list(args)
             for (i, _), x in zip(parents, xs, strict=True):
@@ -31,9 +48,11 @@ class Jets:
 
         xs = [args[i] for i, _ in parents]
         if function.__name__ in ELEMENTWISE:
-            (_, (slopes, laplacian)), = parents
+            ((_, (slopes, laplacian)),) = parents
             return Var(f(*xs), self, _elementwise(f, xs[0], slopes, laplacian))
-        directions = [list(column) for column in zip(*(slopes for _, (slopes, _) in parents), strict=True)]
+        directions = [
+            list(column) for column in zip(*(slopes for _, (slopes, _) in parents), strict=True)
+        ]
         slopes = [push_forward(f, xs, d) for d in directions]
         laplacian = push_forward(f, xs, [laplacian for _, (_, laplacian) in parents])
         for d in directions:
@@ -43,14 +62,17 @@ class Jets:
 
 
 def _elementwise(f, x, slopes, laplacian):
-    """Eqs. (1) and (2) where Df and D²f are diagonal: ∂_i y = f' ∂_i x, Δy = f' Δx + f'' Σ_i (∂_i x)²."""
+    """Eqs. (1) and (2) where Df and D²f are diagonal: ∂_i y = f' ∂_i x, Δy = f' Δx + f'' Σ_i (∂_i
+    x)²."""
     first = lambda x: push_forward(f, [x], [ones_like(x)])
     f1, f2 = first(x), push_forward(first, [x], [ones_like(x)])
     squares = None
     for s in slopes:
         squares = _add(squares, None if s is None else s * s)
     bend = None if squares is None else squares * f2
-    return [None if s is None else s * f1 for s in slopes], bend if laplacian is None else _add(laplacian * f1, bend)
+    return [None if s is None else s * f1 for s in slopes], bend if laplacian is None else _add(
+        laplacian * f1, bend
+    )
 
 
 def push_forward(f, xs, tangents):
@@ -69,10 +91,13 @@ def _add(a, b):
 
 
 def slopes_and_laplacian(f, x, directions):
-    """([∂_i f(x), ...], Δf(x)) along directions, each an array like x; f maps an array to an array, as arrays of f's shape."""
+    """([∂_i f(x), ...], Δf(x)) along directions, each an array like x; f maps an array to an array,
+    as arrays of f's shape."""
     jets = Jets()
     y = f(Var(x, jets, (directions, None)))
     if not (isinstance(y, Var) and y.tape is jets):
         return [zeros_like(y) for _ in directions], zeros_like(y)
     slopes, laplacian = y.entry
-    return [zeros_like(y.value) if s is None else s for s in slopes], zeros_like(y.value) if laplacian is None else laplacian
+    return [zeros_like(y.value) if s is None else s for s in slopes], zeros_like(
+        y.value
+    ) if laplacian is None else laplacian

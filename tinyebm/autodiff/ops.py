@@ -14,7 +14,9 @@ import numpy as np
 from tinyebm.autodiff.tape import Var, primitive, stop_gradient, zeros_like
 from tinyebm.common.backend import fused
 
-CHUNK = 100  # factors of at most 2 whose product overflows in no floating-point type: 2^100 < 3.4e38
+CHUNK = (
+    100  # factors of at most 2 whose product overflows in no floating-point type: 2^100 < 3.4e38
+)
 
 
 def broadcasting(function):
@@ -27,9 +29,15 @@ def broadcasting(function):
             shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
         except ValueError:
             given = ", ".join(str(np.shape(stop_gradient(a))) for a in args)
-            raise ValueError(f"{function.__name__} of shapes {given}: they do not broadcast to one shape") from None
-        return function(*[broadcast_to(a, shape) if isinstance(a, Var) and a.shape != shape
-                          else a for a in args])
+            raise ValueError(
+                f"{function.__name__} of shapes {given}: they do not broadcast to one shape"
+            ) from None
+        return function(
+            *[
+                broadcast_to(a, shape) if isinstance(a, Var) and a.shape != shape else a
+                for a in args
+            ]
+        )
 
     return broadcast
 
@@ -63,7 +71,8 @@ def getitem(x, index): return x[index]
 def scatter(x, index, shape):
     """Zeros of `shape` plus x at `index`; repeated indices accumulate."""
     out = np.zeros_like(x, shape=shape)
-    if builtins.all(i is None or isinstance(i, (int, slice)) for i in (index if isinstance(index, tuple) else (index,))):
+    parts = index if isinstance(index, tuple) else (index,)
+    if builtins.all(i is None or isinstance(i, (int, slice)) for i in parts):
         out[index] = x  # nothing repeats in a slice
     else:
         np.add.at(out, index, x)
@@ -144,13 +153,16 @@ def _growth(x):
 
 @primitive(lambda g, y, x: g * sigmoid(x))
 @fused
-def softplus(x): return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # log(1 + e^x), never overflows
+# log(1 + e^x), never overflows
+def softplus(x): return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 @primitive(lambda g, y, x: reshape(g, (*x.shape[:-1], 1)) * sigmoid(x))
 def softplus_sum(x):
-    """Σ log(1 + e^x) over the last axis, with one logarithm for every 100 terms: log Π (1 + e^-|x|) + Σ max(x, 0)."""
+    """Σ log(1 + e^x) over the last axis, with one logarithm for every 100 terms: log Π (1 + e^-|x|)
+    + Σ max(x, 0)."""
     factors = 1 + np.exp(-np.abs(x))  # in [1, 2]
-    logs = builtins.sum(np.log(factors[..., i : i + CHUNK].prod(axis=-1)) for i in range(0, x.shape[-1], CHUNK))
+    starts = range(0, x.shape[-1], CHUNK)
+    logs = builtins.sum(np.log(factors[..., i : i + CHUNK].prod(axis=-1)) for i in starts)
     return logs + np.maximum(x, 0).sum(axis=-1)
 
 @primitive(lambda g, y, x: g * sign(x))
@@ -161,7 +173,8 @@ def abs(x): return np.abs(x)
                  lambda g, y, mask, a, b: where(mask, 0.0, g))
 def where(mask, a, b):
     if (given := mask.dtype if hasattr(mask, "dtype") else np.asarray(mask).dtype).kind != "b":
-        raise TypeError(f"where takes booleans first, then what is wanted where they hold, got {given}")
+        raise TypeError(f"where takes booleans first, then what is wanted where they hold, "
+                        f"got {given}")
     return np.where(mask, a, b)
 
 @broadcasting
@@ -184,7 +197,8 @@ def sum(x, axis=None, keepdims=False): return x.sum(axis=axis, keepdims=keepdims
 @primitive(lambda g, y, x, axis=None, keepdims=False:
            _spread(g, x, axis, keepdims) * exp(_log_softmax(x, y, axis, keepdims)))
 def logsumexp(x, axis=None, keepdims=False):
-    """log Σ e^x without overflow (-inf if every x is, inf if one is); its gradient is the softmax."""
+    """log Σ e^x without overflow (-inf if every x is, inf if one is); its gradient is the
+    softmax."""
     top = _finite(x.max(axis=axis, keepdims=True))
     with np.errstate(divide="ignore", over="ignore"):
         y = top + np.log(np.exp(x - top).sum(axis=axis, keepdims=True))
@@ -193,7 +207,8 @@ def logsumexp(x, axis=None, keepdims=False):
 def _log_softmax(x, y, axis, keepdims):
     """x - y, the logarithm of the softmax; where y = inf, equal shares of those x that are inf."""
     log_p, top = x - _spread(_finite(y), x, axis, keepdims), stop_gradient(y) == np.inf
-    if not isinstance(top, (np.ndarray, np.generic)) or not top.any():  # in replay and on a GPU nothing looks at values
+    # in replay and on a GPU nothing looks at values
+    if not isinstance(top, (np.ndarray, np.generic)) or not top.any():
         return log_p
     hit = stop_gradient(x) == np.inf
     share = np.where(hit, -np.log(np.maximum(hit.sum(axis=axis, keepdims=True), 1)), -np.inf)
@@ -228,15 +243,16 @@ def concatenate(arrays, axis=0):
     arrays = [x if hasattr(x, "shape") else np.asarray(x) for x in arrays]
     shapes = [x.shape for x in arrays]
     if not shapes or not -len(shapes[0]) <= axis < len(shapes[0]):
-        raise ValueError(f"concatenate joins arrays along an axis of theirs, {axis}, got the shapes {shapes}: a number x has none, "
-                         f"so take reshape(x, (1,))")
+        raise ValueError(f"concatenate joins arrays along an axis of theirs, {axis}, got the "
+                         f"shapes {shapes}: a number x has none, so take reshape(x, (1,))")
     k = axis % len(shapes[0])
     if len({(len(shape), shape[:k], shape[k + 1 :]) for shape in shapes}) > 1:
         raise ValueError(f"shapes must agree except along axis {axis}, got {shapes}")
     if not builtins.any(isinstance(x, Var) for x in arrays):
         return np.concatenate(arrays, axis)
     ends = list(itertools.accumulate(shape[k] for shape in shapes))
-    places = [(*[slice(None)] * k, slice(end - x.shape[k], end)) for x, end in zip(arrays, ends, strict=True)]
+    places = [(*[slice(None)] * k, slice(end - x.shape[k], end))
+              for x, end in zip(arrays, ends, strict=True)]
     whole = (*shapes[0][:k], ends[-1], *shapes[0][k + 1 :])
     return builtins.sum(scatter(x, place, whole) for x, place in zip(arrays, places, strict=True))
 

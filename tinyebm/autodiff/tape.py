@@ -35,9 +35,13 @@ from tinyebm.common.checks import require_count
 from tinyebm.common.kinds import Tree
 from tinyebm.common.tree import structure, tree_flatten
 
-ADVICE = ("an array under grad met a function that would lose its derivative: use the tinyebm.ops function of that name, or "
-          "tinyebm.stop_gradient(x) if a constant is meant")
-LOST = ("__array_ufunc__", "setting an array element with a sequence")  # NumPy on np.exp(var), and on y[0] = var for an array y
+ADVICE = (
+    "an array under grad met a function that would lose its derivative: use the tinyebm.ops "
+    "function of that name, or "
+    "tinyebm.stop_gradient(x) if a constant is meant"
+)
+# NumPy on np.exp(var), and on y[0] = var for an array y
+LOST = ("__array_ufunc__", "setting an array element with a sequence")
 
 
 class Tape:
@@ -55,16 +59,20 @@ class Tape:
         return Var(value, self, len(self.pullbacks) - 1)
 
     def record(self, function, vjps, args, kwargs, parents):
-        """Run a primitive on unwrapped arguments and write it down; `parents` are (place, entry) of those that were Vars."""
+        """Run a primitive on unwrapped arguments and write it down; `parents` are (place, entry) of
+        those that were Vars."""
         if any(i >= len(vjps) or vjps[i] is None for i, _ in parents):
             raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
         try:
             y = function(*args, **kwargs)  # still a Var if an older tape watches
-        except (ValueError, IndexError) as error:  # arrays that do not fit together, in NumPy's words: add whose they are
+        # arrays that do not fit together, in NumPy's words: add whose they are
+        except (ValueError, IndexError) as error:
             if " of shapes " in str(error):
                 raise
             shapes = ", ".join(str(stop_gradient(a).shape) for a in args if hasattr(a, "shape"))
-            raise type(error)(f"{function.__name__.strip('_')} of shapes {shapes}: {error}") from None
+            raise type(error)(
+                f"{function.__name__.strip('_')} of shapes {shapes}: {error}"
+            ) from None
         return self.new(y, lambda g: [(e, vjps[i](g, y, *args, **kwargs)) for i, e in parents])
 
     def sweep(self, output, cotangent):
@@ -101,7 +109,9 @@ class Var:
     def __array__(self, *args, **kwargs):
         raise TypeError(ADVICE)
 
-    __float__ = __int__ = __complex__ = __index__ = __bool__ = __setitem__ = __rpow__ = __array_function__ = __array__
+    __float__ = __int__ = __complex__ = __index__ = __bool__ = __setitem__ = __rpow__ = (
+        __array_function__
+    ) = __array__
 
 
 def stop_gradient(x: Any) -> Any:
@@ -122,6 +132,7 @@ def primitive(*vjps):
     output y, and must itself be written with primitives.  Arguments that have
     none (axes, masks, indices) must not be a Var: TypeError.
     """
+
     def decorate(function):
         @wraps(function)
         def recorded(*args, **kwargs):
@@ -138,7 +149,13 @@ def primitive(*vjps):
                 elif a.tape is tape:
                     parents.append((i, a.entry))
                     args[i] = a.value
-            return tape.record(recorded, vjps, args, kwargs and {name: constant(a) for name, a in kwargs.items()}, parents)
+            return tape.record(
+                recorded,
+                vjps,
+                args,
+                kwargs and {name: constant(a) for name, a in kwargs.items()},
+                parents,
+            )
 
         return recorded
 
@@ -154,13 +171,15 @@ def cast(x, dtype):
 def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
     """Evaluate function(*args); return (value, pullback).
 
-    `pullback(g)` is a tuple shaped like `args` with each leaf x replaced by g · ∂value/∂x, of the type of x.
-    Arguments are floating-point arrays, or nested dicts, lists and tuples of them; the value is one array.
+    `pullback(g)` is a tuple shaped like `args` with each leaf x replaced by g · ∂value/∂x, of the
+    type of x. Arguments are floating-point arrays, or nested dicts, lists and tuples of them; the
+    value is one array.
 
     Raises
     ------
     TypeError
-        If a leaf is not floating-point, a number on the way complex, or the function leaves `tinyebm.ops`.
+        If a leaf is not floating-point, a number on the way complex, or the function leaves
+        `tinyebm.ops`.
     """
     (leaves, rebuild), tape = tree_flatten(args), Tape()
     leaves = [leaf(x) for x in leaves]
@@ -172,18 +191,28 @@ def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
             raise TypeError(ADVICE) from error
         raise
     if not hasattr(output, "dtype") and not isinstance(output, (int, float)):
-        advice = "is its `return` missing?" if output is None else "return one part, or join them by tinyebm.ops.concatenate"
+        advice = (
+            "is its `return` missing?"
+            if output is None
+            else "return one part, or join them by tinyebm.ops.concatenate"
+        )
         given = "None" if output is None else f"a {type(output).__name__}"
         raise TypeError(f"the function must return one array, and returned {given}: {advice}")
     if not (isinstance(output, Var) and output.tape is tape):  # a constant function
         return output, lambda g: rebuild([zeros_like(x) for x in leaves])
+
     def pullback(g):
         g = require_real(g)
         if g.shape != output.shape:
-            raise ValueError(f"a cotangent has the shape of its output, {output.shape}, not that of {g!r}")
+            raise ValueError(
+                f"a cotangent has the shape of its output, {output.shape}, not that of {g!r}"
+            )
         found = tape.sweep(output.entry, g)
         bars = [found[x.entry] if x.entry in found else zeros_like(x) for x in inputs]
-        bars = [bar if bar.dtype == x.dtype else cast(bar, x.dtype) for bar, x in zip(bars, leaves, strict=True)]
+        bars = [
+            bar if bar.dtype == x.dtype else cast(bar, x.dtype)
+            for bar, x in zip(bars, leaves, strict=True)
+        ]
         own = lambda i, x: isinstance(x, Var) or not shared(x, (g, *leaves, *bars[:i]))
         return rebuild([x if own(i, x) else np.copy(x) for i, x in enumerate(bars)])
 
@@ -204,13 +233,23 @@ def value_and_grad(function: Callable, argnum: int = 0) -> Callable:
     @wraps(function)
     def evaluate(*args, **kwargs):
         if argnum >= len(args):
-            raise ValueError(f"argnum={argnum} counts arguments from 0, and the function was called with {len(args)}")
-        value, pullback = vjp(lambda x: function(*args[:argnum], x, *args[argnum + 1 :], **kwargs), args[argnum])
+            raise ValueError(
+                f"argnum={argnum} counts arguments from 0, and the function was called with "
+                f"{len(args)}"
+            )
+        value, pullback = vjp(
+            lambda x: function(*args[:argnum], x, *args[argnum + 1 :], **kwargs), args[argnum]
+        )
         if np.shape(stop_gradient(value)) != ():
-            raise TypeError(f"grad needs a scalar function, this one returned an array of shape "
-                            f"{value.shape}: take its sum or mean first")
+            raise TypeError(
+                f"grad needs a scalar function, this one returned an array of shape "
+                f"{value.shape}: take its sum or mean first"
+            )
         if getattr(value, "dtype", np.dtype(float)).kind != "f":
-            raise TypeError(f"grad needs a function with a slope, this one returned {value.dtype}: is a comparison left over?")
+            raise TypeError(
+                f"grad needs a function with a slope, this one returned {value.dtype}: is a "
+                "comparison left over?"
+            )
         return value, pullback(ones_like(value))[0]
 
     return evaluate
@@ -227,7 +266,9 @@ def grad(function: Callable, argnum: int = 0) -> Callable:
 
 
 def hvp(function: Callable, x: Tree, v: Tree) -> Tree:
-    """Hessian-vector product ∇²f(x) v = ∇ <∇f(x), v>, for a Hessian is symmetric; x and v are trees of one structure."""
+    """Hessian-vector product ∇²f(x) v = ∇ <∇f(x), v>, for a Hessian is symmetric; x and v are trees
+    of one structure."""
+
     def slope(x):
         if structure(x) != structure(v):
             raise ValueError("v must be a tree of the same structure as x")

@@ -22,7 +22,14 @@ from tinyebm.exact.sampling import sample
 from tinyebm.experiment.compare import compare
 from tinyebm.experiment.replicas import replicate
 from tinyebm.experiment.report import json_text
-from tinyebm.experiment.setups import default_kernel, default_steps, drawable, named_energy, named_objective, schedule
+from tinyebm.experiment.setups import (
+    default_kernel,
+    default_steps,
+    drawable,
+    named_energy,
+    named_objective,
+    schedule,
+)
 from tinyebm.spaces.laws import moments_of
 from tinyebm.storage.files import whole_file, write_text
 from tinyebm.storage.models import load_model, save_model
@@ -39,20 +46,37 @@ def run_compare(a):
     methods = "all" if a.methods == "all" else [method.strip() for method in a.methods.split(",")]
     if a.seconds and a.seeds > 1:
         raise ValueError("--seconds is for one seed: with --seeds the second training is left out")
-    options = {"methods": methods, "steps": a.steps, "batch_size": a.batch_size, "learning_rate": a.learning_rate,
-               "step_size": a.step_size, "hidden": a.hidden, "activation": a.activation, "confinement": a.confinement,
-               "ema": a.ema, "energy": a.energy}
+    options = {
+        "methods": methods,
+        "steps": a.steps,
+        "batch_size": a.batch_size,
+        "learning_rate": a.learning_rate,
+        "step_size": a.step_size,
+        "hidden": a.hidden,
+        "activation": a.activation,
+        "confinement": a.confinement,
+        "ema": a.ema,
+        "energy": a.energy,
+    }
     data = _data(a)
     if a.seeds == 1:
         found = compare(data, seed=a.seed, seconds=a.seconds, **options)
     else:
-        with ProcessPoolExecutor(a.workers, get_context("spawn")) if a.workers > 1 else contextlib.nullcontext() as executor:
+        with (
+            ProcessPoolExecutor(a.workers, get_context("spawn"))
+            if a.workers > 1
+            else contextlib.nullcontext() as executor
+        ):
             target = a.data if a.data in NAMES else data  # what has a name is loaded where it runs
-            found = replicate(a.seeds, executor, a.seed, target=target, standardise=not a.raw, **options)
+            found = replicate(
+                a.seeds, executor, a.seed, target=target, standardise=not a.raw, **options
+            )
     print(found.table())
     _tell(found.save(a.out))
     if a.seeds == 1 and not found.fits:
-        raise ValueError(f"every method failed: {found.rows[0]['method']}: {found.rows[0]['status']}")
+        raise ValueError(
+            f"every method failed: {found.rows[0]['method']}: {found.rows[0]['status']}"
+        )
 
 
 def run_fit(a):
@@ -64,7 +88,8 @@ def run_fit(a):
     if a.resume and not checkpoint.exists():
         raise ValueError(f"there is no {checkpoint} to resume from")
     space = space_of(data, getattr(data, "x", None))
-    energy, steps = named_energy(a.energy, space, a.hidden, a.activation, a.confinement), a.steps or default_steps(data, space)
+    energy = named_energy(a.energy, space, a.hidden, a.activation, a.confinement)
+    steps = a.steps or default_steps(data, space)
     if a.method == "lbfgs":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # its cause is printed below
@@ -73,21 +98,44 @@ def run_fit(a):
         noise = lambda: moments_of(*data_law(data), space)
         objective = named_objective(a.method, default_kernel(energy, space, a.step_size), noise)
         try:
-            found = fit(energy, data, space, objective, adam(schedule(a.learning_rate, data, steps)), steps, a.batch_size,
-                        a.seed, ema=a.ema, checkpoint=checkpoint, resume=a.resume)
+            found = fit(
+                energy,
+                data,
+                space,
+                objective,
+                adam(schedule(a.learning_rate, data, steps)),
+                steps,
+                a.batch_size,
+                a.seed,
+                ema=a.ema,
+                checkpoint=checkpoint,
+                resume=a.resume,
+            )
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f": go on with --resume from {checkpoint}" if checkpoint.exists() else "") from None
+            raise KeyboardInterrupt(
+                f": go on with --resume from {checkpoint}" if checkpoint.exists() else ""
+            ) from None
     save_model(folder / "model.npz", found.density, **origin(data))
     write_text(folder / "history.json", json_text(found.history))
     paths = [folder / "model.npz", folder / "history.json"]
     if drawable(data, space):
         with contextlib.suppress(QuadratureError):  # states too many to be drawn exactly: no figure
             paths.append(_draw(found.density, data, folder / "fit.png"))
-    summary = [f"{name} {values[-1]:.6g} nats" for name, values in found.history.items()
-               if name in ("nll", "kl") and not math.isnan(values[-1])]
+    summary = [
+        f"{name} {values[-1]:.6g} nats"
+        for name, values in found.history.items()
+        if name in ("nll", "kl") and not math.isnan(values[-1])
+    ]
     if "converged" in found.history:
-        summary.append("not converged: " + found.history["cause"][-1] if "cause" in found.history else "converged")
-    print(f"{a.method} on {a.data} after {found.history['step'][-1]} updates" + "".join(f", {part}" for part in summary))
+        summary.append(
+            "not converged: " + found.history["cause"][-1]
+            if "cause" in found.history
+            else "converged"
+        )
+    print(
+        f"{a.method} on {a.data} after {found.history['step'][-1]} updates"
+        + "".join(f", {part}" for part in summary)
+    )
     _tell(paths)
 
 
@@ -108,7 +156,8 @@ def run_sample(a):
 
 
 def run_evaluate(a):
-    """log Z, likelihood and divergences of a model, with errors; rows trained on apart from others."""
+    """log Z, likelihood and divergences of a model, with errors; rows trained on apart from
+    others."""
     out = _writable(a.out, ".json") if a.out else None
     p, notes = load_model(a.model)
     data, known = _chosen(a, p, notes), remembered(notes)
@@ -122,7 +171,11 @@ def run_evaluate(a):
         if trained is None:
             _note(a, data.name, ["which of its rows the model was trained on is not known"])
         else:
-            rows = {"nll": len(trained), "nll_trained_on": int(trained.sum()), "nll_held_out": int((~trained).sum())}
+            rows = {
+                "nll": len(trained),
+                "nll_trained_on": int(trained.sum()),
+                "nll_held_out": int((~trained).sum()),
+            }
         if trained is not None and trained.any() and not trained.all():
             found["nll_trained_on"] = nll(p, data.x[trained], a.rtol)
             found["nll_held_out"] = nll(p, data.x[~trained], a.rtol)
@@ -133,7 +186,9 @@ def run_evaluate(a):
     if not p.space.discrete:
         print(_units(known, notes, shift))
     if out:
-        write_text(out, json_text({name: _spelled(e, rows.get(name), shift) for name, e in found.items()}))
+        write_text(
+            out, json_text({name: _spelled(e, rows.get(name), shift) for name, e in found.items()})
+        )
         _tell([out])
 
 
@@ -146,6 +201,7 @@ def run_plot(a):
 
 # ------------------------------------------------------------------------------ helpers
 
+
 def _data(a):
     """The data to fit; what was found out about them goes to stderr."""
     data = load(a.data, not a.raw, a.space, a.header)
@@ -154,10 +210,13 @@ def _data(a):
 
 
 def _chosen(a, p, notes):
-    """The data asked for, or those the model was fitted to and still here, in the units of the model."""
+    """The data asked for, or those the model was fitted to and still here, in the units of the
+    model."""
     if a.raw and notes.get("standardise"):
-        raise ValueError(f"{a.model} is of standardised columns: leave --raw out, and the data are put into "
-                         "its units")
+        raise ValueError(
+            f"{a.model} is of standardised columns: leave --raw out, and the data are put into "
+            "its units"
+        )
     name = a.data or notes.get("data")
     if name is None:
         return None
@@ -178,13 +237,22 @@ def _note(a, name, notes):
 
 
 def _print(found, rows, shift):
-    """The numbers of `evaluate`, a line each; `rows` of the data they are about, `shift` to original units."""
-    labels = {"log_z": "log Z", "entropy": "entropy of the model", "nll": "NLL of the data", "kl": "KL(data‖model)",
-              "tv": "TV", "nll_trained_on": f"  {rows.get('nll_trained_on')} rows it was trained on",
-              "nll_held_out": f"  {rows.get('nll_held_out')} rows held out"}
+    """The numbers of `evaluate`, a line each; `rows` of the data they are about, `shift` to
+    original units."""
+    labels = {
+        "log_z": "log Z",
+        "entropy": "entropy of the model",
+        "nll": "NLL of the data",
+        "kl": "KL(data‖model)",
+        "tv": "TV",
+        "nll_trained_on": f"  {rows.get('nll_trained_on')} rows it was trained on",
+        "nll_held_out": f"  {rows.get('nll_held_out')} rows held out",
+    }
     if rows:
         none = "" if rows["nll_trained_on"] else ", none of them trained on"
-        labels["nll"] += f", {rows['nll']} rows" + (none if rows["nll_held_out"] else ", all trained on")
+        labels["nll"] += f", {rows['nll']} rows" + (
+            none if rows["nll_held_out"] else ", all trained on"
+        )
     width = max(len(labels[name]) for name in found)
     for name, estimate in found.items():
         original = "" if shift is None else f", in original units {estimate + shift:.10g}"
@@ -192,7 +260,8 @@ def _print(found, rows, shift):
 
 
 def _spelled(estimate, rows, shift):
-    """An Estimate for a JSON file, with the number of rows it is about and its value in original units, if any."""
+    """An Estimate for a JSON file, with the number of rows it is about and its value in original
+    units, if any."""
     found = {"value": float(estimate), "error": estimate.error}
     found |= {} if shift is None else {"original_units": float(estimate) + shift}
     return found | ({} if rows is None else {"rows": rows})
@@ -201,8 +270,10 @@ def _spelled(estimate, rows, shift):
 def _units(known, notes, shift):
     """In which units the numbers of `evaluate` are."""
     if shift is not None:
-        return (f"units: standardised columns of {known.name}, (x - centre) / scale by the model's own "
-                f"numbers; in original units all these are larger by Σ log scale = {shift:.10g}")
+        return (
+            f"units: standardised columns of {known.name}, (x - centre) / scale by the model's own "
+            f"numbers; in original units all these are larger by Σ log scale = {shift:.10g}"
+        )
     columns = f", {', '.join(known.columns)}" if known else ""
     return f"units: those of {notes.get('data', 'the model')}{columns}"
 
@@ -222,7 +293,9 @@ def _writable(name, *suffixes):
     """The path of a file to write, refused before the work and not after it."""
     path = Path(name)
     if not name or suffixes and path.suffix.lower() not in suffixes:
-        raise ValueError(f"--out {name}: the name of the file must end in {' or '.join(suffixes or ('.png',))}")
+        raise ValueError(
+            f"--out {name}: the name of the file must end in {' or '.join(suffixes or ('.png',))}"
+        )
     if path.is_dir():
         raise ValueError(f"--out {name}: that is a directory")
     if not path.parent.is_dir():
@@ -239,5 +312,3 @@ def _draw(p, data, path):
 
 def _tell(paths):
     print("wrote " + ", ".join(map(str, paths)))
-
-

@@ -38,11 +38,14 @@ def main(argv=None):
 
 # ----------------------------------------------------------------------------- the arguments
 
+
 def _hidden(text):
     try:
         widths = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"widths are integers separated by commas, like 64,64, not {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"widths are integers separated by commas, like 64,64, not {text!r}"
+        ) from None
     if min(widths) < 1:
         raise argparse.ArgumentTypeError(f"widths are positive, got {text!r}")
     return widths
@@ -50,14 +53,20 @@ def _hidden(text):
 
 def _number(kind, low, open_end=False):
     """A parser of numbers of one kind that are at least (or above) low."""
+
     def parse(text):
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {'an integer' if kind is int else 'a number'}") from None
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not {'an integer' if kind is int else 'a number'}"
+            ) from None
         if not math.isfinite(value) or value < low or (open_end and value == low):
-            raise argparse.ArgumentTypeError(f"{text} is not {'above' if open_end else 'at least'} {low}")
+            raise argparse.ArgumentTypeError(
+                f"{text} is not {'above' if open_end else 'at least'} {low}"
+            )
         return value
+
     return parse
 
 
@@ -82,58 +91,120 @@ class _Parser(argparse.ArgumentParser):
             hint = did_you_mean(found[1], sorted(self.options))
         else:
             hint = ""
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}{': ' if hint else ''}{hint.rstrip()}\n")
+        self.exit(
+            2,
+            f"{self.prog}: error: "
+            f"{' '.join(message.split())}{': ' if hint else ''}{hint.rstrip()}\n",
+        )
 
 
 def _parser():
-    parser = _Parser(prog="tinyebm", description="Energy-based models, with every approximation next to the "
-                                     "exact answer.", epilog="tinyebm compare runs without any option.")
+    parser = _Parser(
+        prog="tinyebm",
+        description="Energy-based models, with every approximation next to the exact answer.",
+        epilog="tinyebm compare runs without any option.",
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     def command(name, run, summary, example):
-        sub = subparsers.add_parser(name, help=summary, description=run.__doc__, epilog=f"example: {example}")
+        sub = subparsers.add_parser(
+            name, help=summary, description=run.__doc__, epilog=f"example: {example}"
+        )
         sub.set_defaults(run=run)
         return sub
 
-    sub = command("compare", commands.run_compare, "train by several methods and judge each exactly",
-                  "tinyebm compare --data two_moons --methods mle,cd-1,pcd-10 --out moons")
+    sub = command(
+        "compare",
+        commands.run_compare,
+        "train by several methods and judge each exactly",
+        "tinyebm compare --data two_moons --methods mle,cd-1,pcd-10 --out moons",
+    )
     _add_data(sub)
-    sub.add_argument("--methods", default="mle,cd-1,cd-10,pcd-10",
-                     help=f"separated by commas, or all: {METHOD_NAMES} (%(default)s)")
-    sub.add_argument("--seconds", type=_number(float, 0, True),
-                     help="also judge every method after this time of training (that of the fastest)")
-    sub.add_argument("--seeds", type=_number(int, 1), default=1,
-                     help="compare as often with other seeds, and print means with their standard errors (%(default)s)")
-    sub.add_argument("--workers", type=_number(int, 1), default=1, help="processes that share the seeds (%(default)s)")
+    sub.add_argument(
+        "--methods",
+        default="mle,cd-1,cd-10,pcd-10",
+        help=f"separated by commas, or all: {METHOD_NAMES} (%(default)s)",
+    )
+    sub.add_argument(
+        "--seconds",
+        type=_number(float, 0, True),
+        help="also judge every method after this time of training (that of the fastest)",
+    )
+    sub.add_argument(
+        "--seeds",
+        type=_number(int, 1),
+        default=1,
+        help="compare as often with other seeds, and print means with their standard errors (%(default)s)",
+    )
+    sub.add_argument(
+        "--workers",
+        type=_number(int, 1),
+        default=1,
+        help="processes that share the seeds (%(default)s)",
+    )
     _add_training(sub)
-    sub.add_argument("--out", default="tinyebm-compare", help="folder for table, figure, numbers and models (%(default)s)")
+    sub.add_argument(
+        "--out",
+        default="tinyebm-compare",
+        help="folder for table, figure, numbers and models (%(default)s)",
+    )
 
-    sub = command("fit", commands.run_fit, "fit one network by one method",
-                  "tinyebm fit --data two_moons --method cd-10 --out moons")
+    sub = command(
+        "fit",
+        commands.run_fit,
+        "fit one network by one method",
+        "tinyebm fit --data two_moons --method cd-10 --out moons",
+    )
     _add_data(sub)
-    sub.add_argument("--method", default="mle",
-                     help=f"lbfgs (exact likelihood, to its maximum), {METHOD_NAMES} (%(default)s)")
+    sub.add_argument(
+        "--method",
+        default="mle",
+        help=f"lbfgs (exact likelihood, to its maximum), {METHOD_NAMES} (%(default)s)",
+    )
     _add_training(sub)
-    sub.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
-    sub.add_argument("--out", default="tinyebm-fit", help="folder for model, checkpoint, history and figure (%(default)s)")
+    sub.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint in the folder"
+    )
+    sub.add_argument(
+        "--out",
+        default="tinyebm-fit",
+        help="folder for model, checkpoint, history and figure (%(default)s)",
+    )
 
-    sub = command("sample", commands.run_sample, "draw from a model, exactly",
-                  "tinyebm sample tinyebm-fit/model.npz -n 1000 --out draws.csv")
+    sub = command(
+        "sample",
+        commands.run_sample,
+        "draw from a model, exactly",
+        "tinyebm sample tinyebm-fit/model.npz -n 1000 --out draws.csv",
+    )
     sub.add_argument("model", help="a model file written by fit or compare")
     sub.add_argument("-n", type=_number(int, 1), default=1000, help="number of draws (%(default)s)")
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="(%(default)s)")
     sub.add_argument("--out", default="samples.csv", help="a .csv or .npy file (%(default)s)")
 
-    sub = command("evaluate", commands.run_evaluate, "log Z, likelihood and divergences of a model, with errors",
-                  "tinyebm evaluate tinyebm-fit/model.npz --data two_moons")
+    sub = command(
+        "evaluate",
+        commands.run_evaluate,
+        "log Z, likelihood and divergences of a model, with errors",
+        "tinyebm evaluate tinyebm-fit/model.npz --data two_moons",
+    )
     sub.add_argument("model", help="a model file written by fit or compare")
     _add_data(sub, default=None)
-    sub.add_argument("--rtol", type=_number(float, 0, True), default=1e-6, help="relative error of Z (%(default)s)")
+    sub.add_argument(
+        "--rtol",
+        type=_number(float, 0, True),
+        default=1e-6,
+        help="relative error of Z (%(default)s)",
+    )
     sub.add_argument("--out", help="also write the numbers to this .json file")
 
-    sub = command("plot", commands.run_plot, "draw a model's energy and exact density",
-                  "tinyebm plot tinyebm-fit/model.npz --out model.png")
+    sub = command(
+        "plot",
+        commands.run_plot,
+        "draw a model's energy and exact density",
+        "tinyebm plot tinyebm-fit/model.npz --out model.png",
+    )
     sub.add_argument("model", help="a model file written by fit or compare")
     _add_data(sub, default=None)
     sub.add_argument("--out", default="model.png", help="an image file (%(default)s)")
@@ -144,28 +215,64 @@ def _add_data(sub, default="faithful"):
     what = f"{', '.join(NAMES)}, or a .csv (.tsv, .txt, with .gz or not) or .npy file"
     mine = ", put into the units of the model (what it was fitted to)"
     sub.add_argument("--data", default=default, help=what + (" (%(default)s)" if default else mine))
-    sub.add_argument("--header", type=_yes, metavar="yes|no",
-                     help="whether line 1 of a file holds names (found out, or the file is refused)")
+    sub.add_argument(
+        "--header",
+        type=_yes,
+        metavar="yes|no",
+        help="whether line 1 of a file holds names (found out, or the file is refused)",
+    )
     raw = "do not standardise the columns of real data"
-    sub.add_argument("--raw", action="store_true", help=raw if default else
-                     "refuse a model of standardised columns, into whose units data are put")
+    sub.add_argument(
+        "--raw",
+        action="store_true",
+        help=raw
+        if default
+        else "refuse a model of standardised columns, into whose units data are put",
+    )
     if default:
-        sub.add_argument("--space", choices=("reals", "bits", "spins"), help="what the rows of a file are "
-                         "(bits if all entries are 0 or 1, spins if -1 or 1, else reals)")
+        sub.add_argument(
+            "--space",
+            choices=("reals", "bits", "spins"),
+            help="what the rows of a file are "
+            "(bits if all entries are 0 or 1, spins if -1 or 1, else reals)",
+        )
 
 
 def _add_training(sub):
     sub.add_argument("--energy", choices=ENERGIES, help="the model (mlp; on bits rbm)")
-    sub.add_argument("--steps", type=_number(int, 1), help="updates (500; on a population 800, on bits 2000)")
-    sub.add_argument("--batch-size", type=_number(int, 1), default=256, help="rows in a batch (%(default)s)")
-    sub.add_argument("--learning-rate", type=_number(float, 0, True),
-                     help="Adam's, falling to zero over the second half (0.03 on a population, 0.01 on finite data)")
-    sub.add_argument("--step-size", type=_number(float, 0, True), default=0.01,
-                     help="ε of Langevin dynamics, in [x]² (%(default)s)")
-    sub.add_argument("--hidden", type=_hidden, help="widths of the hidden layers (64,64; of an rbm 8)")
-    sub.add_argument("--activation", choices=list(ACTIVATIONS), default="silu", help="(%(default)s)")
-    sub.add_argument("--confinement", type=_number(float, 0), default=1.0,
-                     help="c of the term c|x|²/2 in the energy (%(default)s)")
-    sub.add_argument("--ema", type=_number(float, 0), default=0.99,
-                     help="decay of the running average of the parameters (%(default)s)")
+    sub.add_argument(
+        "--steps", type=_number(int, 1), help="updates (500; on a population 800, on bits 2000)"
+    )
+    sub.add_argument(
+        "--batch-size", type=_number(int, 1), default=256, help="rows in a batch (%(default)s)"
+    )
+    sub.add_argument(
+        "--learning-rate",
+        type=_number(float, 0, True),
+        help="Adam's, falling to zero over the second half (0.03 on a population, 0.01 on finite data)",
+    )
+    sub.add_argument(
+        "--step-size",
+        type=_number(float, 0, True),
+        default=0.01,
+        help="ε of Langevin dynamics, in [x]² (%(default)s)",
+    )
+    sub.add_argument(
+        "--hidden", type=_hidden, help="widths of the hidden layers (64,64; of an rbm 8)"
+    )
+    sub.add_argument(
+        "--activation", choices=list(ACTIVATIONS), default="silu", help="(%(default)s)"
+    )
+    sub.add_argument(
+        "--confinement",
+        type=_number(float, 0),
+        default=1.0,
+        help="c of the term c|x|²/2 in the energy (%(default)s)",
+    )
+    sub.add_argument(
+        "--ema",
+        type=_number(float, 0),
+        default=0.99,
+        help="decay of the running average of the parameters (%(default)s)",
+    )
     sub.add_argument("--seed", type=_number(int, 0), default=0, help="(%(default)s)")

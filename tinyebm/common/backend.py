@@ -49,7 +49,8 @@ def host_generator(rng):
 
 
 def fused(formula):
-    """A function of arrays and numbers by elementwise NumPy functions, on CuPy arrays as a single kernel (`cupy.fuse`).
+    """A function of arrays and numbers by elementwise NumPy functions, on CuPy arrays as a single
+    kernel (`cupy.fuse`).
 
     Numbers meet arrays only: of two numbers cupy.fuse makes one of double precision.
 
@@ -85,7 +86,11 @@ class _Fusible(np.lib.mixins.NDArrayOperatorsMixin):
         self.value = value
 
     def __array_ufunc__(self, ufunc, method, *args):
-        return _Fusible(getattr(_cupy(), ufunc.__name__)(*[x.value if isinstance(x, _Fusible) else x for x in args]))
+        return _Fusible(
+            getattr(_cupy(), ufunc.__name__)(
+                *[x.value if isinstance(x, _Fusible) else x for x in args]
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,9 @@ class Stream:
         The seed sequence is keyed by (seed, step) as `numpy.random.SeedSequence`
         prescribes for independent streams.
         """
-        entropy = np.random.SeedSequence(self.seed, spawn_key=(step, self.attempt) if self.attempt else (step,))
+        entropy = np.random.SeedSequence(
+            self.seed, spawn_key=(step, self.attempt) if self.attempt else (step,)
+        )
         if self.device == "cpu":
             return np.random.Generator(np.random.PCG64(entropy))
         if self.device == "gpu":
@@ -120,7 +127,13 @@ class Stream:
         raise ValueError(f'device must be "cpu" or "gpu", got {self.device!r}')
 
     def place(self, tree):
-        """The tree with its arrays on this stream's device, but counters (integers of no dimension) on the host."""
+        """The tree with its arrays on this stream's device, but counters (integers of no dimension)
+        on the host."""
         if self.device != "gpu":
             return to_host(tree)
-        return tree_map(lambda x: x if on_gpu(x) or (x.ndim == 0 and x.dtype.kind == "i") else _cupy().asarray(x), tree)
+        return tree_map(
+            lambda x: (
+                x if on_gpu(x) or (x.ndim == 0 and x.dtype.kind == "i") else _cupy().asarray(x)
+            ),
+            tree,
+        )

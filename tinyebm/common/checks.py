@@ -1,6 +1,7 @@
 """Refusals that many files share: each says what is wanted and what was given.
 
-What no comparison could be made with (a text, None, a list) is refused like a number that is too small or too large.
+What no comparison could be made with (a text, None, a list) is refused like a number that is too
+small or too large.
 """
 
 import math
@@ -10,7 +11,8 @@ import types
 import numpy as np
 
 REAL = "fiub"  # kinds of dtypes that hold real numbers
-ENERGY = "__call__", "hidden_logits", "visible_logits"  # what the other parts of an energy must belong to
+# what the other parts of an energy must belong to
+ENERGY = "__call__", "hidden_logits", "visible_logits"
 KERNEL = "step", "push", "drift"  # of a kernel
 
 
@@ -41,14 +43,16 @@ def whole(value, least):
 
 
 def plain(part, *fields):
-    """Store NumPy's scalars in these fields of a frozen dataclass as Python's, beside which single precision stays single."""
+    """Store NumPy's scalars in these fields of a frozen dataclass as Python's, beside which single
+    precision stays single."""
     for name in fields:
         if isinstance(value := getattr(part, name), np.generic):
             object.__setattr__(part, name, value.item())
 
 
 def require_count(value, wanted, least=1):
-    """Raise ValueError, saying what is `wanted`, unless the value is an integer, not below the least.
+    """Raise ValueError, saying what is `wanted`, unless the value is an integer, not below the
+    least.
 
     >>> require_count(3, "k must be a positive number of steps")
     """
@@ -93,7 +97,8 @@ def require_decay(name, value):
 
 
 def did_you_mean(name, names):
-    """A question that ends in a space, for a name that is not among the names; nothing if it is like none of them.
+    """A question that ends in a space, for a name that is not among the names; nothing if it is
+    like none of them.
 
     >>> did_you_mean("two_mons", ["rings", "two_moons"]), did_you_mean("x", ["rings"])
     ("did you mean 'two_moons'? ", '')
@@ -110,7 +115,10 @@ def require_choice(what, value, names):
     >>> require_choice("scan", "random", ["systematic", "random"])
     """
     if not isinstance(value, str) or value not in names:
-        raise ValueError(f"{what} must be one of {', '.join(names)}, got {value!r}: {did_you_mean(value, names)}".rstrip(": "))
+        raise ValueError(
+            f"{what} must be one of {', '.join(names)}, got {value!r}: "
+            f"{did_you_mean(value, names)}".rstrip(": ")
+        )
 
 
 def require_draws(n, rng):
@@ -127,26 +135,32 @@ def require_generator(rng):
 
     >>> require_generator(np.random.default_rng(0))
     """
-    global_or_old = isinstance(rng, (types.ModuleType, np.random.RandomState))  # np.random itself, or its past
+    # np.random itself, or its past
+    global_or_old = isinstance(rng, (types.ModuleType, np.random.RandomState))
     if global_or_old or not (hasattr(rng, "random") or hasattr(rng, "standard_normal")):
         raise ValueError(f"rng must be a generator, like np.random.default_rng(0), got {rng!r}")
 
 
 def require_space(space):
-    """Raise ValueError unless the space is one: an instance of Reals, Box, Bits, Spins, Cells or of their like.
+    """Raise ValueError unless the space is one: an instance of Reals, Box, Bits, Spins, Cells or of
+    their like.
 
     >>> from tinyebm import Reals
     >>> require_space(Reals(1))
     """
     if isinstance(space, type) or not (hasattr(space, "contains") and hasattr(space, "discrete")):
-        raise ValueError(f"space must be a space, like te.Reals(2), te.Box(-1, 1, 2) or te.Bits(4), got {space!r}")
+        raise ValueError(
+            "space must be a space, like te.Reals(2), te.Box(-1, 1, 2) or te.Bits(4), got "
+            f"{space!r}"
+        )
 
 
 def part_of(thing, name, mains):
     """The attribute of that name, if it is there and was written for this thing; else None.
 
-    A class that writes one of the `mains` anew, say `__call__`, is another energy or kernel than the one it inherits from:
-    what goes with the old main, a log Z in closed form for one, is not inherited with the rest.
+    A class that writes one of the `mains` anew, say `__call__`, is another energy or kernel than
+    the one it inherits from: what goes with the old main, a log Z in closed form for one, is not
+    inherited with the rest.
 
     >>> class Twice(int):
     ...     __add__ = lambda self, other: 2 * other
@@ -158,17 +172,22 @@ def part_of(thing, name, mains):
 
 
 def _age(thing, name):
-    """How far back an attribute comes from: 0 for the object itself, 1 for its class, ...; inf for nowhere."""
+    """How far back an attribute comes from: 0 for the object itself, 1 for its class, ...; inf for
+    nowhere."""
     owners = getattr(thing, "__dict__", ()), *map(vars, type(thing).__mro__)
     return next((i for i, owner in enumerate(owners) if name in owner), math.inf)
 
 
 def require_own(thing, name, mains):
-    """Raise ValueError if a thing has an attribute that is inherited past one of the mains, which its class wrote anew."""
+    """Raise ValueError if a thing has an attribute that is inherited past one of the mains, which
+    its class wrote anew."""
     for main in mains:
         if hasattr(thing, name) and _age(thing, main) < _age(thing, name):
-            raise ValueError(f"{thing!r} has a {main} of its own but the {name} of another class, which knows nothing of it: write "
-                             f"its {name}, too")
+            raise ValueError(
+                f"{thing!r} has a {main} of its own but the {name} of another class, which knows "
+                "nothing of it: write "
+                f"its {name}, too"
+            )
 
 
 def require_parameters(energy, theta, /, **shapes):
@@ -184,4 +203,7 @@ def require_parameters(energy, theta, /, **shapes):
             found = None
         if found != shape:
             what = f"has no {name!r}" if found is None else f"holds {name!r} of shape {found}"
-            raise ValueError(f"theta does not belong to {energy!r}: it {what}, and {name!r} of shape {shape} is wanted")
+            raise ValueError(
+                f"theta does not belong to {energy!r}: it {what}, and {name!r} of shape {shape} "
+                "is wanted"
+            )

@@ -24,7 +24,8 @@ class ChangedEnergyError(RuntimeError):
 
 
 def or_nan(function, *args, infinite=math.inf):
-    """The number, inf (or what is given) where Z is infinite, or nan where quadrature fails: an honest entry for a table."""
+    """The number, inf (or what is given) where Z is infinite, or nan where quadrature fails: an
+    honest entry for a table."""
     try:
         return function(*args)
     except DivergentPartitionError:

@@ -4,7 +4,8 @@ import numpy as np
 
 
 class Estimate(float):
-    """A number that carries its error: `.value`, `.error`, and what else there is to say of it: `.details`, a dict.
+    """A number that carries its error: `.value`, `.error`, and what else there is to say of it:
+    `.details`, a dict.
 
     A float, so it goes wherever a number goes (and loses its error there).
 
@@ -37,11 +38,14 @@ class Estimate(float):
 
 
 def mean_of(values):
-    """The mean of independent numbers with its standard error, s / √n; the error of one number is nan.
+    """The mean of independent numbers with its standard error, s / √n; the error of one number is
+    nan.
 
     >>> mean_of([1.0, 3.0])
     Estimate(value=2.0, error=1.0)
     """
     values = np.asarray(values, dtype=float)
     with np.errstate(invalid="ignore"):  # infinite ones
-        return Estimate(values.mean(), values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan)
+        return Estimate(
+            values.mean(), values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        )

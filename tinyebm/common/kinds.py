@@ -1,4 +1,5 @@
-"""The words of signatures: what arrays, trees, energies, spaces, kernels and laws are to those who write their own.
+"""The words of signatures: what arrays, trees, energies, spaces, kernels and laws are to those who
+write their own.
 
 None of them is a base class: whatever has these methods is one.
 """
@@ -17,7 +18,8 @@ Generator: TypeAlias = np.random.Generator  # or CuPy's
 
 
 class StartsNearData(Protocol):
-    """What an energy with a location and a scale may offer beside `init(rng)`, for `mle` to begin with."""
+    """What an energy with a location and a scale may offer beside `init(rng)`, for `mle` to begin
+    with."""
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
         """theta near the rows x (n, d) of weight mass (n,), which sum to 1, in whatever units."""

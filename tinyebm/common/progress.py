@@ -5,7 +5,8 @@ import time
 
 
 class Progress:
-    """`bar = Progress("fit", 1000)`, then `bar(i, "nll 2.31")` after step i; the last step ends the line."""
+    """`bar = Progress("fit", 1000)`, then `bar(i, "nll 2.31")` after step i; the last step ends the
+    line."""
 
     def __init__(self, title, total, show=True):
         self.title, self.total = title, total

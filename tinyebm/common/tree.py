@@ -8,7 +8,8 @@ import numpy as np
 
 
 def tree_flatten(tree):
-    """Return (leaves, rebuild) with rebuild(leaves) == tree; leaves of a dict in the order of its sorted keys.
+    """Return (leaves, rebuild) with rebuild(leaves) == tree; leaves of a dict in the order of its
+    sorted keys.
 
     >>> leaves, rebuild = tree_flatten({"b": 2, "a": [1, ()]})
     >>> leaves, rebuild([10, 20])
@@ -52,8 +53,16 @@ def tree_map(function, tree, *rest):
     leaves, rebuild = tree_flatten(tree)
     for other in rest:
         if structure(other) != structure(tree):
-            raise ValueError(f"trees of different structure: {numbered(tree)} and {numbered(other)} (leaves numbered)")
-    return rebuild([function(*together) for together in zip(leaves, *(tree_flatten(other)[0] for other in rest), strict=True)])
+            raise ValueError(
+                f"trees of different structure: {numbered(tree)} and {numbered(other)} (leaves "
+                "numbered)"
+            )
+    return rebuild(
+        [
+            function(*together)
+            for together in zip(leaves, *(tree_flatten(other)[0] for other in rest), strict=True)
+        ]
+    )
 
 
 def every(test, tree):
@@ -107,8 +116,14 @@ def ravel(tree):
 
     def unravel(flat):
         if flat.shape != (ends[-1],):
-            raise ValueError(f"these trees have {ends[-1]} numbers, got an array of shape {flat.shape}")
-        return rebuild([flat[start:end].reshape(leaf.shape)
-                        for leaf, start, end in zip(leaves, ends, ends[1:], strict=False)])
+            raise ValueError(
+                f"these trees have {ends[-1]} numbers, got an array of shape {flat.shape}"
+            )
+        return rebuild(
+            [
+                flat[start:end].reshape(leaf.shape)
+                for leaf, start, end in zip(leaves, ends, ends[1:], strict=False)
+            ]
+        )
 
     return np.concatenate([leaf.reshape(-1) for leaf in leaves]), unravel

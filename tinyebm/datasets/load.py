@@ -1,4 +1,5 @@
-"""What there is to fit: toy populations known exactly, a small real data set, or a file of one's own.
+"""What there is to fit: toy populations known exactly, a small real data set, or a file of one's
+own.
 
 `load` gives a `Target` (a population: it can be sampled for ever, and its
 density and entropy are known) or `Data` (a finite table: it can only be read).
@@ -102,7 +103,8 @@ class Data:
         return x * self.scale + self.centre
 
     def standardised(self, x: Array) -> Array:
-        """The inverse of `original`: (x - centre) / scale, for rows x (n, d) in the units of the source."""
+        """The inverse of `original`: (x - centre) / scale, for rows x (n, d) in the units of the
+        source."""
         return (x - self.centre) / self.scale
 
     @property
@@ -111,8 +113,12 @@ class Data:
         return float(np.log(self.scale).sum())
 
 
-def load(name: str | os.PathLike, standardise: bool = True, space: str | None = None,
-         header: bool | None = None) -> Target | PatternTarget | Data:
+def load(
+    name: str | os.PathLike,
+    standardise: bool = True,
+    space: str | None = None,
+    header: bool | None = None,
+) -> Target | PatternTarget | Data:
     """The population or data set of that name, or the table in a file.
 
     Parameters
@@ -121,9 +127,8 @@ def load(name: str | os.PathLike, standardise: bool = True, space: str | None = 
         One of `NAMES`; or a path ending in .csv, .tsv or .txt (with .gz or not: numbers in columns,
         with names above or not) or .npy (one- or two-dimensional).
     standardise : bool
-        Shift and scale each column of real data to mean 0 and standard deviation 1
-        (the root mean square deviation, ddof = 0).  Populations stay as published, bits and spins as
-        they are.
+        Shift and scale each column of real data to mean 0 and standard deviation 1 (the root mean
+        square deviation, ddof = 0).  Populations stay as published, bits and spins as they are.
     space : "reals", "bits" or "spins", optional
         What the rows of a table are: by default bits if all entries are 0 or 1, spins if they are
         -1 or 1, else real numbers.
@@ -133,7 +138,8 @@ def load(name: str | os.PathLike, standardise: bool = True, space: str | None = 
     Returns
     -------
     Target, PatternTarget or Data
-        `notes` of Data says what was found out: that commas are decimal points, an index left out, ...
+        `notes` of Data says what was found out: that commas are decimal points, an index left out,
+        ...
 
     Raises
     ------
@@ -165,8 +171,11 @@ def load(name: str | os.PathLike, standardise: bool = True, space: str | None = 
         x, columns, notes = reader(Path(name), header)
         data = _data(stem, x, columns, name, "not stated", standardise, space, notes)
         return replace(data, header=header)
-    raise ValueError(f"unknown data set {name!r}: {did_you_mean(name, NAMES)}The names are {', '.join(NAMES)}, or give a path "
-                     f"ending in .csv or .npy (also .tsv, .txt, and these with .gz)")
+    raise ValueError(
+        f"unknown data set {name!r}: {did_you_mean(name, NAMES)}The names are {', '.join(NAMES)}, "
+        "or give a path "
+        f"ending in .csv or .npy (also .tsv, .txt, and these with .gz)"
+    )
 
 
 def of_rows(x):
@@ -176,49 +185,97 @@ def of_rows(x):
 
 
 def _faithful(standardise, space):
-    """272 eruptions of Old Faithful and the waits until the next; label 1 if one lasted over 3 minutes."""
+    """272 eruptions of Old Faithful and the waits until the next; label 1 if one lasted over 3
+    minutes."""
     x, *_ = read_csv(DATA / "faithful.csv")
-    source = ("Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & Bowman "
-              "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365")
+    source = (
+        "Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & "
+        "Bowman "
+        "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365"
+    )
     columns = ("eruption (min)", "waiting (min)")
-    data = _data("faithful", x, columns, source, "public domain", standardise, space,
-                 group=lambda x: (x[:, 0] > 3).astype(int), groups=2)
+    data = _data(
+        "faithful",
+        x,
+        columns,
+        source,
+        "public domain",
+        standardise,
+        space,
+        group=lambda x: (x[:, 0] > 3).astype(int),
+        groups=2,
+    )
     return replace(data, mode_names=("eruptions of at most 3 minutes", "longer ones"))
 
 
 def _digits(name):
-    """Handwritten digits with a pixel on from 8 of 16: all 8 x 8 pixels, or the 4 x 4 in the middle."""
+    """Handwritten digits with a pixel on from 8 of 16: all 8 x 8 pixels, or the 4 x 4 in the
+    middle."""
     with np.load(DATA / "digits8x8.npz") as file:
         images, labels = file["images"], file["labels"].astype(int)
     if name == "digit_patches":
         images = images[:, 2:6, 2:6]
     x = (images.reshape(len(images), -1) >= 8) * 1.0
-    source = ("E. Alpaydin & C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
-              "doi:10.24432/C50P49; binarised at half of the full value")
+    source = (
+        "E. Alpaydin & C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine "
+        "Learning Repository, "
+        "doi:10.24432/C50P49; binarised at half of the full value"
+    )
     columns = tuple(f"pixel {i + 1}" for i in range(x.shape[1]))
-    return Data(name, x, source, "CC BY 4.0", columns, np.zeros(x.shape[1]), np.ones(x.shape[1]), space=Bits(x.shape[1]),
-                labels=labels)
+    return Data(
+        name,
+        x,
+        source,
+        "CC BY 4.0",
+        columns,
+        np.zeros(x.shape[1]),
+        np.ones(x.shape[1]),
+        space=Bits(x.shape[1]),
+        labels=labels,
+    )
 
 
-def _data(name, x, columns, source, licence, standardise, space=None, notes=(), group=None, groups=0):
-    """A table as Data, refused where it cannot be standardised; `group` labels rows in the units of the source."""
+def _data(
+    name, x, columns, source, licence, standardise, space=None, notes=(), group=None, groups=0
+):
+    """A table as Data, refused where it cannot be standardised; `group` labels rows in the units of
+    the source."""
     found, zeros = None if space == "reals" else recognised(x), np.zeros(x.shape[1])
     if space in ("bits", "spins"):
         found = {"bits": Bits, "spins": Spins}[space](x.shape[1])
         for i in np.flatnonzero(~found.contains(x))[:1]:
             raise ValueError(f"{name}: row {i + 1} is {x[i].tolist()}, no state of {found}")
     elif found:
-        notes = (*notes, f"all entries are {found.values[0]:g} or {found.values[1]:g}: taken for states of "
-                         f"{found}, not for real numbers (space, --space)")
-    raw = Data(name, x, source, licence, columns, zeros, zeros + 1, group, groups, space=found,
-               labels=group and group(x), notes=tuple(notes))
+        notes = (
+            *notes,
+            f"all entries are {found.values[0]:g} or {found.values[1]:g}: taken for states of "
+            f"{found}, not for real numbers (space, --space)",
+        )
+    raw = Data(
+        name,
+        x,
+        source,
+        licence,
+        columns,
+        zeros,
+        zeros + 1,
+        group,
+        groups,
+        space=found,
+        labels=group and group(x),
+        notes=tuple(notes),
+    )
     if found or not standardise:
         return raw
 
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite scale is refused below
         centre, scale = x.mean(axis=0), x.std(axis=0)
     for j in np.flatnonzero((x == x[0]).all(axis=0) | ~((scale > 0) & (scale < math.inf))):
-        raise ValueError(f"{name}, column {j + 1} ({columns[j]}): the standard deviation is {scale[j]:.3g}, "
-                         "nothing to divide by: is it constant? Drop it, or load with standardise=False (--raw)")
-    data = replace(raw, centre=centre, scale=scale, mode=group and (lambda x: group(x * scale + centre)))
+        raise ValueError(
+            f"{name}, column {j + 1} ({columns[j]}): the standard deviation is {scale[j]:.3g}, "
+            "nothing to divide by: is it constant? Drop it, or load with standardise=False (--raw)"
+        )
+    data = replace(
+        raw, centre=centre, scale=scale, mode=group and (lambda x: group(x * scale + centre))
+    )
     return replace(data, x=data.standardised(x))

@@ -1,8 +1,8 @@
 """Tables in files: numbers, and names for their columns; whatever else is refused, saying where.
 
-A text does not say how it is to be read.  What stands between its columns, whether commas are decimal
-points, whether line 1 holds names, whether the first column only numbers the rows: all this is found
-out, and stated in notes.  Where two readings are possible the file is refused.
+A text does not say how it is to be read.  What stands between its columns, whether commas are
+decimal points, whether line 1 holds names, whether the first column only numbers the rows: all this
+is found out, and stated in notes.  Where two readings are possible the file is refused.
 """
 
 import csv
@@ -17,7 +17,8 @@ import numpy as np
 
 MARKS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "blanks"}  # tried in this order
 WORDS = {"true": 1.0, "false": 0.0}  # in any case
-NUMBERING = ("index", "id", "row", "rownames", "row.names")  # headers of columns that number the rows
+# headers of columns that number the rows
+NUMBERING = ("index", "id", "row", "rownames", "row.names")
 MISSING = ("", "na", "n/a", "null", "none", "-", "?", ".")  # values that are not there, in any case
 WHOLE = re.compile(r"[+-]?\d+")
 
@@ -42,7 +43,9 @@ def read_csv(path, header=None):
     width, rows = len(names) or len(body[0][1]), []
     for line, cells in body:
         if len(cells) != width:
-            raise ValueError(f"{path}, line {line}: {len(cells)} entries, but the first has {width}")
+            raise ValueError(
+                f"{path}, line {line}: {len(cells)} entries, but the first has {width}"
+            )
         rows.append([_number(cell, comma) for cell in cells[index:]])
         for j, value in enumerate(rows[-1], index):
             if value is None or not math.isfinite(value):
@@ -54,6 +57,7 @@ def read_csv(path, header=None):
 
 # ------------------------------------------------------------------------------- lines and cells
 
+
 def _text(path):
     """(What a file says, its comments blank; notes)."""
     try:
@@ -63,7 +67,9 @@ def _text(path):
         wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")  # as Excel's "Unicode text"
         text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"cannot read {path}: not in UTF-8 ({error}): save it as CSV UTF-8") from error
+        raise ValueError(
+            f"cannot read {path}: not in UTF-8 ({error}): save it as CSV UTF-8"
+        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"cannot read {path}: {error}") from error
     text = re.sub(r'(?m)\A"?sep=.+$', "", text)  # a line of Excel's
@@ -133,6 +139,7 @@ def _number(cell, comma=False):
 
 # --------------------------------------------------------------------------- names, index, decimals
 
+
 def _holds_names(path, lines, quoted):
     """Whether line 1 holds names; refused where its numbers may be names, or a row."""
     (_, first), body = lines[0], [cells for _, cells in lines[1:]]
@@ -141,7 +148,8 @@ def _holds_names(path, lines, quoted):
         return False
     if quoted or set(values) == {None}:
         return True
-    index = body and (not first[0] or len(body[0]) == len(first) + 1)  # whose header is empty, or missing
+    # whose header is empty, or missing
+    index = body and (not first[0] or len(body[0]) == len(first) + 1)
     if index and _counts([cells[0] for cells in body]):
         return True
     if None in values or any(len(cells) != len(first) for cells in body) or not body:
@@ -155,15 +163,20 @@ def _holds_names(path, lines, quoted):
     apart = apart and len(body) >= (2 if whole else 5)
     alone = whole and not any(WHOLE.fullmatch(cell) for cells in body for cell in cells)
     if apart or alone or whole and values == list(range(len(first))):
-        raise ValueError(f"{path}, line 1: {', '.join(first)} may be names of columns, or a row of "
-                         "numbers: say which by header=True or header=False (--header yes or no)")
+        raise ValueError(
+            f"{path}, line 1: {', '.join(first)} may be names of columns, or a row of "
+            "numbers: say which by header=True or header=False (--header yes or no)"
+        )
     return False
 
 
 def _counts(cells):
     """Whether cells count from 0 or 1."""
     count = len(cells)
-    return count > 1 and cells in (list(map(str, range(count))), list(map(str, range(1, count + 1))))
+    return count > 1 and cells in (
+        list(map(str, range(count))),
+        list(map(str, range(1, count + 1))),
+    )
 
 
 def _without_index(path, mark, names, body, quoted, notes):
@@ -172,15 +185,19 @@ def _without_index(path, mark, names, body, quoted, notes):
     counts, words = _counts(column), all(cell and _number(cell) is None for cell in column)
     if names and len(body[0]) == len(names) + 1:  # as R's write.table
         if mark == "," and len(names) == 1 and not quoted:
-            raise ValueError(f"{path}: {','.join(body[0])} may be one number with a decimal comma, or two: "
-                             "write decimal points")
+            raise ValueError(
+                f"{path}: {','.join(body[0])} may be one number with a decimal comma, or two: "
+                "write decimal points"
+            )
         index = counts or words or quoted
         names = [""] * index + names
     elif names and names[0].lower() in ("", "unnamed: 0"):
         index = words or len(set(column)) == len(column) and all(map(WHOLE.fullmatch, column))
         if not index:
-            raise ValueError(f"{path}, line 1: column 1 has no name, and does not number the rows: "
-                             "give it a name")
+            raise ValueError(
+                f"{path}, line 1: column 1 has no name, and does not number the rows: "
+                "give it a name"
+            )
     else:
         index = bool(names) and names[0].lower() in NUMBERING and (counts or words)
     if index:
@@ -195,8 +212,10 @@ def _decimal_commas(path, cells, notes):
     commas = [cell for cell in cells if "," in cell and _number(cell, comma=True) is not None]
     thousands = all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas)
     if commas and (thousands or any("." in cell for cell in cells)):
-        raise ValueError(f"{path}: the comma in {commas[0]} may stand before decimals, or between "
-                         "thousands: write decimal points, and nothing between thousands")
+        raise ValueError(
+            f"{path}: the comma in {commas[0]} may stand before decimals, or between "
+            "thousands: write decimal points, and nothing between thousands"
+        )
     if commas:
         notes.append("decimal commas")
     if any(cell[:1] in "tTfF" and cell.lower() in WORDS for cell in cells):
@@ -205,7 +224,8 @@ def _decimal_commas(path, cells, notes):
 
 
 def write_csv(file, x, names=None):
-    """Write a table (n, d) and names of its columns to a binary file; `read_csv` gives both back."""
+    """Write a table (n, d) and names of its columns to a binary file; `read_csv` gives both
+    back."""
     names = names or [f"x{j + 1}" for j in range(x.shape[1])]
     strange = any(_number(name, True) is not None or name.startswith("#") for name in names)
     quoting = csv.QUOTE_ALL if strange else csv.QUOTE_MINIMAL  # in quotes a number is a name
@@ -217,8 +237,10 @@ def write_csv(file, x, names=None):
 
 # --------------------------------------------------------------------------------------- arrays
 
+
 def read_npy(path, header=None):
-    """(The table (n, d) in a .npy file, made-up names of columns, no notes); pickles are never opened."""
+    """(The table (n, d) in a .npy file, made-up names of columns, no notes); pickles are never
+    opened."""
     try:
         with path.open("rb") as file:
             x = np.lib.format.read_array(file, allow_pickle=False)
@@ -226,7 +248,9 @@ def read_npy(path, header=None):
         raise ValueError(f"cannot read {path}: {error}") from error
 
     if x.dtype.kind not in "iufb" or x.ndim not in (1, 2) or x.size == 0:
-        raise ValueError(f"{path}: wanted a table of real numbers, got {x.dtype} of shape {x.shape}")
+        raise ValueError(
+            f"{path}: wanted a table of real numbers, got {x.dtype} of shape {x.shape}"
+        )
     x = x.astype(float).reshape(len(x), -1)
     for i, j in np.argwhere(~np.isfinite(x)):
         raise ValueError(f"{path}, row {i + 1}, column {j + 1}: {x[i, j]} is not a finite number")

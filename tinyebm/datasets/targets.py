@@ -79,19 +79,26 @@ class Target:
         return -self.log_prob(x)
 
     def mode(self, x: Array) -> Array:
-        """The mode 0, ..., modes-1 to which each row of x most probably belongs, (n,); -1 where p(x) = 0."""
+        """The mode 0, ..., modes-1 to which each row of x most probably belongs, (n,); -1 where
+        p(x) = 0."""
         joint = self.log_joint(exact_rows(x, self.space.dim))
         return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
 
     def variants(self) -> list:
         """A grid of other nodes, to see how far a sum depends on them."""
-        return [self.space.grid(tuple(n + 16 for n in self.grid.shape)) if self.space.bounded else self.grid.half()]
+        return [
+            self.space.grid(tuple(n + 16 for n in self.grid.shape))
+            if self.space.bounded
+            else self.grid.half()
+        ]
 
     @cached_property
     def law(self) -> tuple[Array, Array]:
-        """The population as weighted points: the atoms of `grid` (N, d) and their probabilities (N,)."""
+        """The population as weighted points: the atoms of `grid` (N, d) and their probabilities
+        (N,)."""
         blocks = [(x, log_w + self.log_prob(x)) for x, log_w in self.grid.blocks()]
-        x, mass = np.concatenate([x for x, _ in blocks]), np.exp(np.concatenate([log_p for _, log_p in blocks]))
+        x = np.concatenate([x for x, _ in blocks])
+        mass = np.exp(np.concatenate([log_p for _, log_p in blocks]))
         return x[mass > 1e-20], mass[mass > 1e-20]
 
     @cached_property
@@ -101,15 +108,19 @@ class Target:
 
     @cached_property
     def entropy(self) -> float:
-        """The differential entropy -∫ p log p dx in nats, summed over `law` when first asked for."""
+        """The differential entropy -∫ p log p dx in nats, summed over `law` when first asked
+        for."""
         x, mass = self.law
-        log_p = np.concatenate([self.log_prob(part) for part in np.array_split(x, -(-len(x) // 1024))])
+        log_p = np.concatenate(
+            [self.log_prob(part) for part in np.array_split(x, -(-len(x) // 1024))]
+        )
         return float(-(mass @ log_p))
 
 
 @dataclass(frozen=True, eq=False)
 class PatternTarget:
-    """A population on a discrete space, known exactly: a `Density` with Z = 1, listed state by state.
+    """A population on a discrete space, known exactly: a `Density` with Z = 1, listed state by
+    state.
 
     Parameters
     ----------

@@ -49,6 +49,7 @@ def drawn(table, k):
 
 # ------------------------------------------------------------------- Gaussian mixtures
 
+
 def log_mixture(x, centres, log_w, sigma):
     """log Σ_j w_kj N(x; c_kj, σ_k² I), (n, modes), for centres (modes, nodes, d).
 
@@ -69,7 +70,9 @@ def eight_gaussians():
     """Eight Gaussians of standard deviation 0.5/1.414 on a circle of radius 4/1.414."""
     centres, sigma = 4 / 1.414 * on_circle(math.pi / 4 * np.arange(8)), 0.5 / 1.414
     log_joint = lambda x: log_mixture(x, centres[:, None], -math.log(8), sigma)
-    sample = lambda n, rng: drawn(centres, rng.integers(8, size=n)) + sigma * rng.standard_normal((n, 2))
+    sample = lambda n, rng: (
+        drawn(centres, rng.integers(8, size=n)) + sigma * rng.standard_normal((n, 2))
+    )
     return Reals(2), log_joint, sample, 8, lattice(192, 6.0)
 
 
@@ -87,8 +90,10 @@ def bimodal():
 
 # ------------------------------------------------------------------------ noisy curves
 
+
 def noisy_curves(curves, sigma, rule, grid):
-    """Eq. (2), k and t in [0, 1] uniform; curves(t) is (modes, len(t), 2), rule (nodes, log weights)."""
+    """Eq. (2), k and t in [0, 1] uniform; curves(t) is (modes, len(t), 2), rule (nodes, log
+    weights)."""
     t, log_w = rule
     centres = curves(t)
     modes = len(centres)
@@ -102,10 +107,13 @@ def noisy_curves(curves, sigma, rule, grid):
 
 
 def two_moons():
-    """Two half circles of radius 2, noise 0.2: scikit-learn's `make_moons(noise=0.1)`, doubled, shifted."""
+    """Two half circles of radius 2, noise 0.2: scikit-learn's `make_moons(noise=0.1)`, doubled,
+    shifted."""
+
     def curves(t):
         cos, sin = np.cos(math.pi * t), np.sin(math.pi * t)
-        upper, lower = np.stack([2 * cos - 1.0, 2 * sin - 0.2], axis=-1), np.stack([1.0 - 2 * cos, 0.8 - 2 * sin], axis=-1)
+        upper = np.stack([2 * cos - 1.0, 2 * sin - 0.2], axis=-1)
+        lower = np.stack([1.0 - 2 * cos, 0.8 - 2 * sin], axis=-1)
         return np.stack([upper, lower])
 
     return noisy_curves(curves, 0.2, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))
@@ -129,7 +137,8 @@ def rings():
 
 
 def swissroll():
-    """The spiral (s cos s, s sin s) / 5, s uniform on [1.5π, 4.5π], noise 0.2, as in `make_swiss_roll`."""
+    """The spiral (s cos s, s sin s) / 5, s uniform on [1.5π, 4.5π], noise 0.2, as in
+    `make_swiss_roll`."""
     spiral = lambda s: s[None, :, None] * on_circle(s) / 5
     curves = lambda t: spiral(math.pi * (1.5 + 3 * t))
     return noisy_curves(curves, 0.2, gauss_legendre(320, 0.0, 1.0), lattice(192, 5.0))
@@ -137,8 +146,10 @@ def swissroll():
 
 # ------------------------------------- two spirals: a curve with a box of noise as well
 
+
 def two_spirals():
-    """Two spirals ±(c(s) + U) / 3, c(s) = s (-cos s, sin s), with a box of noise U and Gaussian noise 0.1.
+    """Two spirals ±(c(s) + U) / 3, c(s) = s (-cos s, sin s), with a box of noise U and Gaussian
+    noise 0.1.
 
     s = 3π sqrt(V) with V uniform on [0, 1], U uniform on [0, 1/2]².  Along either
     axis the noise is a normal plus a uniform variable, so that in (2) a product of
@@ -150,18 +161,24 @@ def two_spirals():
         return (s[:, None] * np.stack([-np.cos(s), np.sin(s)], axis=1) + u) / 3
 
     v, log_w = gauss_legendre(320, 0.0, 1.0)
-    s = np.sqrt(1 + v * (end**2 + 2 * end)) - 1  # equal steps of v are nearly equal steps along the curve
-    log_w = log_w + np.log(s / (s + 1) * (0.5 + 1 / end) / sigma**2)  # half of p(s) ds = 2s ds / 9π²
+    # equal steps of v are nearly equal steps along the curve
+    s = np.sqrt(1 + v * (end**2 + 2 * end)) - 1
+    # half of p(s) ds = 2s ds / 9π²
+    log_w = log_w + np.log(s / (s + 1) * (0.5 + 1 / end) / sigma**2)
     centres = np.concatenate([arm(s, 0.25), -arm(s, 0.25)]).T[:, None] / sigma  # (2, 1, 2 nodes)
 
     def log_joint(x):
         t = ops.reshape(x.T, (2, len(x), 1)) / sigma - centres
-        terms = ops.reshape(ops.sum(log_boxed_normal(t, 1 / 12 / sigma), axis=0), (len(x), 2, len(s)))
+        terms = ops.reshape(
+            ops.sum(log_boxed_normal(t, 1 / 12 / sigma), axis=0), (len(x), 2, len(s))
+        )
         return ops.logsumexp(terms + log_w, axis=2)
 
     def sample(n, rng):
         points = arm(end * np.sqrt(rng.random(n)), 0.5 * rng.random((n, 2)))
-        return (1.0 - 2.0 * rng.integers(2, size=(n, 1))) * points + sigma * rng.standard_normal((n, 2))
+        return (1.0 - 2.0 * rng.integers(2, size=(n, 1))) * points + sigma * rng.standard_normal(
+            (n, 2)
+        )
 
     return Reals(2), log_joint, sample, 2, lattice(192, 4.25)
 
@@ -172,7 +189,8 @@ TINY = 1e-300  # stands in for |x|² = 0, where sqrt has no slope but the pinwhe
 
 
 def pinwheel():
-    """Five Gaussian petals f ~ N((1, 0), diag(0.3², 0.1²)), turned clockwise by 2πk/5 + exp(|f|)/4, doubled.
+    """Five Gaussian petals f ~ N((1, 0), diag(0.3², 0.1²)), turned clockwise by 2πk/5 + exp(|f|)/4,
+    doubled.
 
     Turning each circle as a whole keeps areas, so that p(x, k) = N(f) / (5·4).
     (FFJORD's angle grows with f_1, which leaves no closed form.)
@@ -190,7 +208,11 @@ def pinwheel():
     def sample(n, rng):
         x, y = rng.standard_normal((n, 2)).T
         f = (1.0 + 0.3 * x) + 0.1j * y
-        z = 2 * f * np.exp(-1j * (drawn(starts, rng.integers(5, size=n)) + 0.25 * np.exp(np.abs(f))))
+        z = (
+            2
+            * f
+            * np.exp(-1j * (drawn(starts, rng.integers(5, size=n)) + 0.25 * np.exp(np.abs(f))))
+        )
         return np.stack([z.real, z.imag], axis=1)
 
     return Reals(2), log_joint, sample, 5, lattice(400, 8.0)
@@ -239,5 +261,18 @@ def double_well():
     return Reals(1), log_joint, sample, 2, grid
 
 
-TOYS = {toy.__name__: toy for toy in (two_moons, eight_gaussians, circles, rings, checkerboard, pinwheel,
-                                      swissroll, two_spirals, bimodal, double_well)}
+TOYS = {
+    toy.__name__: toy
+    for toy in (
+        two_moons,
+        eight_gaussians,
+        circles,
+        rings,
+        checkerboard,
+        pinwheel,
+        swissroll,
+        two_spirals,
+        bimodal,
+        double_well,
+    )
+}

@@ -1,18 +1,22 @@
-"""Annealed importance sampling: log Z where no sum can be had, and a bracket that says how far to trust it.
+"""Annealed importance sampling: log Z where no sum can be had, and a bracket that says how far to
+trust it.
 
 Between a base q that is known exactly (β = 0) and p (β = 1) lie the densities
 
     f_β(x) = q(x)^{1-β} (e^{-E(x)} μ(x))^β.                                 (1)
 
-A chain starts at an exact draw x_0 of q and goes through them by kernels that leave each invariant; its weight
+A chain starts at an exact draw x_0 of q and goes through them by kernels that leave each invariant;
+its weight
 
     w = Π_t f_{β_t}(x_{t-1}) / f_{β_{t-1}}(x_{t-1}),        E[w] = Z        (2)
 
-is unbiased whatever the chain forgets on the way (Neal 2001, Statistics and Computing 11:125).  By Jensen's inequality
-E[log mean w] ≤ log Z: a lower bound on average.  The same walk from exact draws of p down to q has E[w] = 1/Z, so
--log mean w is an *upper* bound on average, and the two bracket log Z (Grosse, Ghahramani & Adams 2015, arXiv:1511.02543).
+is unbiased whatever the chain forgets on the way (Neal 2001, Statistics and Computing 11:125).  By
+Jensen's inequality E[log mean w] ≤ log Z: a lower bound on average.  The same walk from exact draws
+of p down to q has E[w] = 1/Z, so -log mean w is an *upper* bound on average, and the two bracket
+log Z (Grosse, Ghahramani & Adams 2015, arXiv:1511.02543).
 
-Of an RBM from independent bits, layers are mixed rather than free energies (`RBM.tempered`), and moves are block Gibbs.
+Of an RBM from independent bits, layers are mixed rather than free energies (`RBM.tempered`), and
+moves are block Gibbs.
 """
 
 import itertools
@@ -23,7 +27,15 @@ import numpy as np
 
 from tinyebm.autodiff import ops
 from tinyebm.common.backend import on_gpu
-from tinyebm.common.checks import ENERGY, KERNEL, REAL, part_of, require_count, require_generator, require_own
+from tinyebm.common.checks import (
+    ENERGY,
+    KERNEL,
+    REAL,
+    part_of,
+    require_count,
+    require_generator,
+    require_own,
+)
 from tinyebm.common.estimate import Estimate
 from tinyebm.common.kinds import AnyDensity, Array, Generator, Kernel, Law
 from tinyebm.density import exponents, in_double, require_density
@@ -37,16 +49,24 @@ from tinyebm.samplers.metropolis import require_possible, require_start
 from tinyebm.spaces.laws import initial_law, support
 from tinyebm.spaces.rows import double
 
-TARGET = 0.6  # acceptance that the pilot run steers towards: between the optima of MALA, 0.574, and HMC, 0.651
+# acceptance that the pilot run steers towards: between the optima of MALA, 0.574, and HMC, 0.651
+TARGET = 0.6
 NEAR = 0.2  # how far from it a stage of that run may end
 PILOT = 50  # its stages
 SETTLE, FOLLOW = 60, 4  # the most steps at a stage, and the fewest
 FEW = 5  # effective weights, below which their spread says nothing about the error
 
 
-def ais(p: AnyDensity, n: int, rng: Generator, temperatures: int | Array = 1000, base: Law | AnyDensity | None = None,
-        kernel: Kernel | Callable[[float], Kernel] | None = None) -> Estimate:
-    """log Z of p by annealed importance sampling, eq. (2): an Estimate in nats, a lower bound on average.
+def ais(
+    p: AnyDensity,
+    n: int,
+    rng: Generator,
+    temperatures: int | Array = 1000,
+    base: Law | AnyDensity | None = None,
+    kernel: Kernel | Callable[[float], Kernel] | None = None,
+) -> Estimate:
+    """log Z of p by annealed importance sampling, eq. (2): an Estimate in nats, a lower bound on
+    average.
 
     Parameters
     ----------
@@ -55,24 +75,25 @@ def ais(p: AnyDensity, n: int, rng: Generator, temperatures: int | Array = 1000,
     n : int
         Chains, at least 2.
     temperatures : int or array
-        T steps from β = 0 to β = 1 at β = (t/T)², denser near the base where tails change most; or the β themselves,
-        increasing from 0 to 1.  1 is importance sampling.
+        T steps from β = 0 to β = 1 at β = (t/T)², denser near the base where tails change most; or
+        the β themselves, increasing from 0 to 1.  1 is importance sampling.
     base : a law with `sample` and `log_prob`, or a Density, optional
-        By default the law of `p.space.initial`.  It lives where p does, and must reach all of p: thin tails make heavy
-        weights.
+        By default the law of `p.space.initial`.  It lives where p does, and must reach all of p:
+        thin tails make heavy weights.
     kernel : a kernel that leaves p invariant, or a function from a step size to one, optional
-        By default `te.MALA`; on states Gibbs (block Gibbs for an RBM from independent bits).  The step size of a
-        function is adapted by a pilot run of chains of its own to an acceptance of 0.6 along β, and then frozen.
+        By default `te.MALA`; on states Gibbs (block Gibbs for an RBM from independent bits).  The
+        step size of a function is adapted by a pilot run of chains of its own to an acceptance of
+        0.6 along β, and then frozen.
 
     Returns
     -------
     Estimate
-        The error is the standard error of log mean w from the spread of the weights; inf with fewer than five effective
-        ones, whose spread says nothing.  `details` holds "ess", the effective number (Σw)² / Σw² of the n weights,
-        "log_weights" (n,), and "acceptance".
+        The error is the standard error of log mean w from the spread of the weights; inf with fewer
+        than five effective ones, whose spread says nothing.  `details` holds "ess", the effective
+        number (Σw)² / Σw² of the n weights, "log_weights" (n,), and "acceptance".
 
-    Cost: per temperature an energy and its gradient per chain with MALA; with another kernel its step and an energy (of an
-    RBM two).
+    Cost: per temperature an energy and its gradient per chain with MALA; with another kernel its
+    step and an energy (of an RBM two).
 
     >>> from tinyebm import Density, DoubleWell, Reals
     >>> well = DoubleWell()
@@ -86,27 +107,35 @@ def ais(p: AnyDensity, n: int, rng: Generator, temperatures: int | Array = 1000,
     with remembering(p.energy, p.space, law) as require_unchanged:
         path, kernels, betas = _plan(p, n, rng, temperatures, law, kernel)
         x = law.sample(n, rng)
-        alive, log_w = _reached(p, x), np.zeros_like(x, shape=n) - math.inf  # no kernel moves the others, and no weight is theirs
+        # no kernel moves the others, and no weight is theirs
+        alive, log_w = _reached(p, x), np.zeros_like(x, shape=n) - math.inf
         log_w[alive], acceptance = _anneal(path, kernels, betas, x[alive], rng)
         found = _estimate(path, 1, log_w, acceptance)
         require_unchanged()
     return found
 
 
-def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Array = 1000, base: Law | AnyDensity | None = None,
-                kernel: Kernel | Callable[[float], Kernel] | None = None) -> Estimate:
-    """log Z of p by annealing draws of p itself to the base: an Estimate in nats, an *upper* bound on average.
+def reverse_ais(
+    p: AnyDensity,
+    x: Array,
+    rng: Generator,
+    temperatures: int | Array = 1000,
+    base: Law | AnyDensity | None = None,
+    kernel: Kernel | Callable[[float], Kernel] | None = None,
+) -> Estimate:
+    """log Z of p by annealing draws of p itself to the base: an Estimate in nats, an *upper* bound
+    on average.
 
     Parameters
     ----------
     x : array (n, d)
-        Draws of p, one a chain: exact ones (`te.sample`), or ends of long runs; the bound is as good as they are.
-        ValueError where p is 0 or nan.
+        Draws of p, one a chain: exact ones (`te.sample`), or ends of long runs; the bound is as
+        good as they are. ValueError where p is 0 or nan.
     p, rng, temperatures, base, kernel
         As in `ais`.
 
-    Where p is 0 but the base is not, E[w] is 1/Z times the base's probability of all other points: it is estimated from as many
-    draws of the base, and enters value and error.
+    Where p is 0 but the base is not, E[w] is 1/Z times the base's probability of all other points:
+    it is estimated from as many draws of the base, and enters value and error.
 
     >>> from tinyebm import Density, Reals, Ring, log_partition, sample
     >>> ring, rng = Ring(), np.random.default_rng(0)
@@ -124,7 +153,9 @@ def reverse_ais(p: AnyDensity, x: Array, rng: Generator, temperatures: int | Arr
     with remembering(p.energy, p.space, law) as require_unchanged:
         path, kernels, betas = _plan(p, len(x), rng, temperatures, law, kernel)
         log_w, acceptance = _anneal(path, kernels, betas[::-1], x, rng)
-        found = _estimate(path, -1, log_w, acceptance, float(_reached(p, law.sample(len(x), rng)).mean()))
+        found = _estimate(
+            path, -1, log_w, acceptance, float(_reached(p, law.sample(len(x), rng)).mean())
+        )
         require_unchanged()
     return found
 
@@ -135,10 +166,16 @@ def _reached(p, x):
         u = exponents(p, x)
     if not (u < math.inf).all():
         i = int(np.argmin(u < math.inf))
-        raise ValueError(f"the energy is {-float(u[i])} at x = {x[i].tolist()}, a draw of the base: it must be a number, or "
-                         f"+inf where the density is 0")
+        raise ValueError(
+            f"the energy is {-float(u[i])} at x = {x[i].tolist()}, a draw of the base: it must be "
+            "a number, or "
+            f"+inf where the density is 0"
+        )
     if not (u > -math.inf).any():
-        raise FloatingPointError(f"the logarithm of the weights' sum is -inf: does the base reach p? No draw of {len(x)} does")
+        raise FloatingPointError(
+            "the logarithm of the weights' sum is -inf: does the base reach p? No draw of "
+            f"{len(x)} does"
+        )
     return u > -math.inf
 
 
@@ -147,7 +184,10 @@ def _base(p, base):
     require_density(p)
     base = initial_law(p.space) if base is None else law_of(base)
     if support(getattr(base, "space", p.space)) != support(p.space):
-        raise ValueError(f"the base lives on {base.space}, the density on {p.space}: annealing needs one space for both")
+        raise ValueError(
+            f"the base lives on {base.space}, the density on {p.space}: annealing needs one space "
+            "for both"
+        )
     return base
 
 
@@ -158,12 +198,26 @@ def _plan(p, n, rng, temperatures, base, kernel):
     require_generator(rng)
     base, counted = _base(p, base), np.ndim(temperatures) == 0
     if counted:
-        require_count(temperatures, "temperatures is a positive number of steps, or β increasing from 0 to 1")
+        require_count(
+            temperatures, "temperatures is a positive number of steps, or β increasing from 0 to 1"
+        )
     betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if counted else np.asarray(temperatures)
-    if betas.ndim != 1 or betas.dtype.kind not in REAL or len(betas) < 2 or (betas[0], betas[-1]) != (0, 1) or not (
-            np.diff(betas) > 0).all():
-        raise ValueError(f"temperatures is a positive number of steps, or β increasing from 0 to 1, got {temperatures!r}")
-    layered = hasattr(base, "slope") and part_of(p.energy, "tempered", ENERGY) and other_layer(p.energy, p.space)
+    if (
+        betas.ndim != 1
+        or betas.dtype.kind not in REAL
+        or len(betas) < 2
+        or (betas[0], betas[-1]) != (0, 1)
+        or not (np.diff(betas) > 0).all()
+    ):
+        raise ValueError(
+            "temperatures is a positive number of steps, or β increasing from 0 to 1, got "
+            f"{temperatures!r}"
+        )
+    layered = (
+        hasattr(base, "slope")
+        and part_of(p.energy, "tempered", ENERGY)
+        and other_layer(p.energy, p.space)
+    )
     path = LayeredPath(p, base) if layered else Path(p, base)
     kernel = kernel or ((BlockGibbs() if layered else Gibbs()) if p.space.discrete else MALA)
     try:
@@ -172,8 +226,11 @@ def _plan(p, n, rng, temperatures, base, kernel):
         made = None
     require_own(made, "step", ("drift",))
     if not part_of(made, "invariant", KERNEL):
-        raise ValueError(f"weights are right only if every kernel leaves its density invariant: {kernel!r} does not say "
-                         f"`invariant = True`; use MALA, HMC, Gibbs or their relatives")
+        raise ValueError(
+            f"weights are right only if every kernel leaves its density invariant: {kernel!r} "
+            "does not say "
+            f"`invariant = True`; use MALA, HMC, Gibbs or their relatives"
+        )
     if not callable(kernel):
         return path, lambda beta: kernel, betas
     if len(betas) == 2:
@@ -183,9 +240,11 @@ def _plan(p, n, rng, temperatures, base, kernel):
 
 
 def _pilot(path, betas, make, n, rng):
-    """(β, log step size) at some of the β: the mean of the last step sizes tried there, steered by the acceptance of n chains.
+    """(β, log step size) at some of the β: the mean of the last step sizes tried there, steered by
+    the acceptance of n chains.
 
-    A stage ends when the last acceptances average near the target, at the latest after SETTLE steps.
+    A stage ends when the last acceptances average near the target, at the latest after SETTLE
+    steps.
     """
     x, log_step, found = path.base.sample(n, rng), math.log(0.1), []
     stages = betas[np.unique(np.linspace(0, len(betas) - 1, min(PILOT, len(betas))).astype(int))]
@@ -193,7 +252,9 @@ def _pilot(path, betas, make, n, rng):
         if i == 1:  # from here on p has its word: what it cannot reach would never move
             x = x[_reached(path.p, x)]
         q, tried, rates = path.at(beta), [], []
-        while len(rates) < FOLLOW or (abs(sum(rates[-FOLLOW:]) / FOLLOW - TARGET) > NEAR and len(rates) < SETTLE):
+        while len(rates) < FOLLOW or (
+            abs(sum(rates[-FOLLOW:]) / FOLLOW - TARGET) > NEAR and len(rates) < SETTLE
+        ):
             x, accepted, _ = make(math.exp(log_step)).step(q, x, rng)
             rates.append(float(accepted.mean()))
             log_step += rates[-1] - TARGET
@@ -204,7 +265,11 @@ def _pilot(path, betas, make, n, rng):
 
 def _anneal(path, kernels, betas, x, rng):
     """(log weights (n,) of eq. (2) along these β, mean acceptance or None)."""
-    if len(betas) > 2 and hasattr(path, "parts") and part_of(kernels(betas[1]), "step_from", KERNEL):
+    if (
+        len(betas) > 2
+        and hasattr(path, "parts")
+        and part_of(kernels(betas[1]), "step_from", KERNEL)
+    ):
         return _anneal_from(path, kernels, betas, x, rng)
     log_w, accepted = 0.0, []
     for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
@@ -216,9 +281,13 @@ def _anneal(path, kernels, betas, x, rng):
 
 
 def _anneal_from(path, kernels, betas, x, rng):
-    """`_anneal` with one evaluation of p a temperature, at the proposals: f_β is known where p and the base are."""
+    """`_anneal` with one evaluation of p a temperature, at the proposals: f_β is known where p and
+    the base are."""
     log_w, accepted, known = 0.0, [], path.parts(x)
-    at = lambda parts, beta: (beta * parts[0] + (1 - beta) * parts[2], beta * parts[1] + (1 - beta) * parts[3])
+    at = lambda parts, beta: (
+        beta * parts[0] + (1 - beta) * parts[2],
+        beta * parts[1] + (1 - beta) * parts[3],
+    )
     for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
         log_w = log_w + (known[0] - known[2]) * (beta - before)
         if i < len(betas):
@@ -229,17 +298,22 @@ def _anneal_from(path, kernels, betas, x, rng):
                 return at(proposed[0], beta)
 
             x, taken, _ = kernels(beta).step_from(x, at(known, beta), evaluate, path.p.space, rng)
-            known = [np.where(taken if old.ndim == 1 else taken[:, None], new, old)
-                     for new, old in zip(proposed[0], known, strict=True)]
+            known = [
+                np.where(taken if old.ndim == 1 else taken[:, None], new, old)
+                for new, old in zip(proposed[0], known, strict=True)
+            ]
             accepted.append(taken.mean())
     return log_w, sum(accepted) / len(accepted)
 
 
 def _estimate(path, sign, log_w, acceptance, share=1.0):
-    """The Estimate of log Z from weights whose mean is Z (sign 1) or share / Z (sign -1), up to the base's constant."""
+    """The Estimate of log Z from weights whose mean is Z (sign 1) or share / Z (sign -1), up to the
+    base's constant."""
     n, total = len(log_w), float(ops.logsumexp(log_w))
     if not math.isfinite(total):
-        raise FloatingPointError(f"the logarithm of the weights' sum is {total}: does the base reach p?")
+        raise FloatingPointError(
+            f"the logarithm of the weights' sum is {total}: does the base reach p?"
+        )
     ess = math.exp(2 * total - float(ops.logsumexp(2 * log_w)))
     details = {"ess": ess, "log_weights": log_w, "acceptance": acceptance}
     error = math.sqrt(max(0.0, n / ess - 1) / (n - 1)) if ess >= FEW else math.inf

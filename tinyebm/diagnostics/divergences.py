@@ -27,7 +27,8 @@ def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> import numpy as np
-    >>> normal = lambda m: Density(GaussianEnergy(1), {"mean": np.array([m]), "precision": np.eye(1)}, Reals(1))
+    >>> theta = lambda m: {"mean": np.array([m]), "precision": np.eye(1)}
+    >>> normal = lambda m: Density(GaussianEnergy(1), theta(m), Reals(1))
     >>> round(kl(normal(0.0), normal(2.0)), 9)
     2.0
     """
@@ -42,14 +43,16 @@ def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
 
 
 def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimate:
-    """TV(p, q) = ½ ∫ |p - q| dx = 1 - ∫ min(p, q) dx, an Estimate between 0 and 1, to an absolute error of about rtol.
+    """TV(p, q) = ½ ∫ |p - q| dx = 1 - ∫ min(p, q) dx, an Estimate between 0 and 1, to an absolute
+    error of about rtol.
 
     min(p, q) has a kink where the densities cross, so the overlap is integrated
     over boxes that split there (`exact.adapt`); over a sum on discrete spaces.
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> import numpy as np
-    >>> normal = lambda m: Density(GaussianEnergy(1), {"mean": np.array([m]), "precision": np.eye(1)}, Reals(1))
+    >>> theta = lambda m: {"mean": np.array([m]), "precision": np.eye(1)}
+    >>> normal = lambda m: Density(GaussianEnergy(1), theta(m), Reals(1))
     >>> round(total_variation(normal(0.0), normal(2.0)), 4)
     0.6827
     """
@@ -60,7 +63,12 @@ def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimat
     if p.space.discrete:
         overlap = sum(float(np.exp(log_overlap(x)).sum()) for x, _ in p.space.grid().blocks())
         return Estimate(1 - min(1.0, overlap), zp.error + zq.error)
-    low, high = (end(a, b) for end, a, b in zip((np.maximum, np.minimum), _extent(p, rtol), _extent(q, rtol), strict=True))
+    low, high = (
+        end(a, b)
+        for end, a, b in zip(
+            (np.maximum, np.minimum), _extent(p, rtol), _extent(q, rtol), strict=True
+        )
+    )
     if (low >= high).any():  # beyond either's box the smaller density is nothing
         return Estimate(1.0, zp.error + zq.error)
     shared = Density(lambda theta, x: -log_overlap(x), {}, Reals(p.space.dim))
@@ -73,11 +81,13 @@ def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimat
 
 
 def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
-    """The Fisher divergence E_p |∇log p - ∇log q|², an Estimate in units of 1/[x]²: what score matching descends.
+    """The Fisher divergence E_p |∇log p - ∇log q|², an Estimate in units of 1/[x]²: what score
+    matching descends.
 
-    Neither Z enters; inf if q is 0 where p is not.  On R^d twice the gap of the score matching loss of q under p to its
-    minimum (Hyvärinen 2005, JMLR 6:695).  It weighs slopes where p is, so wrong masses of two modes far apart hardly count.
-    Summed over the grid of p; the error is that of `te.expectation`.
+    Neither Z enters; inf if q is 0 where p is not.  On R^d twice the gap of the score matching loss
+    of q under p to its minimum (Hyvärinen 2005, JMLR 6:695).  It weighs slopes where p is, so wrong
+    masses of two modes far apart hardly count. Summed over the grid of p; the error is that of
+    `te.expectation`.
 
     Raises
     ------
@@ -86,31 +96,43 @@ def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estim
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> import numpy as np
-    >>> normal = lambda m: Density(GaussianEnergy(1), {"mean": np.array([m]), "precision": np.eye(1)}, Reals(1))
+    >>> theta = lambda m: {"mean": np.array([m]), "precision": np.eye(1)}
+    >>> normal = lambda m: Density(GaussianEnergy(1), theta(m), Reals(1))
     >>> round(fisher_divergence(normal(0.0), normal(2.0)), 9)
     4.0
     """
     p, q = _comparable(p, q)
     if p.space.discrete or q.space.discrete:
-        raise ValueError(f"the Fisher divergence compares slopes, and {p.space if p.space.discrete else q.space} has none")
+        raise ValueError(
+            "the Fisher divergence compares slopes, and "
+            f"{p.space if p.space.discrete else q.space} has none"
+        )
 
     @np.errstate(invalid="ignore")  # slopes of -inf are nan, and not used
     def gap(x):
         u, slope = exponent_and_score(q, x)
         difference = exponent_and_score(p, x)[1] - slope
-        return np.where(q.space.contains(x) & (u > -np.inf), (difference * difference).sum(axis=1), np.inf)
+        return np.where(
+            q.space.contains(x) & (u > -np.inf), (difference * difference).sum(axis=1), np.inf
+        )
 
     found: Any = expectation(p, gap, rtol)
     return found if found < np.inf else Estimate(np.inf, 0.0)
 
 
 def _comparable(p, q):
-    """Both as densities (`density_of`) in double precision, refused unless of states of one dimension."""
+    """Both as densities (`density_of`) in double precision, refused unless of states of one
+    dimension."""
     p, q = in_double(density_of(p)), in_double(density_of(q))
     if p.space.dim != q.space.dim:
-        raise ValueError(f"p lives on {p.space} and q on {q.space}: states of different dimension are not compared")
+        raise ValueError(
+            f"p lives on {p.space} and q on {q.space}: states of different dimension are not "
+            "compared"
+        )
     if p.space.discrete != q.space.discrete:
-        raise ValueError(f"p lives on {p.space} and q on {q.space}: a sum and an integral are not compared")
+        raise ValueError(
+            f"p lives on {p.space} and q on {q.space}: a sum and an integral are not compared"
+        )
     return p, q
 
 

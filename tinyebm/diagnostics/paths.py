@@ -1,4 +1,5 @@
-"""Paths of densities between a base q that is known exactly and a density p: what annealed importance sampling walks along.
+"""Paths of densities between a base q that is known exactly and a density p: what annealed
+importance sampling walks along.
 
     f_β(x) = q(x)^{1-β} (e^{-E(x)} μ(x))^β                                  (1)
 """
@@ -37,17 +38,29 @@ class Path:
             return p
         if beta == 0:
             return Density(_Base(self.base, p.space), {}, p.space)
-        return Density(_Between(p.energy, self.base, p.space), {"theta": p.theta, "beta": np.array(beta)}, p.space)
-
+        return Density(
+            _Between(p.energy, self.base, p.space),
+            {"theta": p.theta, "beta": np.array(beta)},
+            p.space,
+        )
 
     def parts(self, x):
-        """Exponent and score of p, and of the base, at the rows of x: those of f_β are their mean with weights β and 1 - β."""
-        return by_rows(_parts, Density(_Between(self.p.energy, self.base, self.p.space), self.p.theta, self.p.space), x)
+        """Exponent and score of p, and of the base, at the rows of x: those of f_β are their mean
+        with weights β and 1 - β."""
+        return by_rows(
+            _parts,
+            Density(_Between(self.p.energy, self.base, self.p.space), self.p.theta, self.p.space),
+            x,
+        )
 
 
 def _parts(p, x):
     value, pullback = vjp(p.energy.base.log_prob, x)
-    return *exponent_and_score(Density(p.energy.energy, p.theta, p.space), x), value, pullback(np.ones_like(value))[0]
+    return (
+        *exponent_and_score(Density(p.energy.energy, p.theta, p.space), x),
+        value,
+        pullback(np.ones_like(value))[0],
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,9 @@ class LayeredPath:
 
     def at(self, beta):
         """The Density of f_β."""
-        return Density(self.p.energy, self.p.energy.tempered(self.p.theta, self.base.slope, beta), self.p.space)
+        return Density(
+            self.p.energy, self.p.energy.tempered(self.p.theta, self.base.slope, beta), self.p.space
+        )
 
     @property
     def log_z(self):

@@ -7,8 +7,8 @@ A function of (theta, x) written with `te.ops` is an energy, too; a class may of
     sites -> ((0.0, 1.0),)                      the values of a coordinate, if x is discrete
     log_partition(theta, space) -> float        log Z by a formula
     modes(theta, space) -> (m, d)               where quadrature should look
-    curvature(theta, space) -> float            a bound on the second derivative, for the width of a scan
+    curvature(theta, space) -> float            a bound on the second derivative, for scans
 
-Read `mlp` and `analytic`, then `rbm`; `tabular`, `boltzmann` and `lattice` are discrete.  `transfer` sums the states of a
-lattice; `recession` decides whether Z of a network is finite.
+Read `mlp` and `analytic`, then `rbm`; `tabular`, `boltzmann` and `lattice` are discrete.
+`transfer` sums the states of a lattice; `recession` decides whether Z of a network is finite.
 """

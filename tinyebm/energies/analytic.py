@@ -29,7 +29,8 @@ def _scalar(rng, value):
 
 
 def _width(x, mass):
-    """The root mean square distance per coordinate of weighted rows from their mean; 1 if they are all equal."""
+    """The root mean square distance per coordinate of weighted rows from their mean; 1 if they are
+    all equal."""
     mean = mass @ x
     width = math.sqrt(float(mass @ np.square(x - mean).mean(axis=1)))
     return width if width > ROUNDING * np.abs(mean).max() else 1.0
@@ -54,11 +55,14 @@ class GaussianEnergy:
         return {"mean": mean, "precision": (i[:, None] == i[None, :]) * 1.0}
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """Mean and precision of the rows x (n, d) of weight mass (n,); independent coordinates where they span no volume."""
+        """Mean and precision of the rows x (n, d) of weight mass (n,); independent coordinates
+        where they span no volume."""
         mean = mass @ x
         z = x - mean
         covariance = (z * mass[:, None]).T @ z
-        if np.linalg.eigvalsh(covariance)[0] <= ROUNDING * (np.trace(covariance) + ROUNDING * mean @ mean):
+        if np.linalg.eigvalsh(covariance)[0] <= ROUNDING * (
+            np.trace(covariance) + ROUNDING * mean @ mean
+        ):
             covariance = np.eye(self.dim) * _width(x, mass) ** 2
         return {"mean": mean, "precision": np.linalg.inv(covariance)}
 
@@ -74,7 +78,8 @@ class GaussianEnergy:
         return theta["mean"][None]
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
-        """(d/2) log 2π - ½ log det P on R^d; None elsewhere, and for a precision that is not positive definite."""
+        """(d/2) log 2π - ½ log det P on R^d; None elsewhere, and for a precision that is not
+        positive definite."""
         require_parameters(self, theta, mean=(self.dim,), precision=(self.dim, self.dim))
         if not _is_plain(space):
             return None
@@ -104,17 +109,26 @@ class GaussianMixtureEnergy:
         return {"logits": mean[:, 0] * 0.0, "mean": mean, "log_scale": mean[:, 0] * 0.0}
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """Equal weights, means at rows drawn far apart (Arthur & Vassilvitskii 2007, k-means++), scales of the data / n^{1/d}."""
+        """Equal weights, means at rows drawn far apart (Arthur & Vassilvitskii 2007, k-means++),
+        scales of the data / n^{1/d}."""
         mean, far = [], mass
         for _ in range(self.n):
-            mean.append(x[rng.choice(len(x), p=far / far.sum() if far.any() else mass / mass.sum())])
+            mean.append(
+                x[rng.choice(len(x), p=far / far.sum() if far.any() else mass / mass.sum())]
+            )
             far = mass * np.min([np.square(x - m).sum(axis=1) for m in mean], axis=0)
         log_scale = math.log(_width(x, mass)) - math.log(self.n) / self.dim
-        return {"logits": np.zeros(self.n), "mean": np.array(mean), "log_scale": np.full(self.n, log_scale)}
+        return {
+            "logits": np.zeros(self.n),
+            "mean": np.array(mean),
+            "log_scale": np.full(self.n, log_scale),
+        }
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
-        require_parameters(self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,))
+        require_parameters(
+            self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,)
+        )
         x = rows(x, self.dim)
         z = (x[:, None, :] - theta["mean"]) * ops.exp(-theta["log_scale"])[:, None]  # (rows, n, d)
         log_norm = self.dim * (theta["log_scale"] + 0.5 * math.log(2 * math.pi))  # (n,)
@@ -127,7 +141,9 @@ class GaussianMixtureEnergy:
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """0 on R^d; None elsewhere."""
-        require_parameters(self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,))
+        require_parameters(
+            self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,)
+        )
         return 0.0 * ops.sum(theta["log_scale"]) if _is_plain(space) else None
 
 
@@ -165,7 +181,8 @@ class Quartic:
         return {"a": _scalar(rng, 1.0), "b": _scalar(rng, 1.0)}
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """a = 1/4m₂ and b = 1/8m₄ of the moments m, as E[x E'(x)] = 2a m₂ + 4b m₄ = 1 wants; a = b = 1 if all rows are 0."""
+        """a = 1/4m₂ and b = 1/8m₄ of the moments m, as E[x E'(x)] = 2a m₂ + 4b m₄ = 1 wants; a = b
+        = 1 if all rows are 0."""
         m2, m4 = (float(mass @ x[:, 0] ** k) for k in (2, 4))
         return {"a": np.array(0.25 / m2), "b": np.array(0.125 / m4)} if m4 > 0 else self.init(rng)
 

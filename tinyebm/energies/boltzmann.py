@@ -14,14 +14,16 @@ from tinyebm.spaces.rows import rows
 
 @dataclass(frozen=True)
 class BoltzmannMachine:
-    """E(x) = -½ xᵀ W x - b·x, W symmetric with zero diagonal (Ackley, Hinton & Sejnowski 1985, Cognitive Science 9:147).
+    """E(x) = -½ xᵀ W x - b·x, W symmetric with zero diagonal (Ackley, Hinton & Sejnowski 1985,
+    Cognitive Science 9:147).
 
     On Bits or Spins.  theta = {"W": (d(d-1)/2,), "b": (d,)}: W holds the strict upper
     triangle in row order, (0,1), (0,2), ..., (d-2,d-1).  The energy is linear in θ, so
     the likelihood is concave, and its maximum has the data's means and pair moments.
 
     >>> machine = BoltzmannMachine(2)
-    >>> machine({"W": np.array([3.0]), "b": np.array([0.5, 0.0])}, np.array([[1.0, 1.0], [1.0, 0.0]]))
+    >>> theta = {"W": np.array([3.0]), "b": np.array([0.5, 0.0])}
+    >>> machine(theta, np.array([[1.0, 1.0], [1.0, 0.0]]))
     array([-3.5, -0.5])
     """
 

@@ -26,12 +26,14 @@ LARGEST_COLUMN = 2**14  # states of a column of the transfer matrix
 
 @dataclass(frozen=True)
 class Ising:
-    """E(s) = -J Σ_<ij> s_i s_j - h Σ_i s_i on Spins(rows · cols) (Ising 1925, Zeitschrift für Physik 31:253).
+    """E(s) = -J Σ_<ij> s_i s_j - h Σ_i s_i on Spins(rows · cols) (Ising 1925, Zeitschrift für
+    Physik 31:253).
 
     theta = {"coupling": (), "field": ()}: J and h, in units of the temperature.
 
     >>> square = Ising((2, 2))
-    >>> square({"coupling": np.array(0.5), "field": np.array(1.0)}, np.array([[1.0, 1.0, 1.0, 1.0]]))
+    >>> theta = {"coupling": np.array(0.5), "field": np.array(1.0)}
+    >>> square(theta, np.array([[1.0, 1.0, 1.0, 1.0]]))
     array([-6.])
     """
 
@@ -66,14 +68,17 @@ class Ising:
         longer one's length; else, on a torus with h = 0, by Kaufman's formula, whose
         derivative by h is 0, as symmetry wants it; else at J = 0, where spins are independent.
 
-        Raises QuadratureError for other lattices, and where Kaufman's sums cancel (odd sides, J far below 0); ValueError
-        if a second derivative by h is asked of Kaufman's formula, or a third by J at J = 0 of the last.
+        Raises QuadratureError for other lattices, and where Kaufman's sums cancel (odd sides, J far
+        below 0); ValueError if a second derivative by h is asked of Kaufman's formula, or a third
+        by J at J = 0 of the last.
         """
         if space.values != (-1.0, 1.0):
             return None
         J, h = (theta[name] + np.zeros(()) for name in ("coupling", "field"))  # in double precision
         if 2 ** min(self.shape) <= LARGEST_COLUMN:
-            return _by_columns(self, space.values, J, lambda s, t: s * t, lambda s: h * s.sum(axis=1))
+            return _by_columns(
+                self, space.values, J, lambda s, t: s * t, lambda s: h * s.sum(axis=1)
+            )
         J_now, h_now, found = float(stop_gradient(J)), float(stop_gradient(h)), None
         if h_now == 0 and all(_wraps(self, side) for side in self.shape):
             found = log_z_of_torus(*self.shape, J)
@@ -81,23 +86,35 @@ class Ising:
             return found + vanishing(h, "field", 1)
         if J_now == 0 and min(self.shape) > 2:
             return self._near_no_coupling(J, h)
-        return _listed(self, 2, f"J = {J_now:g}, h = {h_now:g}",
-                       ", at J = 0, or on a torus at h = 0 (if a side is odd, unless J is far below 0)")
+        return _listed(
+            self,
+            2,
+            f"J = {J_now:g}, h = {h_now:g}",
+            ", at J = 0, or on a torus at h = 0 (if a side is odd, unless J is far below 0)",
+        )
 
     def _near_no_coupling(self, J, h):
-        """log Z to the second order in J, from the mean and the variance of the bond sum of independent spins of mean tanh h."""
+        """log Z to the second order in J, from the mean and the variance of the bond sum of
+        independent spins of mean tanh h."""
         _, pull = vjp(lambda x: _bond_sum(self, x, lambda s, t: s * t), np.ones((1, self.dim)))
         degree, m = pull(np.ones(1))[0], ops.tanh(h)
         bonds, v = 0.5 * degree.sum(), 1 - m * m
         mean, variance = bonds * m * m, v * v * bonds + v * m * m * (degree * degree).sum()
-        return self.dim * (ops.softplus(2 * h) - h) + J * mean + 0.5 * J * J * variance + vanishing(J, "coupling", 2)
+        return (
+            self.dim * (ops.softplus(2 * h) - h)
+            + J * mean
+            + 0.5 * J * J * variance
+            + vanishing(J, "coupling", 2)
+        )
 
 
 @dataclass(frozen=True)
 class Potts:
-    """E(s) = -J Σ_<ij> [s_i = s_j] on Cells(q, rows · cols) (Potts 1952, Proc. Cambridge Phil. Soc. 48:106).
+    """E(s) = -J Σ_<ij> [s_i = s_j] on Cells(q, rows · cols) (Potts 1952, Proc. Cambridge Phil. Soc.
+    48:106).
 
-    theta = {"coupling": ()}.  On q = 2 values it is Ising's model with half the coupling, up to a constant.
+    theta = {"coupling": ()}.  On q = 2 values it is Ising's model with half the coupling, up to a
+    constant.
 
     >>> ring = Potts(3, (1, 4))
     >>> ring({"coupling": np.array(1.0)}, np.array([[2.0, 2.0, 0.0, 1.0]]))
@@ -131,13 +148,15 @@ class Potts:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=())
-        return -theta["coupling"] * _bond_sum(self, stop_gradient(rows(x, self.dim)), lambda s, t: (s == t).astype(s.dtype))
+        return -theta["coupling"] * _bond_sum(
+            self, stop_gradient(rows(x, self.dim)), lambda s, t: (s == t).astype(s.dtype)
+        )
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z by structure, a differentiable scalar; None on other values than 0, ..., q - 1.
 
-        By a transfer matrix if a column has at most 2^14 states; else at J = 0, where sites are independent,
-        and so is any pair of bonds.  Raises QuadratureError for other lattices.
+        By a transfer matrix if a column has at most 2^14 states; else at J = 0, where sites are
+        independent, and so is any pair of bonds.  Raises QuadratureError for other lattices.
         """
         if space.values != tuple(map(float, range(self.q))):
             return None
@@ -154,7 +173,9 @@ class Potts:
 def _bond_sum(model, x, bond):
     """Σ over bonds of bond(s_i, s_j), for every row of x (n, rows · cols): (n,)."""
     s = ops.reshape(x, (len(x), *model.shape))
-    total = ops.sum(bond(s[:, :, :-1], s[:, :, 1:]), axis=(1, 2)) + ops.sum(bond(s[:, :-1], s[:, 1:]), axis=(1, 2))
+    total = ops.sum(bond(s[:, :, :-1], s[:, :, 1:]), axis=(1, 2)) + ops.sum(
+        bond(s[:, :-1], s[:, 1:]), axis=(1, 2)
+    )
     if _wraps(model, model.shape[1]):
         total = total + ops.sum(bond(s[:, :, -1], s[:, :, 0]), axis=1)
     if _wraps(model, model.shape[0]):
@@ -166,18 +187,26 @@ def _by_columns(model, values, coupling, bond, field):
     """log Z by the transfer matrix, the shorter side being the column."""
     r, c = sorted(model.shape)
     s, _ = Enumeration(values, r).all()
-    inner = bond(s[:, :-1], s[:, 1:]).sum(axis=1) + (bond(s[:, -1], s[:, 0]) if _wraps(model, r) else 0.0)
-    return log_z_of_columns(values, r, c, _wraps(model, c), coupling, bond, coupling * inner + field(s))
+    inner = bond(s[:, :-1], s[:, 1:]).sum(axis=1) + (
+        bond(s[:, -1], s[:, 0]) if _wraps(model, r) else 0.0
+    )
+    return log_z_of_columns(
+        values, r, c, _wraps(model, c), coupling, bond, coupling * inner + field(s)
+    )
 
 
 def _listed(model, q, where, also):
-    """None where the states are few enough to be listed; else QuadratureError, for no formula gives Z."""
+    """None where the states are few enough to be listed; else QuadratureError, for no formula gives
+    Z."""
     if q**model.dim <= MAX_STATES:
         return None
     side = max((r for r in range(1, 15) if q**r <= LARGEST_COLUMN), default=0)
-    raise QuadratureError(f"{q}^{model.dim} states are too many to list, and there is no formula for log Z of {model!r} "
-                          f"at {where}, only with a side of at most {side}{also}; te.ais estimates log Z, "
-                          f"te.Pseudolikelihood and te.ContrastiveDivergence train without it")
+    raise QuadratureError(
+        f"{q}^{model.dim} states are too many to list, and there is no formula for log Z of "
+        f"{model!r} "
+        f"at {where}, only with a side of at most {side}{also}; te.ais estimates log Z, "
+        f"te.Pseudolikelihood and te.ContrastiveDivergence train without it"
+    )
 
 
 def _wraps(model, side):

@@ -15,7 +15,8 @@ from tinyebm.energies.recession import min_recession
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import rows
 
-ROUNDING = 1e-14  # of the product of the layers' norms: a growth below is zero, seen through rounding
+# of the product of the layers' norms: a growth below is zero, seen through rounding
+ROUNDING = 1e-14
 BOUNDS = {"tanh": (1.0, 0.7699), "silu": (1.0999, 0.5), "softplus": (1.0, 0.25)}  # of |φ'|, |φ''|
 ACTIVATIONS = {"tanh": ops.tanh, "silu": ops.silu, "softplus": ops.softplus, "relu": ops.relu}
 
@@ -92,13 +93,17 @@ class MLP:
     def _require_layers(self, theta):
         widths = list(itertools.pairwise(self.sizes))
         if not isinstance(theta, (list, tuple)) or len(theta) != len(widths):
-            raise ValueError(f"theta does not belong to {self!r}: it is a list of {len(widths)} layers, got {type(theta).__name__}"
-                             f"{f' of {len(theta)}' if isinstance(theta, (list, tuple)) else ''}")
+            raise ValueError(
+                f"theta does not belong to {self!r}: it is a list of {len(widths)} layers, got "
+                f"{type(theta).__name__}"
+                f"{f' of {len(theta)}' if isinstance(theta, (list, tuple)) else ''}"
+            )
         for layer, (n_in, n_out) in zip(theta, widths, strict=True):
             require_parameters(self, layer, W=(n_in, n_out), b=(n_out,))
 
     def min_recession(self, theta: Tree) -> tuple[float, Array]:
-        """(least growth of E per unit length, its direction): Z on R^d is finite iff it is positive.
+        """(least growth of E per unit length, its direction): Z on R^d is finite iff it is
+        positive.
 
         Without confinement; see `tinyebm.energies.recession`.  0 for tanh, which is bounded.
         """
@@ -107,10 +112,12 @@ class MLP:
         return min_recession([layer["W"] for layer in theta])
 
     def curvature(self, theta: Tree) -> float:
-        """A bound on the second derivatives of E by x in all directions: p has no peak narrower than its power -1/2.
+        """A bound on the second derivatives of E by x in all directions: p has no peak narrower
+        than its power -1/2.
 
-        Of each layer's units z = Jx, whose slopes dE/dφ(z_j) are at most g_j, the curvature is at most
-        sup|φ''| |diag(√g) J|², with norms instead of the inner layers' Jacobians.  inf for ReLU.
+        Of each layer's units z = Jx, whose slopes dE/dφ(z_j) are at most g_j, the curvature is at
+        most sup|φ''| |diag(√g) J|², with norms instead of the inner layers' Jacobians.  inf for
+        ReLU.
         """
         if not self.smooth:
             return math.inf
@@ -131,6 +138,9 @@ class MLP:
         growth, direction = self.min_recession(theta)
         if growth <= ROUNDING * math.prod(float(np.linalg.norm(layer["W"])) for layer in theta):
             raise DivergentPartitionError(
-                f"Z is infinite: along the direction {np.round(direction, 3).tolist()} the energy grows like "
-                f"{growth:.3g} |x|, and it must grow in every direction. Add confinement=0.1 (say) to MLP, "
-                f"or use Box(...) or Reals(dim, base_scale=...)")
+                f"Z is infinite: along the direction {np.round(direction, 3).tolist()} the energy "
+                "grows like "
+                f"{growth:.3g} |x|, and it must grow in every direction. Add confinement=0.1 "
+                "(say) to MLP, "
+                f"or use Box(...) or Reals(dim, base_scale=...)"
+            )

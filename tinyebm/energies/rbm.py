@@ -20,7 +20,8 @@ from tinyebm.spaces.rows import rows
 
 @dataclass(frozen=True)
 class RBM:
-    """F(v) = -b·v - Σ_j softplus(c_j + (vᵀW)_j) on Bits(visible): E(v, h) = -b·v - c·h - vᵀWh, h in {0,1}^hidden.
+    """F(v) = -b·v - Σ_j softplus(c_j + (vᵀW)_j) on Bits(visible): E(v, h) = -b·v - c·h - vᵀWh, h in
+    {0,1}^hidden.
 
     theta = {"W": (visible, hidden), "b": (visible,), "c": (hidden,)} (Smolensky 1986; Hinton 2002,
     Neural Computation 14:1771).
@@ -49,7 +50,9 @@ class RBM:
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Free energies (n,) of the visible states x (n, visible)."""
-        require_parameters(self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,))
+        require_parameters(
+            self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,)
+        )
         x = rows(x, self.visible)
         return -(x @ theta["b"]) - ops.softplus_sum(self.hidden_logits(theta, x))
 
@@ -71,15 +74,26 @@ class RBM:
         return -(h @ theta["c"]) - ops.softplus_sum(self.visible_logits(theta, h))
 
     def other_layer(self, space: Any) -> tuple[Energy, int] | None:
-        """(energy of the hidden bits with the same Z, their number), or None where v are no bits."""
-        return (self.hidden_energy, self.hidden) if getattr(space, "values", None) == (0.0, 1.0) else None
+        """(energy of the hidden bits with the same Z, their number), or None where v are no
+        bits."""
+        return (
+            (self.hidden_energy, self.hidden)
+            if getattr(space, "values", None) == (0.0, 1.0)
+            else None
+        )
 
     def tempered(self, theta: Tree, logits: Array, beta: float) -> Tree:
-        """θ of a machine between independent visible bits with these logits (beta = 0) and this one (beta = 1).
+        """θ of a machine between independent visible bits with these logits (beta = 0) and this one
+        (beta = 1).
 
-        (Salakhutdinov & Murray 2008, ICML): energies of both layers, not free energies, are mixed linearly.
+        (Salakhutdinov & Murray 2008, ICML): energies of both layers, not free energies, are mixed
+        linearly.
         """
-        return {"W": beta * theta["W"], "b": (1 - beta) * logits + beta * theta["b"], "c": beta * theta["c"]}
+        return {
+            "W": beta * theta["W"],
+            "b": (1 - beta) * logits + beta * theta["b"],
+            "c": beta * theta["c"],
+        }
 
 
 @dataclass(frozen=True)
@@ -108,14 +122,26 @@ class GaussianBernoulliRBM:
         return theta | {"log_scale": np.zeros_like(theta["b"], shape=())}
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """The same about the mean of the rows x (n, visible) of weight mass (n,), every h_j a fair coin; σ is their width."""
+        """The same about the mean of the rows x (n, visible) of weight mass (n,), every h_j a fair
+        coin; σ is their width."""
         theta, mean = self.init(rng), mass @ x
         sigma = math.sqrt(float(mass @ np.square(x - mean).mean(axis=1))) or 1.0
-        return theta | {"b": mean, "c": -(mean / sigma) @ theta["W"], "log_scale": np.array(math.log(sigma))}
+        return theta | {
+            "b": mean,
+            "c": -(mean / sigma) @ theta["W"],
+            "log_scale": np.array(math.log(sigma)),
+        }
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Free energies (n,) of the visible states x (n, visible)."""
-        require_parameters(self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,), log_scale=())
+        require_parameters(
+            self,
+            theta,
+            W=(self.visible, self.hidden),
+            b=(self.visible,),
+            c=(self.hidden,),
+            log_scale=(),
+        )
         x = rows(x, self.visible)
         z = (x - theta["b"]) * ops.exp(-theta["log_scale"])
         return 0.5 * ops.sum(z * z, axis=1) - ops.softplus_sum(self.hidden_logits(theta, x))
@@ -137,14 +163,19 @@ class GaussianBernoulliRBM:
         return -(h @ theta["c"]) - mean @ centre - 0.5 * ops.sum(mean * mean, axis=1) - log_volume
 
     def other_layer(self, space: Any) -> tuple[Energy, int] | None:
-        """(energy of the hidden bits with the same Z, their number), or None where v is not in R^d with Lebesgue measure."""
+        """(energy of the hidden bits with the same Z, their number), or None where v is not in R^d
+        with Lebesgue measure."""
         plain = type(space) is Reals and space.base_scale is None
         return (self.hidden_energy, self.hidden) if plain else None
 
 
 def _init(model, rng):
     W = rng.standard_normal((model.visible, model.hidden)) * 0.1
-    return {"W": W, "b": np.zeros_like(W, shape=(model.visible,)), "c": np.zeros_like(W, shape=(model.hidden,))}
+    return {
+        "W": W,
+        "b": np.zeros_like(W, shape=(model.visible,)),
+        "c": np.zeros_like(W, shape=(model.hidden,)),
+    }
 
 
 def _check(model):

@@ -34,14 +34,17 @@ def min_recession(weights):
     """
     d = weights[0].shape[0]
     if d == 1:
-        return min(((_forward(weights, np.array([[s]])).item(), np.array([s])) for s in (1.0, -1.0)),
-                   key=lambda found: found[0])
+        return min(
+            ((_forward(weights, np.array([[s]])).item(), np.array([s])) for s in (1.0, -1.0)),
+            key=lambda found: found[0],
+        )
     if d == 2:
         return _min_on_circle(weights)
     rng = np.random.default_rng(0)
     best, at = np.inf, rng.standard_normal(d)
     for _ in range(200):
-        plane = np.linalg.qr(np.stack([at, rng.standard_normal(d)], axis=1))[0].T  # (2, d), orthonormal rows
+        # (2, d), orthonormal rows
+        plane = np.linalg.qr(np.stack([at, rng.standard_normal(d)], axis=1))[0].T
         value, angle = _min_on_circle([plane @ weights[0], *weights[1:]])
         if value < best:
             best, at = value, angle @ plane
@@ -60,7 +63,8 @@ def _min_on_circle(weights):
     Between two neighbouring stops the network is linear, so the activations at a
     new stop are those of its neighbours, interpolated.
     """
-    rays = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1.0, 0.0]])  # (m, 2), counterclockwise
+    # (m, 2), counterclockwise
+    rays = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1.0, 0.0]])
     hidden = rays
     for W in weights[:-1]:
         z = hidden @ W
@@ -77,8 +81,13 @@ def _min_on_circle(weights):
     a, b, va, vb = rays[:-1], rays[1:], value[:-1], value[1:]
     det = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
     wide = det > 0
-    c = np.stack([va * b[:, 1] - vb * a[:, 1], vb * a[:, 0] - va * b[:, 0]], axis=1)[wide] / det[wide, None]
-    inside = ((c[:, 1] * a[wide, 0] - c[:, 0] * a[wide, 1] < 0) & (c[:, 0] * b[wide, 1] - c[:, 1] * b[wide, 0] < 0))
+    c = (
+        np.stack([va * b[:, 1] - vb * a[:, 1], vb * a[:, 0] - va * b[:, 0]], axis=1)[wide]
+        / det[wide, None]
+    )
+    inside = (c[:, 1] * a[wide, 0] - c[:, 0] * a[wide, 1] < 0) & (
+        c[:, 0] * b[wide, 1] - c[:, 1] * b[wide, 0] < 0
+    )
     directions = np.concatenate([rays, -c[inside]])
     length = np.linalg.norm(directions, axis=1)
     values = np.concatenate([value, -np.sum(c[inside] ** 2, axis=1)]) / length

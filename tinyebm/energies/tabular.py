@@ -39,7 +39,9 @@ class TabularEnergy:
     def require_normalisable(self, theta: Tree, space: Space) -> None:
         """Raise ValueError where states have other numbers than the table's entries."""
         if getattr(space, "values", None) != tuple(map(float, range(self.n))):
-            raise ValueError(f"a table of {self.n} energies is for Cells({self.n}), not for {space}")
+            raise ValueError(
+                f"a table of {self.n} energies is for Cells({self.n}), not for {space}"
+            )
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the states x (n, 1)."""

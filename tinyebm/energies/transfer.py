@@ -1,4 +1,5 @@
-"""Partition functions of lattices, column by column: the transfer matrix, and Kaufman's closed form.
+"""Partition functions of lattices, column by column: the transfer matrix, and Kaufman's closed
+form.
 
 Let a column have r sites and states s, with the exponent u(s) of its own and a sum of
 bonds b(s, t) = Σ_i b(s_i, t_i) to the next column, of coupling J.  With the symmetric matrix
@@ -53,11 +54,18 @@ def log_z_of_columns(values, r, c, torus, coupling, bond, u):
     shape = tuple(map(len, halves))
 
     J = float(stop_gradient(coupling))
-    largest = (float((J * counts[0]).max()), float((J * counts[1]).max()), 0.5 * float(stop_gradient(u).max()))
+    largest = (
+        float((J * counts[0]).max()),
+        float((J * counts[1]).max()),
+        0.5 * float(stop_gradient(u).max()),
+    )
 
     def step(exponents):
-        """S v / e^top as a function of v (..., q^(r//2), q^(r-r//2)), and D^½ / e^(top of u / 2), from J and u in one array."""
-        first, second = (ops.exp(exponents[0] * count - top) for count, top in zip(counts, largest, strict=False))
+        """S v / e^top as a function of v (..., q^(r//2), q^(r-r//2)), and D^½ / e^(top of u / 2),
+        from J and u in one array."""
+        first, second = (
+            ops.exp(exponents[0] * count - top) for count, top in zip(counts, largest, strict=False)
+        )
         root = ops.reshape(ops.exp(0.5 * exponents[1:] - largest[2]), shape)
         return lambda v: root * (first @ (v * root) @ second), root
 
@@ -68,7 +76,9 @@ def log_z_of_columns(values, r, c, torus, coupling, bond, u):
         v, log_v = _power(turn, start.reshape(-1, *shape), c // 2)
         w, log_w = _power(turn, v, c % 2)
         log_scale = 2 * log_v + log_w  # (states,)
-        total = ops.sum(ops.sum(v * w, axis=(1, 2)) * (weights * np.exp(log_scale - log_scale.max())))
+        total = ops.sum(
+            ops.sum(v * w, axis=(1, 2)) * (weights * np.exp(log_scale - log_scale.max()))
+        )
         if float(stop_gradient(total)) == 0.0:  # what underflows has no weight, and no derivative
             return exponents[0] * 0.0 - np.inf
         return ops.log(total) + log_scale.max()
@@ -78,15 +88,27 @@ def log_z_of_columns(values, r, c, torus, coupling, bond, u):
     if not torus:
         turn, root = step(exponents)
         v, log_scale = _power(turn, root, c - 1)
-        return ops.log(ops.sum(v * root)) + (float(log_scale) + per_column * (c - 1) + 2 * largest[2])
+        return ops.log(ops.sum(v * root)) + (
+            float(log_scale) + per_column * (c - 1) + 2 * largest[2]
+        )
     states, weights = _classes(values, r)
-    parts = [slice(i, i + max(1, BLOCK // u.size)) for i in range(0, len(states), max(1, BLOCK // u.size))]
-    traces = [recomputed(lambda e, part=part: log_trace(e, states[part], weights[part]))(exponents) for part in parts]
-    return ops.logsumexp(ops.concatenate([ops.reshape(trace, (1,)) for trace in traces])) + per_column * c
+    parts = [
+        slice(i, i + max(1, BLOCK // u.size))
+        for i in range(0, len(states), max(1, BLOCK // u.size))
+    ]
+    traces = [
+        recomputed(lambda e, part=part: log_trace(e, states[part], weights[part]))(exponents)
+        for part in parts
+    ]
+    return (
+        ops.logsumexp(ops.concatenate([ops.reshape(trace, (1,)) for trace in traces]))
+        + per_column * c
+    )
 
 
 def _power(turn, v, n):
-    """S^n v as (direction, log scale (...)) for v of shape (..., a, b): divided by its largest entry at every step."""
+    """S^n v as (direction, log scale (...)) for v of shape (..., a, b): divided by its largest
+    entry at every step."""
     log_scale = np.zeros(v.shape[:-2])
     for _ in range(n):
         v = turn(v)
@@ -97,7 +119,8 @@ def _power(turn, v, n):
 
 
 def _classes(values, r):
-    """One column of every class that rotations and reflections make: (numbers of their states, sizes of the classes)."""
+    """One column of every class that rotations and reflections make: (numbers of their states,
+    sizes of the classes)."""
     columns = Enumeration(values, r)
     states, _ = columns.all()
     turned = [np.roll(s, k, axis=1) for k in range(r) for s in (states, states[:, ::-1])]
@@ -105,29 +128,34 @@ def _classes(values, r):
 
 
 def log_z_of_torus(rows, cols, coupling):
-    """log Z of the Ising model without field on a torus, for J of either sign (Kaufman 1949, Phys. Rev. 76:1232, eq. 49).
+    """log Z of the Ising model without field on a torus, for J of either sign (Kaufman 1949, Phys.
+    Rev. 76:1232, eq. 49).
 
-    With m rows and n columns, cosh γ_k = cosh 2J coth 2J - cos(π k / n) for k = 0, ..., 2n - 1, and γ_0 = 2J + log tanh J:
+    With m rows and n columns, cosh γ_k = cosh 2J coth 2J - cos(π k / n) for k = 0, ..., 2n - 1, and
+    γ_0 = 2J + log tanh J:
 
-        Z = ½ (2 sinh 2J)^{mn/2} [Π_odd 2 cosh(mγ/2) + Π_odd 2 sinh(mγ/2) + Π_even 2 cosh(mγ/2) + Π_even 2 sinh(mγ/2)].   (3)
+        Z = ½ (2 sinh 2J)^{mn/2} [Π_odd 2 cosh(mγ/2) + Π_odd 2 sinh(mγ/2)
+                                  + Π_even 2 cosh(mγ/2) + Π_even 2 sinh(mγ/2)].              (3)
 
-    Every bond counts, so a side of 2 is bound twice.  Z is an entire function of J, so (3) holds for J ≤ 0, too, where it is
-    written in functions that are analytic at every real J.  Of k other than 0 and n they are B > 0 and x, in units of
-    w = e^{-2|J|}:
+    Every bond counts, so a side of 2 is bound twice.  Z is an entire function of J, so (3) holds
+    for J ≤ 0, too, where it is written in functions that are analytic at every real J.  Of k other
+    than 0 and n they are B > 0 and x, in units of w = e^{-2|J|}:
 
         e^{-γ} = ± w (1 - w²) / B,     x = e^{-mγ},     t = Σ_k artanh x;
 
-    at k = 0 and n, where γ may change its sign, e^{mγ/2} and e^{-mγ/2} are powers a and b of w and tanh J, and the sum of
-    the two products is Π B^{m/2} √(1 - x²) · 2 (a cosh t + b sinh t).
+    at k = 0 and n, where γ may change its sign, e^{mγ/2} and e^{-mγ/2} are powers a and b of w and
+    tanh J, and the sum of the two products is Π B^{m/2} √(1 - x²) · 2 (a cosh t + b sinh t).
 
-    None where the sums cancel or underflow: where sides are odd and J is far below 0, so that neighbours cannot all differ.
+    None where the sums cancel or underflow: where sides are odd and J is far below 0, so that
+    neighbours cannot all differ.
     """
     m, n = (cols, rows) if rows % 2 else (rows, cols)
     sign = -1.0 if float(stop_gradient(coupling)) < 0 else 1.0
     w = ops.exp(-2 * sign * coupling)  # at most 1
     tanh = (1 - w) / (1 + w)
     unit = max(float(stop_gradient(w)), float(stop_gradient(tanh)))
-    crossing, other = ((sign * tanh / unit) ** m, (w / unit) ** m), (1.0, (sign * w * tanh) ** m)  # (a, b) of k = 0, n; J > 0
+    # (a, b) of k = 0, n; J > 0
+    crossing, other = ((sign * tanh / unit) ** m, (w / unit) ** m), (1.0, (sign * w * tanh) ** m)
     ends = [crossing, other] if sign > 0 else [other[::-1], crossing[::-1]]
     (a, b), (c, d) = ends
     both = [(a * c + b * d, a * d + b * c), (1.0, 0.0)]  # if n is even, so are 0 and n
@@ -140,7 +168,9 @@ def log_z_of_torus(rows, cols, coupling):
     top = max(float(stop_gradient(log)) for log in logs)
     even, odd = (factor * ops.exp(log - top) for factor, log in zip(factors, logs, strict=True))
     total = even + odd
-    if float(stop_gradient(total)) < max(0.1 * (abs(float(stop_gradient(even))) + abs(float(stop_gradient(odd)))), TINY):
+    if float(stop_gradient(total)) < max(
+        0.1 * (abs(float(stop_gradient(even))) + abs(float(stop_gradient(odd)))), TINY
+    ):
         return None
     return 2 * sign * rows * cols * coupling + top + ops.log(total) - math.log(2)
 
@@ -163,18 +193,24 @@ def _artanh(x):
 
 
 def vanishing(x, name, order):
-    """0, of which the derivatives by x, up to that order, are 0, too; a higher one, which nobody knows here, is refused.
+    """0, of which the derivatives by x, up to that order, are 0, too; a higher one, which nobody
+    knows here, is refused.
 
     >>> from tinyebm import grad
     >>> float(grad(lambda x: vanishing(x, "x", 1))(2.0))
     0.0
     """
+
     def pull(left):
         def zero(g, y, x):
             if not left:
-                raise ValueError(f"of log Z of a large lattice the derivatives by its {name} are known to order {order} here, "
-                                 f"and not higher")
+                raise ValueError(
+                    f"of log Z of a large lattice the derivatives by its {name} are known to "
+                    f"order {order} here, "
+                    f"and not higher"
+                )
             return g * flat(left - 1)(x)
+
         return zero
 
     flat = lambda left: primitive(pull(left))(lambda x: 0.0 * x)
@@ -182,7 +218,8 @@ def vanishing(x, name, order):
 
 
 def recomputed(function):
-    """The function of one array, with a derivative that runs it again instead of remembering what it did.
+    """The function of one array, with a derivative that runs it again instead of remembering what
+    it did.
 
     For a long computation whose tape would not fit in memory: it costs one more run
     (Griewank & Walther 2008, Evaluating Derivatives, ch. 12).

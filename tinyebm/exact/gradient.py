@@ -40,7 +40,8 @@ def _weighted_gradient(p, x, weights):
 def model_phase(p, grid):
     """(log Z, E_p[∇_θ E_θ]) over a grid in one streaming pass.
 
-    An online softmax that carries the gradient: both sums are kept in units of e^m, with m the largest exponent so far.
+    An online softmax that carries the gradient: both sums are kept in units of e^m, with m the
+    largest exponent so far.
     """
     top, total, gradient = fold(_model_phase, merge, p, atoms_of(p, grid), -np.inf)
     if math.isnan(top):
@@ -60,17 +61,20 @@ def _model_phase(p, x, log_w):
 
 
 def exact_phase(p, rtol=1e-8, finer=False, rows=None):
-    """(log Z, E_p[∇_θ E_θ]) by the cheapest exact road: structure, a sum over states, or quadrature.
+    """(log Z, E_p[∇_θ E_θ]) by the cheapest exact road: structure, a sum over states, or
+    quadrature.
 
-    `finer` takes the grid one refinement beyond the one on which log Z holds to `rtol`; `rows` of data (n, d) show where p may
-    have peaks.
+    `finer` takes the grid one refinement beyond the one on which log Z holds to `rtol`; `rows` of
+    data (n, d) show where p may have peaks.
     """
     p = require_normalisable(p)
     require_fraction("rtol", rtol)
     host = on_host(p)
     if closed_form(host) is not None:
         log_z, pullback = vjp(lambda theta: closed_form(replace(p, theta=theta)), host.theta)
-        return require_finite(p, log_z), tree_map(lambda g: beside(p.theta, g)[0], pullback(-ones_like(log_z))[0])
+        return require_finite(p, log_z), tree_map(
+            lambda g: beside(p.theta, g)[0], pullback(-ones_like(log_z))[0]
+        )
     if hidden := hidden_layer(p):
         return model_phase(hidden, hidden.space.grid())
     if p.space.discrete:
@@ -80,7 +84,8 @@ def exact_phase(p, rtol=1e-8, finer=False, rows=None):
 
 
 def nll_gradient(p: Density, x: AnyData, rtol: float = 1e-8) -> Tree:
-    """The exact gradient of the mean negative log-likelihood of the rows of x, eq. (1): a tree like theta.
+    """The exact gradient of the mean negative log-likelihood of the rows of x, eq. (1): a tree like
+    theta.
 
     x is an array (n, d), or a Target or Density for its whole population.
 
@@ -102,7 +107,9 @@ def nll_gradient(p: Density, x: AnyData, rtol: float = 1e-8) -> Tree:
     p, (x, mass) = in_double(p), data_law(x)
     x = rows_of(p, x)
     if not np.all(p.space.contains(x)):
-        raise ValueError(f"some rows lie outside {p.space}: their likelihood is zero, and has no gradient")
+        raise ValueError(
+            f"some rows lie outside {p.space}: their likelihood is zero, and has no gradient"
+        )
     data = weighted_energy_gradient(p, x, mass)
     _, model = exact_phase(p, rtol, rows=x)
     return tree_map(lambda a, b: a - b, data, model)

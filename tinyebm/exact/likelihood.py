@@ -9,12 +9,16 @@ from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import as_data, clean_data
 
-NORMALISED = 1e-6  # by how much the integral of a density of one's own may miss 1, quadrature's error aside
-WANTED = "a population has sample(n, rng) -> (n, d) and a normalised log_prob(x) -> (n,), like te.Normal"
+# by how much the integral of a density of one's own may miss 1, quadrature's error aside
+NORMALISED = 1e-6
+WANTED = (
+    "a population has sample(n, rng) -> (n, d) and a normalised log_prob(x) -> (n,), like te.Normal"
+)
 
 
 def density_of(thing):
-    """A law of one's own, with `sample` and `log_prob`, as the Density of the energy -log p; a Fit's; numbers as an array.
+    """A law of one's own, with `sample` and `log_prob`, as the Density of the energy -log p; a
+    Fit's; numbers as an array.
 
     Without a `space` it lives on R^d, with d read off a draw.  All else is returned as it is.
 
@@ -32,10 +36,17 @@ def density_of(thing):
         if any(hasattr(thing, name) for name in ("log_prob", "rvs", "score_samples")):
             raise ValueError(f"{WANTED}: {thing!r} is not one")
         return thing
-    p = Density(lambda theta, x: -thing.log_prob(x), {}, getattr(thing, "space", None) or Reals(_columns(thing)))
+    p = Density(
+        lambda theta, x: -thing.log_prob(x),
+        {},
+        getattr(thing, "space", None) or Reals(_columns(thing)),
+    )
     log_z = log_partition(p)
     if abs(log_z) > log_z.error + NORMALISED:
-        raise ValueError(f"log_prob of {thing!r} integrates to e^({float(log_z):.6g}), and that of a population integrates to 1")
+        raise ValueError(
+            f"log_prob of {thing!r} integrates to e^({float(log_z):.6g}), and that of a "
+            "population integrates to 1"
+        )
     return p
 
 
@@ -53,9 +64,9 @@ def _columns(law):
 def data_law(data: AnyData) -> tuple[Array, Array]:
     """Data as weighted rows: (x (n, d), probabilities (n,)).
 
-    An array or `Data` weighs each row 1/n.  A population (a Target, a Density, a law with `sample` and
-    `log_prob`) is represented by the atoms of its quadrature: expectations under it, not a sample.
-    Both arrays are in double precision, whatever came in (`tinyebm.spaces.rows`).
+    An array or `Data` weighs each row 1/n.  A population (a Target, a Density, a law with `sample`
+    and `log_prob`) is represented by the atoms of its quadrature: expectations under it, not a
+    sample. Both arrays are in double precision, whatever came in (`tinyebm.spaces.rows`).
 
     Raises
     ------
@@ -77,7 +88,8 @@ def data_law(data: AnyData) -> tuple[Array, Array]:
 
 
 def nll(p: AnyDensity, data: AnyData, rtol: float = 1e-8) -> Estimate:
-    """The exact mean negative log-likelihood of the data under p, an Estimate in nats; inf for data outside the space.
+    """The exact mean negative log-likelihood of the data under p, an Estimate in nats; inf for data
+    outside the space.
 
     For a population as data (Target, Density, law), the cross-entropy -E_data[log p].
 

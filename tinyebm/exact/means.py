@@ -2,12 +2,13 @@
 
 Smooth.  A sum over the grid on which log Z holds, and over grids of other nodes: they agree.
 
-Not smooth.  The grid's domain is cut into boxes.  In each box ∫ f p is computed by five rules, Gauss-Legendre and
-Gauss-Lobatto, and the boxes in which they differ most are halved until all differences together are small.  The rules
-are chosen so that wherever one jump lies in a box, the error of their mean is less than half of the largest difference
-between them (`tests/exact/test_means.py` tries all places): Gauss-Legendre rules alone have no nodes beside a face of
-the box, and so would agree on a jump there.  Reported is the sum of the largest differences over all boxes.
-What f does between nodes of all grids alone is not seen.
+Not smooth.  The grid's domain is cut into boxes.  In each box ∫ f p is computed by five rules,
+Gauss-Legendre and Gauss-Lobatto, and the boxes in which they differ most are halved until all
+differences together are small.  The rules are chosen so that wherever one jump lies in a box, the
+error of their mean is less than half of the largest difference between them
+(`tests/exact/test_means.py` tries all places): Gauss-Legendre rules alone have no nodes beside a
+face of the box, and so would agree on a jump there.  Reported is the sum of the largest differences
+over all boxes. What f does between nodes of all grids alone is not seen.
 """
 
 import math
@@ -23,7 +24,8 @@ from tinyebm.spaces.rows import double, numbers
 
 RULES = ((12, legendre), (14, legendre), (16, legendre), (13, lobatto), (15, lobatto))
 PER_BOX = 8  # nodes of a product grid along each axis of a box
-MOST = {1: 2**20, 2: 2**18}  # nodes of all rules in boxes that are split further; in space boxes would hold too many
+# nodes of all rules in boxes that are split further; in space boxes would hold too many
+MOST = {1: 2**20, 2: 2**18}
 
 
 def values_of(f: Callable, x: Array) -> Array:
@@ -38,7 +40,8 @@ def values_of(f: Callable, x: Array) -> Array:
 
 
 def mean_over(p, f, grid):
-    """Σ_i f(x_i) p_i over a grid's atoms, in one streaming pass; where p is zero f does not count, be it infinite."""
+    """Σ_i f(x_i) p_i over a grid's atoms, in one streaming pass; where p is zero f does not count,
+    be it infinite."""
     top, total, weighted = -np.inf, 0.0, 0.0
     for x, log_w in grid.blocks():
         u = exponent(p, x) + log_w
@@ -57,10 +60,12 @@ def mean_over(p, f, grid):
 def settled_mean(p, f, q, rtol):
     """(E_p[f], its error, the size of f) by a Quadrature; the error of a sum over all states is 0.
 
-    What p itself is in error by, `q.error` times that size, is not in it: the size is E|f - E f| for a sum that divides by
-    the mass of its own nodes, and E|f| for a sum over boxes.
+    What p itself is in error by, `q.error` times that size, is not in it: the size is E|f - E f|
+    for a sum that divides by the mass of its own nodes, and E|f| for a sum over boxes.
     """
-    both = mean_over(p, lambda x: np.stack([(values := values_of(f, x)), np.abs(values)], axis=1), q.grid)
+    both = mean_over(
+        p, lambda x: np.stack([(values := values_of(f, x)), np.abs(values)], axis=1), q.grid
+    )
     mean, size = both[0], both[1]
     others = [mean_over(p, f, grid) for grid in q.variants()]
     if not others or not np.isfinite(mean).all():
@@ -74,16 +79,23 @@ def settled_mean(p, f, q, rtol):
 
 
 def _by_boxes(p, f, q, tolerance):
-    """(E_p[f], the sum of the rules' differences) over boxes that are halved until it is within the tolerance."""
+    """(E_p[f], the sum of the rules' differences) over boxes that are halved until it is within the
+    tolerance."""
     low, high = q.grid.boxes(PER_BOX)
     sums = _sums(p, f, low, high, q.log_z)
     while True:
         error = np.ptp(sums, axis=1)  # (boxes, ...)
         total, worst = error.sum(axis=0), error.reshape(len(low), -1).max(axis=1)
-        split = (worst > max(tolerance / (4 * len(low)), worst.max() / 100)) & ~too_thin(low, high).any(axis=1)
+        split = (worst > max(tolerance / (4 * len(low)), worst.max() / 100)) & ~too_thin(
+            low, high
+        ).any(axis=1)
         lows, highs = halved(low[split], high[split])
         nodes = sum(n**p.space.dim for n, _ in RULES)
-        if np.max(total) <= tolerance or not split.any() or (len(low) + len(lows)) * nodes > MOST[p.space.dim]:
+        if (
+            np.max(total) <= tolerance
+            or not split.any()
+            or (len(low) + len(lows)) * nodes > MOST[p.space.dim]
+        ):
             return sums.mean(axis=1).sum(axis=0), total
         low, high = np.concatenate([low[~split], lows]), np.concatenate([high[~split], highs])
         sums = np.concatenate([sums[~split], _sums(p, f, lows, highs, q.log_z)])
@@ -94,7 +106,14 @@ def _sums(p, f, low, high, log_z):
     found = []
     for nodes, rule in RULES:
         patches = Patches(low, high, nodes, rule)
-        found.append(np.concatenate([_box_sums(p, f, x, log_w - log_z, patches.per_box) for x, log_w in patches.blocks()]))
+        found.append(
+            np.concatenate(
+                [
+                    _box_sums(p, f, x, log_w - log_z, patches.per_box)
+                    for x, log_w in patches.blocks()
+                ]
+            )
+        )
     return np.stack(found, axis=1)
 
 

@@ -16,12 +16,16 @@ from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sums import rounding
 from tinyebm.spaces.rows import double, exact_rows, numbers
 
-WIDER = (80.0, 160.0, 320.0)  # nats below the peak, where the faces of a window are moved for functions that grow
+# nats below the peak, where the faces of a window are moved for functions that grow
+WIDER = (80.0, 160.0, 320.0)
+
 
 def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
-    """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure); -inf outside the space.
+    """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure);
+    -inf outside the space.
 
-    Every call computes log Z; pass `log_z` to reuse one.  Rows are whatever holds numbers (`tinyebm.spaces.rows`), without nan.
+    Every call computes log Z; pass `log_z` to reuse one.  Rows are whatever holds numbers
+    (`tinyebm.spaces.rows`), without nan.
     """
     p = in_double(p)
     x = exact_rows(x, p.space.dim)
@@ -36,7 +40,8 @@ def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
 
 
 def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Array:
-    """The probability of each atom of `p.space.atoms(nodes)`, (N,): p(x_i) w_i, normalised to sum to one.
+    """The probability of each atom of `p.space.atoms(nodes)`, (N,): p(x_i) w_i, normalised to sum
+    to one.
 
     Raises
     ------
@@ -57,14 +62,19 @@ def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Arr
     if not p.space.discrete:
         off = abs(log_z - log_partition(p, rtol=rtol / 10))
         if not off <= rtol:
-            raise QuadratureError(f"the {len(u)} atoms of {p.space} give log Z wrong by {off:.1e}: the density lies outside "
-                                  f"them or is finer than they are; use Reals(dim, extent=...), a smaller Box or nodes=")
+            raise QuadratureError(
+                f"the {len(u)} atoms of {p.space} give log Z wrong by {off:.1e}: the density lies "
+                "outside "
+                "them or is finer than they are; use Reals(dim, extent=...), a smaller Box or "
+                "nodes="
+            )
     mass = np.exp(u - u.max())
     return mass / mass.sum()
 
 
 def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) -> Estimate | Array:
-    """E_p[f(x)] by quadrature: an Estimate if f gives one number per row, an array of f's trailing shape otherwise.
+    """E_p[f(x)] by quadrature: an Estimate if f gives one number per row, an array of f's trailing
+    shape otherwise.
 
     The error is how far the sum differs between grids of other nodes, and on R^d between
     wider and wider windows (large where f grows almost as fast as p decays: there the
@@ -85,20 +95,28 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
     for least in () if p.space.bounded or hasattr(p, "grid") else WIDER:
         try:
             before, q = mean, quadrature(p, rtol, least=least)
-        except QuadratureError:  # tails too heavy to follow: what is beyond counts as if f stayed as large as on the faces
+        # tails too heavy to follow: what is beyond counts as if f stayed as large as on the faces
+        except QuadratureError:
             if least == WIDER[0]:
-                error = error + q.error * np.abs(double(numbers(f(q.grid.corners()), "f"))).max(axis=0)
+                error = error + q.error * np.abs(double(numbers(f(q.grid.corners()), "f"))).max(
+                    axis=0
+                )
             break
         mean, error, size = settled_mean(p, f, q, rtol)
         change, unsettled = np.abs(mean - before), error > rtol * size
         error = error + change
         if np.all((change <= rtol * np.abs(mean)) | unsettled & (change <= error)):
             break
-    return mean if np.ndim(mean) else Estimate(float(mean), float(error + q.error * size + 4 * rounding(size)))
+    return (
+        mean
+        if np.ndim(mean)
+        else Estimate(float(mean), float(error + q.error * size + 4 * rounding(size)))
+    )
 
 
 def entropy(p: AnyDensity, rtol: float = 1e-8) -> Estimate:
-    """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in nats."""
+    """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in
+    nats."""
     p = on_host(in_double(p))
     q = quadrature(p, rtol)
     mean, change, size = settled_mean(p, lambda x: q.log_z - exponent(p, x), q, rtol)

@@ -30,8 +30,11 @@ from tinyebm.exact.sums import log_sum, rounding
 from tinyebm.spaces.grids import CHUNK
 
 MAX_NODES = 2**23
-SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}  # a product grid that has not converged by then is at a kink
-CERTAIN = 1e-6  # error of a grid in the plane or in space below which chance agreement is unlikely: one other grid is asked
+# a product grid that has not converged by then is at a kink
+SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}
+# error of a grid in the plane or in space below which chance agreement is unlikely: one other grid
+# is asked
+CERTAIN = 1e-6
 GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
 
 
@@ -39,8 +42,8 @@ GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis, from one grid to the next
 class Quadrature:
     """A grid (Grid or Patches) on which log Z holds to `error`; everything exact is summed over it.
 
-    `finer()` is the next finer grid.  `variants()` are grids as good as this one, of other nodes: how far
-    another sum differs between them is its error.
+    `finer()` is the next finer grid.  `variants()` are grids as good as this one, of other nodes:
+    how far another sum differs between them is its error.
     """
 
     grid: Any
@@ -50,12 +53,14 @@ class Quadrature:
     variants: Any = tuple
 
 
-def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES, rows: Array | None = None) -> Estimate:
+def log_partition(
+    p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES, rows: Array | None = None
+) -> Estimate:
     """log Z of a density, in nats, with its error.
 
-    On Bits, Spins and Cells a sum over all states (at most 2^26), by structure over fewer: an RBM's hidden layer, the
-    columns of a lattice; by formula for energies that have one.  Otherwise on Box and Reals quadrature: how narrow a
-    peak it sees is said in `tinyebm.exact.nodes.scans`.
+    On Bits, Spins and Cells a sum over all states (at most 2^26), by structure over fewer: an RBM's
+    hidden layer, the columns of a lattice; by formula for energies that have one.  Otherwise on Box
+    and Reals quadrature: how narrow a peak it sees is said in `tinyebm.exact.nodes.scans`.
 
     Parameters
     ----------
@@ -97,9 +102,11 @@ def log_partition(p: AnyDensity, rtol: float = 1e-8, max_nodes: int = MAX_NODES,
 
 
 def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
-    """The Quadrature behind `log_partition`: the grid on which it holds; on R^d its faces lie at least `least` nats down.
+    """The Quadrature behind `log_partition`: the grid on which it holds; on R^d its faces lie at
+    least `least` nats down.
 
-    Rows of data (n, d) show where the density may have peaks.  One that is far likelier than every node is refused.
+    Rows of data (n, d) show where the density may have peaks.  One that is far likelier than every
+    node is refused.
     """
     p = require_normalisable(p)
     require_fraction("rtol", rtol)
@@ -111,8 +118,10 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
     if hasattr(p, "grid"):  # a Target brings its own, and Z = 1
         return Quadrature(p.grid, 0.0, p.mass_error + rounding(0.0), lambda: p.grid, p.variants)
     if p.space.dim > 3:
-        raise ValueError(f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
-                         f"{40**p.space.dim:.1e} of them; te.ais estimates log Z in any dimension")
+        raise ValueError(
+            f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
+            f"{40**p.space.dim:.1e} of them; te.ais estimates log Z in any dimension"
+        )
     host = on_host(p)
     if rows is not None:
         rows = to_numpy(rows)
@@ -120,35 +129,59 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
     found, scan = _integrate(p, host, rtol, max_nodes, least, rows)
     if rows is not None and len(rows):
         _require_seen(host, found, scan, rows)
-    if (known := closed_form(host)) is not None and not abs(found.log_z - float(known)) <= rtol + found.error:
-        raise QuadratureError(f"log Z is {float(known):.6g} by formula and {found.log_z:.6g} by quadrature: a peak is too "
-                              f"narrow for its nodes to see")
+    if (known := closed_form(host)) is not None and not abs(
+        found.log_z - float(known)
+    ) <= rtol + found.error:
+        raise QuadratureError(
+            f"log Z is {float(known):.6g} by formula and {found.log_z:.6g} by quadrature: a peak "
+            "is too "
+            f"narrow for its nodes to see"
+        )
     return found
 
 
 def _integrate(p, host, rtol, max_nodes, least, rows):
-    """(Quadrature, Scan) on R^d or in a box: by product grids, or if they do not settle by boxes that split."""
+    """(Quadrature, Scan) on R^d or in a box: by product grids, or if they do not settle by boxes
+    that split."""
     if p.space.bounded:
         low, high = (np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
-        scan = Scan(host, p.space.grid(nodes_to_see(host, low, high, _at_most(max_nodes, p.space.dim))))
+        scan = Scan(
+            host, p.space.grid(nodes_to_see(host, low, high, _at_most(max_nodes, p.space.dim)))
+        )
         peaks, sizes = summits(host, scan, low, high, candidates(host, rows))
-        gaps = (high - low) * math.pi / 2 / p.space.counts(1.0)  # of Gauss-Legendre nodes, in the middle
-        first = float((gaps / sizes).max(initial=0.0)) / 3  # three sizes apart, nodes see every summit
+        # of Gauss-Legendre nodes, in the middle
+        gaps = (high - low) * math.pi / 2 / p.space.counts(1.0)
+        # three sizes apart, nodes see every summit
+        first = float((gaps / sizes).max(initial=0.0)) / 3
         rules, tail = [p.space], 0.0
     else:
         window = find_window(host, rtol, least, rows)
-        low, high, peaks, sizes, scan = window.low, window.high, window.peaks, window.sizes, window.scan
-        rules, tail, first = [window] + [replace(window, graded=True)] * (len(peaks) == 1), window.tail, 0.0
+        low = window.low
+        high = window.high
+        peaks = window.peaks
+        sizes = window.sizes
+        scan = window.scan
+        rules = [window] + [replace(window, graded=True)] * (len(peaks) == 1)
+        tail = window.tail
+        first = 0.0
     smooth = min(max_nodes, SMOOTH_NODES[p.space.dim])
-    for rule in rules if getattr(p.energy, "smooth", True) else ():  # an energy may say that it has kinks
-        found = _refine(p, rule, rtol, smooth, tail, first, None if getattr(rule, "graded", False) else scan)
+    # an energy may say that it has kinks
+    for rule in rules if getattr(p.energy, "smooth", True) else ():
+        found = _refine(
+            p, rule, rtol, smooth, tail, first, None if getattr(rule, "graded", False) else scan
+        )
         if found:
             return found, scan
     patches, log_z, error = adapt(host, low, high, rtol, max_nodes, peaks, sizes)
     error += tail + rounding(log_z)
     if error > rtol:
-        raise QuadratureError(f"log Z = {log_z:.6g} is known to {error:.1e}, rounding included: rtol={rtol:g} is too small")
-    return Quadrature(patches, log_z, error, lambda: replace(patches, nodes=16), patches.variants), scan
+        raise QuadratureError(
+            f"log Z = {log_z:.6g} is known to {error:.1e}, rounding included: rtol={rtol:g} is "
+            "too small"
+        )
+    return Quadrature(
+        patches, log_z, error, lambda: replace(patches, nodes=16), patches.variants
+    ), scan
 
 
 def _at_most(max_nodes, d):
@@ -163,12 +196,16 @@ def _require_seen(p, q, scan, rows):
         return
     nodes = max(float(exponents(p, x).max()) for x, _ in q.grid.blocks(CHUNK))
     if u.max() > nodes + 1:
-        raise QuadratureError(f"the density at the row {rows[u.argmax()].tolist()} of the data is e^{u.max() - nodes:.3g} times as "
-                              f"high as at every node: a peak there is too narrow for the quadrature to see")
+        raise QuadratureError(
+            f"the density at the row {rows[u.argmax()].tolist()} of the data is "
+            f"e^{u.max() - nodes:.3g} times as "
+            f"high as at every node: a peak there is too narrow for the quadrature to see"
+        )
 
 
 def _refine(p, rule, rtol, max_nodes, tail, first, scan):
-    """Grow the grid by GROWTH per axis, from `first` on, until log Z has settled; None if that takes more than max_nodes.
+    """Grow the grid by GROWTH per axis, from `first` on, until log Z has settled; None if that
+    takes more than max_nodes.
 
     With c the last change and b the one before, the error is taken as max(c, b/4),
     so that a chance agreement of two grids does not pass, and only c ≤ b/100 passes:
@@ -191,7 +228,9 @@ def _refine(p, rule, rtol, max_nodes, tail, first, scan):
                 others = rule.variants(counts)
                 others = others[:1] if error < CERTAIN and p.space.dim > 1 else others
                 error += 2 * max(abs(log_sum(p, other) - log_z) for other in others)
-                if scan is not None and all(n <= m for n, m in zip(counts, scan.shape, strict=True)):
+                if scan is not None and all(
+                    n <= m for n, m in zip(counts, scan.shape, strict=True)
+                ):
                     error += abs(scan.log_sum - log_z)
             if error <= rtol and (change <= change_before / 100 or change <= floor):
                 finer = partial(rule.grid, rule.counts(GROWTH[p.space.dim] * refinement))
@@ -201,7 +240,8 @@ def _refine(p, rule, rtol, max_nodes, tail, first, scan):
 
 
 def heavy_blocks(p, q, rtol):
-    """The blocks of a quadrature's grid, (states, log weights, which carry mass): the rest together less than rtol / 100."""
+    """The blocks of a quadrature's grid, (states, log weights, which carry mass): the rest together
+    less than rtol / 100."""
     for x, log_w in atoms_of(p, q.grid):
         yield x, log_w, exponents(p, x) + log_w - q.log_z > math.log(0.01 * rtol / q.grid.size)
 
@@ -212,9 +252,11 @@ def heavy_states(p, q, rtol):
 
 
 def require_normalisable(p):
-    """The Density in double precision; what is none is refused, and an energy that can tell refuses a space on which Z = inf."""
+    """The Density in double precision; what is none is refused, and an energy that can tell refuses
+    a space on which Z = inf."""
     p = in_double(p)
-    check = part_of(p.energy, "require_normalisable", ENERGY)  # any callable is an energy: structure is optional
+    # any callable is an energy: structure is optional
+    check = part_of(p.energy, "require_normalisable", ENERGY)
     if check is not None:
         check(to_host(p.theta), p.space)
     return p
@@ -223,7 +265,10 @@ def require_normalisable(p):
 def require_finite(p, log_z):
     """log Z by structure as a float, refused if it is none."""
     if not math.isfinite(log_z):
-        raise QuadratureError(f"log Z of {p.energy!r} came out as {float(log_z)}: its parameters are nan, or too large")
+        raise QuadratureError(
+            f"log Z of {p.energy!r} came out as {float(log_z)}: its parameters are nan, or too "
+            "large"
+        )
     return float(log_z)
 
 

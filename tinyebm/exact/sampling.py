@@ -32,9 +32,9 @@ def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
     restricted Boltzmann machine with few hidden units these are drawn so, and
     then the visible ones given them.
 
-    Drawn on the host, and sent to where p's parameters live.
-    Cost: about 2 energies per draw, and about 2 per cell once (2^d + 1 where the grid is no product);
-    two passes over all states of a discrete space.
+    Drawn on the host, and sent to where p's parameters live. Cost: about 2 energies per draw, and
+    about 2 per cell once (2^d + 1 where the grid is no product); two passes over all states of a
+    discrete space.
 
     >>> from tinyebm import Density, Quartic, Reals
     >>> well = Quartic()
@@ -60,8 +60,8 @@ def _sample(p, n, rng):
 class Cells:
     """Boxes that tile a domain, their corners listed once: what rejection needs to know of a grid.
 
-    `low`, `high` and the node `states` are (N, d); `corners` (M, d) are all different, and `index` (2^d, N) says which of
-    them belong to which box.
+    `low`, `high` and the node `states` are (N, d); `corners` (M, d) are all different, and `index`
+    (2^d, N) says which of them belong to which box.
     """
 
     low: Any
@@ -71,8 +71,11 @@ class Cells:
     index: Any
 
     def sample(self, p, n, rng):
-        """n independent draws (n, d) from p, restricted to the boxes; see `tinyebm.exact.sampling.sample`."""
-        bound = np.maximum(exponents(p, self.states), exponents(p, self.corners)[self.index].max(axis=0))
+        """n independent draws (n, d) from p, restricted to the boxes; see
+        `tinyebm.exact.sampling.sample`."""
+        bound = np.maximum(
+            exponents(p, self.states), exponents(p, self.corners)[self.index].max(axis=0)
+        )
         volume = np.prod(self.high - self.low, axis=1)
         slack = 0.1
         while True:
@@ -88,9 +91,13 @@ def cells_of(grid, kept=slice(None)):
     """The Cells around (some of) the nodes of a grid."""
     states = grid.all()[0][kept]
     low, high = (end[kept] for end in grid.cells())
-    ends = [np.where(corner, high, low) for corner in itertools.product((False, True), repeat=states.shape[1])]
+    ends = [
+        np.where(corner, high, low)
+        for corner in itertools.product((False, True), repeat=states.shape[1])
+    ]
     corners = np.concatenate(ends)
-    number = np.zeros(len(corners), dtype=np.int64)  # equal for equal corners: an axis has few different coordinates
+    # equal for equal corners: an axis has few different coordinates
+    number = np.zeros(len(corners), dtype=np.int64)
     for column in corners.T:
         values, place = np.unique(column, return_inverse=True)
         number = number * len(values) + place
@@ -100,7 +107,8 @@ def cells_of(grid, kept=slice(None)):
 
 @dataclass(frozen=True)
 class Exact:
-    """A Density as a population: what is drawn again and again, its log Z, cells, atoms and entropy, is computed once.
+    """A Density as a population: what is drawn again and again, its log Z, cells, atoms and
+    entropy, is computed once.
 
     `source` is a law of one's own that p is the Density of: it makes the draws, and may know modes.
 
@@ -115,9 +123,14 @@ class Exact:
     energy = property(lambda self: self.p.energy, doc="The energy of the Density.")
     theta = property(lambda self: self.p.theta, doc="Its parameters.")
     space = property(lambda self: self.p.space, doc="Its space.")
-    mode = property(lambda self: getattr(self.source, "mode", None), doc="What tells the mode of each row, or None.")
+    mode = property(
+        lambda self: getattr(self.source, "mode", None),
+        doc="What tells the mode of each row, or None.",
+    )
     modes = property(lambda self: self.source.modes, doc="How many modes the source knows.")
-    mode_names = property(lambda self: getattr(self.source, "mode_names", ()), doc="What it calls them.")
+    mode_names = property(
+        lambda self: getattr(self.source, "mode_names", ()), doc="What it calls them."
+    )
 
     @property
     def name(self):
@@ -128,7 +141,8 @@ class Exact:
 
     @cached_property
     def law(self):
-        """The population as weighted points, the atoms of a quadrature (N, d) and their probabilities (N,)."""
+        """The population as weighted points, the atoms of a quadrature (N, d) and their
+        probabilities (N,)."""
         return data_law(self.p)
 
     @cached_property
@@ -158,11 +172,14 @@ class Exact:
 
     def log_prob(self, x):
         """Normalised log density, (n,), in nats, -inf outside the space; differentiable by x."""
-        return ops.where(self.space.contains(stop_gradient(x)), exponent(self.p, x) - self._log_z, -np.inf)
+        return ops.where(
+            self.space.contains(stop_gradient(x)), exponent(self.p, x) - self._log_z, -np.inf
+        )
 
 
 def population(data):
-    """Data as training wants them: rows and Targets as they are; what else can be drawn from (`density_of`) as Exact."""
+    """Data as training wants them: rows and Targets as they are; what else can be drawn from
+    (`density_of`) as Exact."""
     p = density_of(data)
     if not hasattr(p, "energy") or hasattr(p, "sample"):
         return p
@@ -170,14 +187,21 @@ def population(data):
 
 
 def law_of(thing):
-    """Something to draw from and to ask for its log density: the thing itself, or Exact draws of a Density."""
-    if isinstance(thing, type) or not (hasattr(thing, "energy") or hasattr(thing, "sample") and hasattr(thing, "log_prob")):
-        raise ValueError(f"a law to draw from is wanted, like te.Normal(mean, covariance), or a Density, got {thing!r}")
+    """Something to draw from and to ask for its log density: the thing itself, or Exact draws of a
+    Density."""
+    if isinstance(thing, type) or not (
+        hasattr(thing, "energy") or hasattr(thing, "sample") and hasattr(thing, "log_prob")
+    ):
+        raise ValueError(
+            "a law to draw from is wanted, like te.Normal(mean, covariance), or a Density, got "
+            f"{thing!r}"
+        )
     return thing if hasattr(thing, "sample") else Exact(thing)
 
 
 def _sample_states(p, n, rng):
-    """n draws of a discrete space: uniform numbers, sorted, meet the distribution function as it is summed up."""
+    """n draws of a discrete space: uniform numbers, sorted, meet the distribution function as it is
+    summed up."""
     log_z, below = quadrature(p).log_z, 0.0
     levels = rng.random(n)
     order = np.argsort(levels)
@@ -188,14 +212,17 @@ def _sample_states(p, n, rng):
         end = np.searchsorted(levels, below)
         draws[order[done:end]] = x[np.searchsorted(cumulative, levels[done:end], side="right")]
         done = end
-    draws[order[done:]] = x[np.searchsorted(cumulative, below)]  # levels that rounding left above the total
+    # levels that rounding left above the total
+    draws[order[done:]] = x[np.searchsorted(cumulative, below)]
     return draws
 
 
 def _invert(mass, n, rng):
     """n indices drawn with probabilities ∝ mass."""
     cumulative = np.cumsum(mass)
-    return np.minimum(np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right"), len(mass) - 1)
+    return np.minimum(
+        np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right"), len(mass) - 1
+    )
 
 
 def _reject(p, low, high, log_bound, mass, n, rng):

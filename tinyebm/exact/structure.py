@@ -2,7 +2,8 @@
 
 An energy may offer one of two methods (any callable is an energy: structure is optional):
 
-(If it does: a class that inherits them but writes its own `__call__` is another energy, and has neither.)
+(If it does: a class that inherits them but writes its own `__call__` is another energy, and has
+neither.)
 
 log_partition(theta, space)  log Z itself, a differentiable scalar, or None (lattices);
 other_layer(space)           (energy(theta, h), m): an energy of m hidden bits whose Z is

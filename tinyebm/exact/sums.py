@@ -21,7 +21,9 @@ def log_sum(p, grid):
     if math.isnan(top) and (where := first_nan(p, grid)):
         raise QuadratureError(f"the energy is nan at x = {where}")
     if not top < np.inf or total == 0.0:
-        raise QuadratureError("the energy is +inf everywhere" if top < np.inf else "the energy is -inf somewhere")
+        raise QuadratureError(
+            "the energy is +inf everywhere" if top < np.inf else "the energy is -inf somewhere"
+        )
     return float(top) + math.log(total)
 
 
@@ -29,15 +31,19 @@ def _log_sum(p, x, log_w):
     """(m, Σ e^{u - m}) of exponents u with the largest m."""
     u = exponent(p, x)
     if u.dtype != log_w.dtype:
-        raise ValueError(f"the energies are {u.dtype} where rows and parameters are {log_w.dtype}, the precision of log Z and its "
-                         f"error: leave out what narrows them")
+        raise ValueError(
+            f"the energies are {u.dtype} where rows and parameters are {log_w.dtype}, the "
+            "precision of log Z and its "
+            f"error: leave out what narrows them"
+        )
     u = u + log_w
     top = u.max()
     return top, ops.exp(u - ops.where(np.isfinite(top), top, 0.0)).sum()
 
 
 def merge(before, new):
-    """Two vectors (m, sums in units of e^m) as one: an online softmax, which may carry a gradient."""
+    """Two vectors (m, sums in units of e^m) as one: an online softmax, which may carry a
+    gradient."""
     m, m_new = float(before[0]), float(new[0])
     if m_new == -np.inf or m == -np.inf:  # nothing there
         return before if m_new == -np.inf else new.copy()

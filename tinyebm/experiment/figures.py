@@ -7,10 +7,13 @@ from tinyebm.exact.partition import log_partition
 
 WIDEST = 6  # panels side by side
 
-def comparison(found):
-    """The figure of a `Comparison`: data, one density per method, the divergence against updates and against seconds.
 
-    On R^d the densities share the scale of the first one; on bits there are exact draws, or the law of the cells.
+def comparison(found):
+    """The figure of a `Comparison`: data, one density per method, the divergence against updates
+    and against seconds.
+
+    On R^d the densities share the scale of the first one; on bits there are exact draws, or the law
+    of the cells.
     """
     rows = -(-(len(found.fits) + 1) // WIDEST)
     panels = max(3, -(-(len(found.fits) + 1) // rows))
@@ -20,8 +23,14 @@ def comparison(found):
     draw(found, top.subplots(rows, panels, squeeze=False).reshape(-1))
     finite = "entropy" not in found.truth
     label = "exact NLL of the training data, nats" if finite else "exact KL(data‖model), nats"
-    for ax, column, xlabel in zip(bottom.subplots(1, 2), (0, 1), ("updates", "seconds of training"), strict=True):
-        series = {name: ([c[column] for c in curve], [c[2] for c in curve]) for name, curve in found.curves.items() if curve}
+    for ax, column, xlabel in zip(
+        bottom.subplots(1, 2), (0, 1), ("updates", "seconds of training"), strict=True
+    ):
+        series = {
+            name: ([c[column] for c in curve], [c[2] for c in curve])
+            for name, curve in found.curves.items()
+            if curve
+        }
         plots.curves(series, ax, xlabel, label, log=not finite)
         if finite:
             _trim(ax, series)
@@ -29,7 +38,8 @@ def comparison(found):
 
 
 def model(p, points=None):
-    """A figure of one model: its energy, and its exact density with log Z, beside the data it was fitted to.
+    """A figure of one model: its energy, and its exact density with log Z, beside the data it was
+    fitted to.
 
     On a discrete space: exact draws, or the law of the cells, beside the data.
     """
@@ -43,7 +53,9 @@ def model(p, points=None):
     panels = 2
     if points is not None:
         if points.shape[1] != p.space.dim:
-            raise ValueError(f"the data have {points.shape[1]} columns, the model has dimension {p.space.dim}")
+            raise ValueError(
+                f"the data have {points.shape[1]} columns, the model has dimension {p.space.dim}"
+            )
         panels, window = 3, _around(points, window)
 
     figure = plots.sheet(4.3 * panels, 3.8)
@@ -53,11 +65,15 @@ def model(p, points=None):
     plots.energy(p, axes[-2], window).set_title("energy E(x), nats above its minimum")
     if points is not None and p.space.dim == 1:
         plots.data(points, axes[-1], window)
-    plots.density(p, axes[-1], window).set_title(f"exp(-E(x)) / Z,  log Z = {float(log_partition(p, plots.RTOL)):.4f}")
+    plots.density(p, axes[-1], window).set_title(
+        f"exp(-E(x)) / Z,  log Z = {float(log_partition(p, plots.RTOL)):.4f}"
+    )
     for ax in axes:
         _label(ax, columns, p.space.dim)
     if p.space.dim == 2:
-        figure.colorbar(axes[-2].collections[-1], ax=axes[-2], label="E, cut at 15 nats: bright is likely")
+        figure.colorbar(
+            axes[-2].collections[-1], ax=axes[-2], label="E, cut at 15 nats: bright is likely"
+        )
         figure.colorbar(axes[-1].images[-1], ax=axes[-1], label="density")
     return figure
 
@@ -74,9 +90,14 @@ def _discrete_model(p, points):
 
 
 def _densities(found, axes):
-    """The upper row of `comparison` on R^d: the data, then every fitted density in the same window."""
+    """The upper row of `comparison` on R^d: the data, then every fitted density in the same
+    window."""
     source = found.data
-    points = source.sample(1000, np.random.default_rng(0)) if hasattr(source, "sample") else getattr(source, "x", source)
+    points = (
+        source.sample(1000, np.random.default_rng(0))
+        if hasattr(source, "sample")
+        else getattr(source, "x", source)
+    )
     plots.require_flat(points.shape[1])
     window = _around(points, margin=0.15)
     plots.data(points, axes[0], window).set_title(f"data: {found.name}")
@@ -100,11 +121,14 @@ def _densities(found, axes):
 
 
 def _laws(found, axes):
-    """The upper row of `comparison` on a discrete space: the data, then draws (or the law) of every fit."""
+    """The upper row of `comparison` on a discrete space: the data, then draws (or the law) of every
+    fit."""
     _draw_states(found.data, axes[0]).set_title(f"data: {found.name}")
     rows = {row["method"]: row for row in found.rows}
     for ax, (method, fitted) in zip(axes[1:], found.fits.items(), strict=False):
-        plots.states(fitted.density, ax, getattr(found.data, "cell", None)).set_title(_title(method, rows[method]))
+        plots.states(fitted.density, ax, getattr(found.data, "cell", None)).set_title(
+            _title(method, rows[method])
+        )
     for i, ax in enumerate(axes):
         ax.set_visible(i <= len(found.fits))
 
@@ -114,7 +138,12 @@ def _draw_states(data, ax):
     if getattr(data, "cell", None):
         return plots.states(data, ax, data.cell)
     rng = np.random.default_rng(0)
-    return plots.tiles(data.sample(42, rng) if hasattr(data, "sample") else data.x[rng.integers(0, len(data.x), 42)], ax)
+    return plots.tiles(
+        data.sample(42, rng)
+        if hasattr(data, "sample")
+        else data.x[rng.integers(0, len(data.x), 42)],
+        ax,
+    )
 
 
 def _discrete(thing):
@@ -126,14 +155,22 @@ def _around(points, window=None, margin=0.05):
     low, high = points.min(axis=0), points.max(axis=0)
     pad = margin * (high - low)
     found = list(zip(low - pad, high + pad, strict=True))
-    return found if window is None else [(min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(found, window, strict=True)]
+    return (
+        found
+        if window is None
+        else [(min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(found, window, strict=True)]
+    )
 
 
 def _columns(data):
     """The names of the columns of data, with what was done to their units."""
     names = getattr(data, "columns", None) or ("x",)
     units = "" if np.all(getattr(data, "scale", 1) == 1) else ", standardised"
-    return tuple(name + units for name in names) if len(names) > 1 or getattr(data, "columns", None) else None
+    return (
+        tuple(name + units for name in names)
+        if len(names) > 1 or getattr(data, "columns", None)
+        else None
+    )
 
 
 def _label(ax, columns, dim):
@@ -145,13 +182,15 @@ def _label(ax, columns, dim):
 
 
 def _title(method, row):
-    if np.isfinite(row.get("kl", np.nan)) and row["kl"] > row["kl_error"]:  # not the model that KL is measured from
+    # not the model that KL is measured from
+    if np.isfinite(row.get("kl", np.nan)) and row["kl"] > row["kl_error"]:
         return f"{method}: KL {row['kl']:.3f}"
     return f"{method}: NLL {row['nll']:.3f}" if np.isfinite(row["nll"]) else method
 
 
 def _trim(ax, series):
-    """Keep a diverging curve from flattening the others: cut the axis two nats above the best value."""
+    """Keep a diverging curve from flattening the others: cut the axis two nats above the best
+    value."""
     values = np.concatenate([y for _, y in series.values()] or [[]])
     values = values[np.isfinite(values)]
     if len(values):

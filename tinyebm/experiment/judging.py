@@ -1,4 +1,5 @@
-"""The exact numbers about one fit: likelihood, divergences, masses of modes, and the bias of the gradient it followed."""
+"""The exact numbers about one fit: likelihood, divergences, masses of modes, and the bias of the
+gradient it followed."""
 
 import math
 import time
@@ -21,8 +22,10 @@ from tinyebm.objectives.exact_contrastive import exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
 
 RTOL = 1e-5  # of Z, for the numbers of the table
-MODE_NODES = {1: 4096, 2: 512, 3: 128}  # per axis, for the mass of a region: its indicator jumps, so sums converge slowly
-FAILURES = (FloatingPointError, QuadratureError, DivergentPartitionError)  # each a row's status, not the end of all rows
+# per axis, for the mass of a region: its indicator jumps, so sums converge slowly
+MODE_NODES = {1: 4096, 2: 512, 3: 128}
+# each a row's status, not the end of all rows
+FAILURES = (FloatingPointError, QuadratureError, DivergentPartitionError)
 
 
 def judge(found, train, test, reference, data):
@@ -36,19 +39,23 @@ def judge(found, train, test, reference, data):
         row |= _number("tv", or_nan(total_variation, reference, p, infinite=math.nan))
     if getattr(data, "mode", None) is not None:
         row["modes"] = or_nan(mode_masses, p, data)
-    if "log_normaliser" in (found.state["objective"] or {}):  # noise contrast learned it, for the last θ
+    # noise contrast learned it, for the last θ
+    if "log_normaliser" in (found.state["objective"] or {}):
         row["log_normaliser"] = float(found.state["objective"]["log_normaliser"])
         row |= _number("log_z", or_nan(log_partition, replace(p, theta=found.state["theta"]), RTOL))
     return row
 
 
 def bias(found, train, objective):
-    """Angle (degrees) and norm ratio of the gradient the method follows on average against the exact one."""
+    """Angle (degrees) and norm ratio of the gradient the method follows on average against the
+    exact one."""
     p = found.density
     if isinstance(objective, (ExactLikelihood, PerfectSamples)):
         return {"angle": 0.0, "norm_ratio": 1.0}
-    kernel, pushes = getattr(objective, "kernel", None), ("operator",) if p.space.discrete else ("operator", "spread")
-    if not all(part_of(kernel, name, KERNEL) for name in pushes):  # another loss, or a kernel without an exact law
+    kernel = getattr(objective, "kernel", None)
+    pushes = ("operator",) if p.space.discrete else ("operator", "spread")
+    # another loss, or a kernel without an exact law
+    if not all(part_of(kernel, name, KERNEL) for name in pushes):
         return {"angle": math.nan, "norm_ratio": math.nan}
     start = found.state["objective"]["chains"] if "chains" in found.state["objective"] else None
     if isinstance(objective, ShortRun):
@@ -60,17 +67,25 @@ def bias(found, train, objective):
         return {"angle": math.nan, "norm_ratio": math.nan}
     norms = np.linalg.norm(followed) * np.linalg.norm(exact)
     cosine = float(np.clip(followed @ exact / norms, -1, 1))
-    return {"angle": math.degrees(math.acos(cosine)), "norm_ratio": float(np.linalg.norm(followed) / np.linalg.norm(exact))}
+    return {
+        "angle": math.degrees(math.acos(cosine)),
+        "norm_ratio": float(np.linalg.norm(followed) / np.linalg.norm(exact)),
+    }
 
 
 def in_time(found, updates, train, reference):
     """What a run of equal seconds reached."""
     row = {"updates": updates} | _number("nll", or_nan(nll, found.density, train, RTOL))
-    return row if reference is None else row | _number("kl", or_nan(kl, reference, found.density, _rtol(reference)))
+    return (
+        row
+        if reference is None
+        else row | _number("kl", or_nan(kl, reference, found.density, _rtol(reference)))
+    )
 
 
 def mode_masses(p, data):
-    """The probability under p of each mode of a Target or Data: a list, on R^d or a box to about three decimals."""
+    """The probability under p of each mode of a Target or Data: a list, on R^d or a box to about
+    three decimals."""
     indicator = lambda x: (data.mode(x)[:, None] == np.arange(data.modes)) * 1.0
     if p.space.discrete:
         return mean_over(p, indicator, p.space.grid()).tolist()
@@ -102,14 +117,17 @@ def _flat(tree):
 
 
 def stopwatch(train, measured):
-    """A curve, and a callback that appends to it (update, seconds of training, exact NLL or KL if measured, else nan)."""
+    """A curve, and a callback that appends to it (update, seconds of training, exact NLL or KL if
+    measured, else nan)."""
     curve, spent, started = [], 0.0, time.perf_counter()
     entropy = getattr(train, "entropy", 0.0)
 
     def watch(step, p, record):
         nonlocal spent, started
         spent += time.perf_counter() - started
-        curve.append((step, spent, float(or_nan(nll, p, train, 1e-3)) - entropy if measured else math.nan))
+        curve.append(
+            (step, spent, float(or_nan(nll, p, train, 1e-3)) - entropy if measured else math.nan)
+        )
         started = time.perf_counter()
 
     return curve, watch

@@ -6,22 +6,34 @@ import math
 from tinyebm.common.estimate import mean_of
 
 LEGEND = {
-    "consistent": "whether infinite data lead to the truth, if the model holds it; at rest: truth is where the mean gradient is 0, "
-                  "but no minimum",
+    "consistent": "whether infinite data lead to the truth, if the model holds it; "
+    "at rest: truth is where the mean gradient is 0, "
+    "but no minimum",
     "seconds": "training alone, without the exact evaluation",
     "NLL": "exact mean negative log-likelihood {of}, nats (lower is better)",
     "test NLL": "the same on the {held_out} held-out rows",
     "KL": "KL(p‖model), p = {reference}, nats",
-    "in time": "the same {what} after as many updates as the method makes in {budget} s, the learning rate falling over those",
+    "in time": "the same {what} after as many updates as the method makes in {budget} s, "
+    "the learning rate falling over those",
     "TV": "total variation distance to the same p, 0 to 1",
     "modes": "probability that the model gives to each mode{modes}",
-    "angle": "at the end of training, between the gradient g the method follows on average and the exact one, g*",
-    "|g|/|g*|": "ratio of their norms: near 0 the method sees nothing left to learn, though the likelihood does",
+    "angle": "at the end of training, between the gradient g the method follows on average "
+    "and the exact one, g*",
+    "|g|/|g*|": "ratio of their norms: near 0 the method sees nothing left to learn, "
+    "though the likelihood does",
 }
 
 
-NUMBERS = {"seconds": ("seconds", 1), "NLL": ("nll", 4), "test NLL": ("test_nll", 4), "KL": ("kl", 4), "TV": ("tv", 4),
-           "angle": ("angle", 0), "|g|/|g*|": ("norm_ratio", 2)}  # column -> key of a row, digits of its mean
+# column -> key of a row, digits of its mean
+NUMBERS = {
+    "seconds": ("seconds", 1),
+    "NLL": ("nll", 4),
+    "test NLL": ("test_nll", 4),
+    "KL": ("kl", 4),
+    "TV": ("tv", 4),
+    "angle": ("angle", 0),
+    "|g|/|g*|": ("norm_ratio", 2),
+}
 
 
 def table(comparison):
@@ -42,23 +54,50 @@ def table(comparison):
     columns, text = _aligned(rows)
     trained, held_out = comparison.settings.get("rows") or ("", "")
     names = comparison.truth.get("mode_names")
-    words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out,
-             "budget": f"{comparison.in_time.get('seconds') or 0:.1f}", "what": "KL" if "KL" in columns else "NLL",
-             "reference": comparison.reference, "modes": ": " + ", ".join(names) if names else ""}
-    learned = [f"{row['method']}: the learned log normaliser is {row['log_normaliser']:.4f}, the exact log Z of the last "
-               f"parameters {row['log_z']:.4f}" for row in comparison.rows if "log_normaliser" in row]
-    failed = [f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"]
-    return "\n".join([_heading(comparison), "", *text, "", *_legend(columns, words), *learned, *failed,
-                      *getattr(comparison.data, "notes", ())])
+    words = {
+        "of": f"of the {trained} training rows" if finite else "under the population",
+        "held_out": held_out,
+        "budget": f"{comparison.in_time.get('seconds') or 0:.1f}",
+        "what": "KL" if "KL" in columns else "NLL",
+        "reference": comparison.reference,
+        "modes": ": " + ", ".join(names) if names else "",
+    }
+    learned = [
+        f"{row['method']}: the learned log normaliser is {row['log_normaliser']:.4f}, the exact "
+        "log Z of the last "
+        f"parameters {row['log_z']:.4f}"
+        for row in comparison.rows
+        if "log_normaliser" in row
+    ]
+    failed = [
+        f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"
+    ]
+    return "\n".join(
+        [
+            _heading(comparison),
+            "",
+            *text,
+            "",
+            *_legend(columns, words),
+            *learned,
+            *failed,
+            *getattr(comparison.data, "notes", ()),
+        ]
+    )
 
 
 def replicas_table(replicas):
-    """Many comparisons as text: per method means over the runs that ended well, with their standard errors."""
+    """Many comparisons as text: per method means over the runs that ended well, with their standard
+    errors."""
     rows, runs = [], replicas.settings["runs"]
     for method, found in replicas.rows.items():
         ended = [row for row in found if row["status"] == "ok"]
-        row = {"method": method, "consistent": found[0].get("consistent", ""), "updates": str(replicas.settings["steps"]),
-               "runs": f"{len(ended)}/{runs}"}
+        row = {
+            "method": method,
+            "consistent": found[0].get("consistent", ""),
+            "updates": str(replicas.settings["steps"]),
+            "runs": f"{len(ended)}/{runs}",
+        }
         for column, (key, digits) in NUMBERS.items():
             values = [row[key] for row in ended if key in row]
             if values and not all(map(math.isnan, values)):
@@ -67,8 +106,11 @@ def replicas_table(replicas):
     columns, text = _aligned(rows)
     trained, held_out = replicas.settings.get("rows") or ("", "")
     finite = "entropy" not in replicas.truth
-    words = {"of": f"of the {trained} training rows" if finite else "under the population", "held_out": held_out,
-             "reference": replicas.reference}
+    words = {
+        "of": f"of the {trained} training rows" if finite else "under the population",
+        "held_out": held_out,
+        "reference": replicas.reference,
+    }
     note = f"mean over {runs} seeds ± its standard error" if runs > 1 else "one seed"
     return "\n".join([_heading(replicas), note, "", *text, "", *_legend(columns, words)])
 
@@ -80,7 +122,10 @@ def _aligned(rows):
     lines = [columns] + [[row.get(name, "") for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     align = [str.ljust] + [str.rjust] * (len(columns) - 1)
-    text = ["  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True)) for line in lines]
+    text = [
+        "  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True))
+        for line in lines
+    ]
     return columns, [text[0], "-" * len(text[0]), *text[1:]]
 
 
@@ -100,11 +145,13 @@ def _mean_with_error(values, digits):
 
 
 def json_text(found):
-    """A tree of names and numbers as JSON, which has no word for them: nan and ±inf become "nan", "inf", "-inf".
+    """A tree of names and numbers as JSON, which has no word for them: nan and ±inf become "nan",
+    "inf", "-inf".
 
     >>> json_text({"nll": math.inf}).split()
     ['{', '"nll":', '"inf"', '}']
     """
+
     def spell(value):
         if isinstance(value, dict):
             return {name: spell(child) for name, child in value.items()}
@@ -121,8 +168,12 @@ def _heading(comparison):
 
 
 def _cells(row):
-    cells = {"method": row["method"], "consistent": row.get("consistent", ""), "updates": str(row["updates"]),
-             "seconds": f"{row['seconds']:.1f}"}
+    cells = {
+        "method": row["method"],
+        "consistent": row.get("consistent", ""),
+        "updates": str(row["updates"]),
+        "seconds": f"{row['seconds']:.1f}",
+    }
     for column, key in (("NLL", "nll"), ("test NLL", "test_nll"), ("KL", "kl"), ("TV", "tv")):
         if key in row:
             cells[column] = _with_error(row[key], row[f"{key}_error"])

@@ -21,9 +21,14 @@ class Sweep(NamedTuple):
     results: list
 
     def means(self) -> list:
-        """Per point the mean over seeds with its standard error: an Estimate, or a dict of them where results are dicts."""
-        return [{name: mean_of([found[name] for found in row]) for name in row[0]} if isinstance(row[0], Mapping) else mean_of(row)
-                for row in self.results]
+        """Per point the mean over seeds with its standard error: an Estimate, or a dict of them
+        where results are dicts."""
+        return [
+            {name: mean_of([found[name] for found in row]) for name in row[0]}
+            if isinstance(row[0], Mapping)
+            else mean_of(row)
+            for row in self.results
+        ]
 
 
 class _Job(NamedTuple):
@@ -38,47 +43,65 @@ class _Job(NamedTuple):
             return self.run(self.seed, **self.point)
 
 
-def sweep(run: Callable, grid: Mapping[str, Sequence] | Sequence[Mapping[str, Any]], seeds: int | Sequence[int],
-          executor: Any = None, seed: int = 0, progress: bool | str = True) -> Sweep:
+def sweep(
+    run: Callable,
+    grid: Mapping[str, Sequence] | Sequence[Mapping[str, Any]],
+    seeds: int | Sequence[int],
+    executor: Any = None,
+    seed: int = 0,
+    progress: bool | str = True,
+) -> Sweep:
     """Call run(seed, **point) for every point of a grid and every seed.
 
     Parameters
     ----------
     run : callable
-        With an executor a function at the top level of a module, so that other processes can find it.
+        With an executor a function at the top level of a module, so that other processes can find
+        it.
     grid : dict of lists, or list of dicts
-        All combinations of the lists' items; or the points themselves.  {} is one point without settings.
+        All combinations of the lists' items; or the points themselves.  {} is one point without
+        settings.
     seeds : int, or integers
         How many runs per point (0, 1, ...), or their numbers.
     executor : any object with `map`, optional
-        ProcessPoolExecutor, Dask's `client.get_executor()`, mpi4py's MPIPoolExecutor, ...; by default one run after the other.
+        ProcessPoolExecutor, Dask's `client.get_executor()`, mpi4py's MPIPoolExecutor, ...; by
+        default one run after the other.
     seed : int
-        Run i at point j is given a number drawn from `np.random.SeedSequence(seed, spawn_key=(j, i))`: independent streams
-        whatever the executor, and the same whatever else is in the grid behind it.
+        Run i at point j is given a number drawn from `np.random.SeedSequence(seed, spawn_key=(j,
+        i))`: independent streams whatever the executor, and the same whatever else is in the grid
+        behind it.
     progress : bool
 
     Returns
     -------
     Sweep
-        (points, seeds, results) in the order of the grid, the same on every executor: each run has one thread of linear
-        algebra.
+        (points, seeds, results) in the order of the grid, the same on every executor: each run has
+        one thread of linear algebra.
 
     Raises
     ------
     ValueError
         If an executor could not carry the run or its settings, or the grid is empty.
 
-    >>> found = sweep(lambda seed, a: a * np.random.default_rng(seed).standard_normal(), {"a": [1.0, 10.0]}, 100)
+    >>> draw = lambda seed, a: a * np.random.default_rng(seed).standard_normal()
+    >>> found = sweep(draw, {"a": [1.0, 10.0]}, 100)
     >>> [bool(abs(mean) < 4 * mean.error) for mean in found.means()], round(found.means()[1].error)
     ([True, True], 1)
     """
     if not callable(run):
-        raise ValueError(f"run must be a function of a seed and the settings of a point, got {run!r}")
+        raise ValueError(
+            f"run must be a function of a seed and the settings of a point, got {run!r}"
+        )
     require_count(seed, "seed must be an integer >= 0", least=0)
     points, numbers = _points(grid), _numbers(seeds)
     if executor is not None and not callable(getattr(executor, "map", None)):
-        raise ValueError(f"an executor has a method map, like concurrent.futures.ProcessPoolExecutor: {executor!r} has none")
-    child = lambda j, i: int(np.random.SeedSequence(seed, spawn_key=(j, i)).generate_state(1, np.uint64)[0])
+        raise ValueError(
+            "an executor has a method map, like concurrent.futures.ProcessPoolExecutor: "
+            f"{executor!r} has none"
+        )
+    child = lambda j, i: int(
+        np.random.SeedSequence(seed, spawn_key=(j, i)).generate_state(1, np.uint64)[0]
+    )
     jobs = [_Job(run, point, child(j, i)) for j, point in enumerate(points) for i in numbers]
     if executor is not None:
         _require_portable(jobs[0])
@@ -86,7 +109,9 @@ def sweep(run: Callable, grid: Mapping[str, Sequence] | Sequence[Mapping[str, An
     for found in (map if executor is None else executor.map)(_Job.__call__, jobs):
         results.append(found)
         bar(len(results))
-    return Sweep(points, numbers, [results[j : j + len(numbers)] for j in range(0, len(jobs), len(numbers))])
+    return Sweep(
+        points, numbers, [results[j : j + len(numbers)] for j in range(0, len(jobs), len(numbers))]
+    )
 
 
 def _points(grid):
@@ -94,11 +119,17 @@ def _points(grid):
     if isinstance(grid, Mapping):
         for name, values in grid.items():
             if isinstance(values, str) or not hasattr(values, "__iter__"):
-                raise ValueError(f"grid[{name!r}] is a list of values, like [{values!r}], not {values!r}")
-        grid = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+                raise ValueError(
+                    f"grid[{name!r}] is a list of values, like [{values!r}], not {values!r}"
+                )
+        grid = [
+            dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
+        ]
     points = list(grid) if np.ndim(grid) else [grid]
     if not points or not all(isinstance(point, Mapping) for point in points):
-        raise ValueError(f"a grid is a dict of lists or a list of dicts, none of them empty, got {points!r}")
+        raise ValueError(
+            f"a grid is a dict of lists or a list of dicts, none of them empty, got {points!r}"
+        )
     return points
 
 
@@ -106,7 +137,10 @@ def _numbers(seeds):
     """The numbers of the runs at a point."""
     numbers = list(range(seeds) if whole(seeds, 1) else seeds if np.ndim(seeds) else [])
     if not numbers or not all(whole(i, 0) for i in numbers) or len(set(numbers)) < len(numbers):
-        raise ValueError(f"seeds is a positive number of runs, or their numbers, all different and >= 0, got {seeds!r}")
+        raise ValueError(
+            "seeds is a positive number of runs, or their numbers, all different and >= 0, got "
+            f"{seeds!r}"
+        )
     return numbers
 
 
@@ -114,6 +148,10 @@ def _require_portable(job):
     try:
         pickle.dumps(job)
     except Exception as error:
-        raise ValueError(f"another process cannot be sent {getattr(job.run, '__qualname__', job.run)} and its settings ({error}): "
-                         f"run must be a function at the top level of a module, not a lambda or a function within a function, "
-                         f"and its settings must be picklable") from error
+        raise ValueError(
+            f"another process cannot be sent {getattr(job.run, '__qualname__', job.run)} and its "
+            f"settings ({error}): "
+            "run must be a function at the top level of a module, not a lambda or a function "
+            "within a function, "
+            f"and its settings must be picklable"
+        ) from error

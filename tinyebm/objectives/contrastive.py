@@ -77,8 +77,10 @@ class PersistentContrastiveDivergence:
         chains = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
         slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
         negatives, info = walk(self.kernel, p, start, self.k, rng)
-        return Step(*contrast(p, x, negatives, self.alpha, info),
-                    state={"chains": pool.give_back(chains, slots, negatives)})
+        return Step(
+            *contrast(p, x, negatives, self.alpha, info),
+            state={"chains": pool.give_back(chains, slots, negatives)},
+        )
 
 
 @dataclass(frozen=True)
@@ -97,29 +99,33 @@ class ShortRun:
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
         x = require_batch(p, x)
-        negatives, info = walk(self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng)
+        negatives, info = walk(
+            self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng
+        )
         return Step(*contrast(p, x, negatives, self.alpha, info), state=None)
 
 
 @dataclass(frozen=True)
 class PerfectSamples:
-    """Negatives drawn from p itself, exactly and independently: what a chain that mixes at once would give.
+    """Negatives drawn from p itself, exactly and independently: what a chain that mixes at once
+    would give.
 
-    The gradient has no bias (on R^d and in a box: beyond the mass that cells leave out): its expectation is the exact
-    likelihood's.  What separates it from `ExactLikelihood` is the noise of a finite number of negatives, and what
-    separates contrastive divergence from it is the chain.
+    The gradient has no bias (on R^d and in a box: beyond the mass that cells leave out): its
+    expectation is the exact likelihood's.  What separates it from `ExactLikelihood` is the noise of
+    a finite number of negatives, and what separates contrastive divergence from it is the chain.
 
     Parameters
     ----------
     draws : int, optional
         Negatives per step, by default as many as data.
     rtol, refresh : float, int
-        On R^d and in a box the cells that rejection sampling proposes from are found anew every `refresh` steps, and those
-        without mass left out, together less than rtol / 100; and anew at once when the model has moved so far that the
-        outermost of the cells hold a mass of rtol.
+        On R^d and in a box the cells that rejection sampling proposes from are found anew every
+        `refresh` steps, and those without mass left out, together less than rtol / 100; and anew at
+        once when the model has moved so far that the outermost of the cells hold a mass of rtol.
 
-    In dimension ≤ 3, on states that can be listed, and for energies with structure (see `te.sample`).
-    The state is the list of cells, empty on states.  Cost: an energy for every cell, and two for every draw.
+    In dimension ≤ 3, on states that can be listed, and for energies with structure (see
+    `te.sample`). The state is the list of cells, empty on states.  Cost: an energy for every cell,
+    and two for every draw.
     """
 
     draws: int | None = None
@@ -144,8 +150,10 @@ class PerfectSamples:
             host, state = on_host(p), None if state is None else to_host(state)
             if state is None or state["age"] >= self.refresh or _outgrown(host, state, self.rtol):
                 state = {**_heavy_cells(host, self.rtol), "age": np.array(0)}
-            cells = Cells(**{name: state[name] for name in ("low", "high", "states", "corners", "index")})
-            negatives, = beside(p.theta, cells.sample(host, n, host_generator(rng)))
+            cells = Cells(
+                **{name: state[name] for name in ("low", "high", "states", "corners", "index")}
+            )
+            (negatives,) = beside(p.theta, cells.sample(host, n, host_generator(rng)))
             state = {**state, "age": state["age"] + 1}
         return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state=state)
 
@@ -155,7 +163,8 @@ def _heavy_cells(p, rtol):
     q = quadrature(p, rtol)
     heavy = np.concatenate([mask for _, _, mask in heavy_blocks(p, q, rtol)])
     every, cells = cells_of(q.grid), cells_of(q.grid, heavy)
-    shared = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))  # kept cells around each corner
+    # kept cells around each corner
+    shared = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))
     outer = (np.bincount(every.index.reshape(-1)) > shared)[every.index[:, heavy]].any(axis=0)
     return {**vars(cells), "outer": outer}
 
@@ -168,7 +177,8 @@ def _outgrown(p, state, rtol):
 
 
 def contrast(p, data, negatives, alpha=0.0, info=None) -> tuple[Tree, dict]:
-    """(gradient, metrics) of eq. (1) and its regulariser, with which metrics hold the energies' root mean square, "energy_rms".
+    """(gradient, metrics) of eq. (1) and its regulariser, with which metrics hold the energies'
+    root mean square, "energy_rms".
 
     Both batches pass through the energy at once; each is divided by its own size.
     """
@@ -176,11 +186,21 @@ def contrast(p, data, negatives, alpha=0.0, info=None) -> tuple[Tree, dict]:
     x = np.concatenate([data, negatives])
     weights = np.where(np.arange(n + m, like=x) < n, 1 / n, -1 / m).astype(x.dtype)
     settings = (2 * alpha,) if alpha else ()
-    gradient, data_energy, model_energy, *squares = fold(_contrast, add, p, [(x, weights)], 0.0, settings)
-    metrics = {"loss": data_energy - model_energy, "energy_data": data_energy, "energy_model": model_energy}
+    gradient, data_energy, model_energy, *squares = fold(
+        _contrast, add, p, [(x, weights)], 0.0, settings
+    )
+    metrics = {
+        "loss": data_energy - model_energy,
+        "energy_data": data_energy,
+        "energy_model": model_energy,
+    }
     if squares:
         metrics["energy_rms"] = np.sqrt(squares[0] / 2)
-    metrics |= {name: info[name] for name in ("acceptance", "clipped") if info and info.get(name) is not None}
+    metrics |= {
+        name: info[name]
+        for name in ("acceptance", "clipped")
+        if info and info.get(name) is not None
+    }
     return gradient, metrics
 
 

@@ -34,18 +34,26 @@ from tinyebm.spaces.rows import as_data, double
 
 MAX_ATOMS = 2**20
 KINKED = 2048  # nodes on a line for a kernel with a kink: its error falls like nodes^-2 only
-SPACING = 0.5  # of the noise's standard deviation σ.  A push sums a product of two laws of width σ, itself of width
-# σ/√2, by the trapezoidal rule: 2 exp(-2π² (0.707 / 0.5)²) = 1e-17
+# of the noise's standard deviation σ.  A push sums a product of two laws of width σ, itself of
+# width σ/√2, by the trapezoidal rule: 2 exp(-2π² (0.707 / 0.5)²) = 1e-17
+SPACING = 0.5
 
 
-def exact_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes: Nodes = None, start: AnyData = None) -> Tree:
+def exact_cd_gradient(
+    p: Density,
+    data: AnyData,
+    kernel: PushKernel,
+    k: int,
+    nodes: Nodes = None,
+    start: AnyData = None,
+) -> Tree:
     """Eq. (1), a tree like theta: a descent direction of the loss.
 
     Parameters
     ----------
     p : Density
         The model, in dimension ≤ 3.
-    data : rows (n, d), probabilities (N,) over `p.space.atoms(...)`, or a population (Target, Density, law)
+    data : rows (n, d), probabilities (N,) over `p.space.atoms(...)`, or a population
     kernel : ULA, MALA, ...
     k : int
     nodes : int, optional
@@ -59,10 +67,12 @@ def exact_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nod
     QuadratureError
         If the grid needs too many nodes for that noise.
 
-    Errors: 1e-9 and better with ULA.  MALA's acceptance has a kink, which the rule sees with an error of about
-    (h/σ)² / 12, h the distance of nodes and σ the noise: 1e-5 on the line, 1e-3 of a gradient's size and less in the plane.
+    Errors: 1e-9 and better with ULA.  MALA's acceptance has a kink, which the rule sees with an
+    error of about (h/σ)² / 12, h the distance of nodes and σ the noise: 1e-5 on the line, 1e-3 of a
+    gradient's size and less in the plane.
 
-    Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs O(n N).
+    Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs
+    O(n N).
     """
     p, data, start = in_double(p), as_data(data), as_data(start)
     require_push(kernel)
@@ -75,18 +85,28 @@ def exact_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nod
     if start is None:
         positive = weighted_energy_gradient(p, x, mass - stay)
     else:
-        positive = tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), weighted_energy_gradient(p, y, stay))
-    return tree_map(lambda a, b: a - b, positive, weighted_energy_gradient(p, grid.all()[0], on_grid))
+        positive = tree_map(
+            lambda a, b: a - b,
+            weighted_energy_gradient(p, x, mass),
+            weighted_energy_gradient(p, y, stay),
+        )
+    return tree_map(
+        lambda a, b: a - b, positive, weighted_energy_gradient(p, grid.all()[0], on_grid)
+    )
 
 
 def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
-    """(x, mass, y, y_mass, grid) on a continuous space: the data and the start as weighted rows, and where their laws will live.
+    """(x, mass, y, y_mass, grid) on a continuous space: the data and the start as weighted rows,
+    and where their laws will live.
 
-    A law given as probabilities or as a Density lives on the atoms of the grid from the first: y is then `grid.all()[0]`.
+    A law given as probabilities or as a Density lives on the atoms of the grid from the first: y is
+    then `grid.all()[0]`.
     """
     require_steps(k)
     if p.space.dim > 3:
-        raise ValueError(f"exact laws need a grid, which is for dim <= 3, and {p.space} has {p.space.dim}")
+        raise ValueError(
+            f"exact laws need a grid, which is for dim <= 3, and {p.space} has {p.space.dim}"
+        )
     require_push(kernel, "spread")
     if not all(hasattr(kernel, name) for name in ("noise_scale", "drift", "spread")):
         raise ValueError(f"{kernel!r} has no exact law on {p.space}: use ULA, MALA or HMC")
@@ -104,7 +124,8 @@ def laws_on_grid(p, data, kernel, k, nodes=None, start=None):
             raise ValueError(f"some of the {name} lie outside {p.space}")
     if getattr(data, "ndim", 2) != 1:
         grid = _grid_for(p, y, kernel, k, nodes)
-        if start is None and hasattr(data, "energy") and not hasattr(data, "grid"):  # no Target: known on that grid too
+        # no Target: known on that grid too
+        if start is None and hasattr(data, "energy") and not hasattr(data, "grid"):
             x, log_w = grid.all()
             mass = np.exp(exponents(data, x) + log_w - log_partition(data))
             require_conserved(1.0, float(mass.sum()))
@@ -141,7 +162,9 @@ def state_law(space, data):
     grid.require_listable()
     if x is None:
         if len(mass) != grid.size:
-            raise ValueError(f"{len(mass)} probabilities do not belong to the {grid.size} states of {space}")
+            raise ValueError(
+                f"{len(mass)} probabilities do not belong to the {grid.size} states of {space}"
+            )
         return mass
     if x.shape[1] != space.dim or not space.contains(x).all():
         raise ValueError(f"some rows of the data are no states of {space}")
@@ -151,7 +174,8 @@ def state_law(space, data):
 
 
 def push_rows(p, x, mass, kernel, k, grid):
-    """The law k steps after `mass` at the rows of x: (mass of the grid's atoms, mass still at x)."""
+    """The law k steps after `mass` at the rows of x: (mass of the grid's atoms, mass still at
+    x)."""
     on_grid, stay, push = 0.0, mass, None
     for i in range(k):
         if i > 0:
@@ -175,11 +199,14 @@ def _rows(data):
 
 
 def _grid_for(p, x, kernel, k, nodes):
-    """A product grid that holds what k steps from x can reach, fine enough for the noise and the model."""
+    """A product grid that holds what k steps from x can reach, fine enough for the noise and the
+    model."""
     reach = 10 * kernel.noise_scale
     if p.space.bounded:
         width = p.space.high - p.space.low
-        counts = (nodes or math.ceil(0.5 * math.pi * width / (SPACING * kernel.noise_scale)),) * p.space.dim
+        counts = (
+            nodes or math.ceil(0.5 * math.pi * width / (SPACING * kernel.noise_scale)),
+        ) * p.space.dim
         if not getattr(kernel, "smooth", False) and not nodes and p.space.dim == 1:
             counts = (max(counts[0], KINKED),)
         _check_size(counts, kernel, k)
@@ -190,7 +217,11 @@ def _grid_for(p, x, kernel, k, nodes):
     if k > 1:
         low, high = np.minimum(low, window.low), np.maximum(high, window.high)
     spacing = SPACING * np.minimum(kernel.noise_scale, window.scale / (2 if k == 1 else 1))
-    counts = (nodes,) * p.space.dim if nodes else tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
+    counts = (
+        (nodes,) * p.space.dim
+        if nodes
+        else tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
+    )
     if not getattr(kernel, "smooth", False) and not nodes and p.space.dim == 1:
         counts = (max(counts[0], KINKED),)
     _check_size(counts, kernel, k)
@@ -198,14 +229,18 @@ def _grid_for(p, x, kernel, k, nodes):
 
 
 def _check_size(counts, kernel, k):
-    if math.prod(counts) > (MAX_ATOMS if k == 1 else MAX_ATOMS // 4):  # a push of N atoms in the plane takes 2 N² flops
-        raise QuadratureError(f"steps with noise of standard deviation {kernel.noise_scale:.3g} need a grid of "
-                              f"{' x '.join(map(str, counts))} nodes: use a larger step_size, or nodes=")
+    # a push of N atoms in the plane takes 2 N² flops
+    if math.prod(counts) > (MAX_ATOMS if k == 1 else MAX_ATOMS // 4):
+        raise QuadratureError(
+            f"steps with noise of standard deviation {kernel.noise_scale:.3g} need a grid of "
+            f"{' x '.join(map(str, counts))} nodes: use a larger step_size, or nodes="
+        )
 
 
 @dataclass(frozen=True)
 class ExactContrastiveDivergence:
-    """CD-k in the limit of infinitely many chains per datum: eq. (1) at every step.  Metrics: none; no state."""
+    """CD-k in the limit of infinitely many chains per datum: eq. (1) at every step.  Metrics: none;
+    no state."""
 
     kernel: Any
     k: int = 1

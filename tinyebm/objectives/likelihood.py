@@ -28,8 +28,8 @@ class ExactLikelihood:
         Steps for which the atoms are kept, as the state, before they are chosen
         anew.  Atoms without mass are left out: together less than rtol / 100.
 
-    Metrics: "loss", the exact mean negative log-likelihood of the rows of x, nats.  All is computed in double precision,
-    and the gradient is of the type of θ.
+    Metrics: "loss", the exact mean negative log-likelihood of the rows of x, nats.  All is computed
+    in double precision, and the gradient is of the type of θ.
     """
 
     rtol: float = 1e-4

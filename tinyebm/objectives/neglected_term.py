@@ -22,17 +22,28 @@ from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import AnyData, Nodes, PushKernel, Tree
 from tinyebm.common.tree import tree_map
 from tinyebm.density import Density, atom_exponents, in_double
-from tinyebm.objectives.exact_contrastive import exact_cd_gradient, laws_on_grid, push_rows, state_law
+from tinyebm.objectives.exact_contrastive import (
+    exact_cd_gradient,
+    laws_on_grid,
+    push_rows,
+    state_law,
+)
 from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import require_conserved, require_push
 from tinyebm.spaces.rows import as_data
 
-RIPPLES = 3  # times the most negative probability of a pushed law (HMC's, of rounding): below, no logarithm means anything
-MOST_NOISE = 1e-4  # nats of KL(p_k‖p) from atoms that a push gives negative probabilities, which HMC does by 1e-8
+# times the most negative probability of a pushed law (HMC's, of rounding): below, no logarithm
+# means anything
+RIPPLES = 3
+# nats of KL(p_k‖p) from atoms that a push gives negative probabilities, which HMC does by 1e-8
+MOST_NOISE = 1e-4
 
 
-def neglected_term(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes: Nodes = None) -> Tree:
-    """The third term of eq. (2), a tree like theta: the gradient of eq. (1) minus `exact_cd_gradient`.
+def neglected_term(
+    p: Density, data: AnyData, kernel: PushKernel, k: int, nodes: Nodes = None
+) -> Tree:
+    """The third term of eq. (2), a tree like theta: the gradient of eq. (1) minus
+    `exact_cd_gradient`.
 
     Parameters
     ----------
@@ -42,12 +53,14 @@ def neglected_term(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes:
     Raises
     ------
     ValueError
-        If KL(p_k‖p) is infinite: a kernel leaves point masses at rows of a continuous space, as MALA does (give a
-        Density or probabilities as data), or the data lie where p is 0.
+        If KL(p_k‖p) is infinite: a kernel leaves point masses at rows of a continuous space, as
+        MALA does (give a Density or probabilities as data), or the data lie where p is 0.
     QuadratureError
-        As `exact_cd_gradient`, and if a kernel's law is too rough where p is small, as HMC's on a wide grid.
+        As `exact_cd_gradient`, and if a kernel's law is too rough where p is small, as HMC's on a
+        wide grid.
 
-    Errors: as of `exact_cd_gradient`; with HMC up to a hundredth of the term, more where it is almost 0.
+    Errors: as of `exact_cd_gradient`; with HMC up to a hundredth of the term, more where it is
+    almost 0.
 
     Cost: k pushes and their derivatives, all of whose intermediate laws are held in memory.
 
@@ -78,8 +91,11 @@ def neglected_term(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes:
         if not np.any(stay != 0):
             return on_grid
         if x.shape != atoms.shape or (x != atoms).any():
-            raise ValueError(f"{kernel!r} leaves point masses at the rows of the data, and KL(p_k‖p) is infinite: give the "
-                             f"data as a Density, or as probabilities over the atoms of {p.space}")
+            raise ValueError(
+                f"{kernel!r} leaves point masses at the rows of the data, and KL(p_k‖p) is "
+                "infinite: give the "
+                f"data as a Density, or as probabilities over the atoms of {p.space}"
+            )
         return on_grid + stay
 
     after, pullback = vjp(law, p.theta)
@@ -88,16 +104,23 @@ def neglected_term(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes:
     u = atom_exponents(p, grid)
     if (reached & (u == -np.inf)).any():
         raise ValueError("KL(p_k‖p) is infinite: the law of the chain reaches points where p is 0")
-    surprise = np.log(np.where(after == 0, 1.0, np.abs(after))) - np.where(u == -np.inf, 0.0, u)  # log p_k / w + E, less log Z
+    # log p_k / w + E, less log Z
+    surprise = np.log(np.where(after == 0, 1.0, np.abs(after))) - np.where(u == -np.inf, 0.0, u)
     if not (error := float((np.abs(after) * np.abs(surprise))[after < 0].sum())) <= MOST_NOISE:
-        raise QuadratureError(f"{kernel!r} gives some atoms negative probabilities, which make KL(p_k‖p) wrong by "
-                              f"{error:.1e} nats: give the data as probabilities over atoms no farther than p reaches "
-                              f"(Reals(dim, extent=...)), use more nodes, or ULA or MALA")
+        raise QuadratureError(
+            f"{kernel!r} gives some atoms negative probabilities, which make KL(p_k‖p) wrong by "
+            f"{error:.1e} nats: give the data as probabilities over atoms no farther than p "
+            "reaches "
+            f"(Reals(dim, extent=...)), use more nodes, or ULA or MALA"
+        )
     return pullback(-np.where(reached, surprise, 0.0))[0]
 
 
-def full_cd_gradient(p: Density, data: AnyData, kernel: PushKernel, k: int, nodes: Nodes = None) -> Tree:
-    """The gradient of eq. (1), all three terms: a tree like theta; arguments and errors as `neglected_term`.
+def full_cd_gradient(
+    p: Density, data: AnyData, kernel: PushKernel, k: int, nodes: Nodes = None
+) -> Tree:
+    """The gradient of eq. (1), all three terms: a tree like theta; arguments and errors as
+    `neglected_term`.
 
     >>> from tinyebm import Bits, BoltzmannMachine, Density, Gibbs
     >>> p = Density(BoltzmannMachine(2), {"W": np.array([1.0]), "b": np.zeros(2)}, Bits(2))

@@ -21,23 +21,25 @@ from tinyebm.spaces.laws import support
 class NoiseContrastive:
     """Logistic regression between n data x and ν n draws y of a known law q:
 
-        L(θ, c) = -mean_x log σ(G(x)) - ν mean_y log σ(-G(y)),    G = -E_θ + log μ - c - log(ν q)    (1)
+        L(θ, c) = -mean_x log σ(G(x)) - ν mean_y log σ(-G(y)),                              (1)
+        G = -E_θ + log μ - c - log(ν q)
 
-    (Gutmann & Hyvärinen 2012, JMLR 13:307).  The population minimiser is the truth, if the model holds it and q > 0
-    where it is, and there c = log Z: the normaliser is *learned*.  An energy with a constant of its own,
-    like an MLP's last bias, shares it with c: c - log Z is what converges to 0.
+    (Gutmann & Hyvärinen 2012, JMLR 13:307).  The population minimiser is the truth, if the model
+    holds it and q > 0 where it is, and there c = log Z: the normaliser is *learned*.  An energy
+    with a constant of its own, like an MLP's last bias, shares it with c: c - log Z is what
+    converges to 0.
 
     Parameters
     ----------
-    noise : a law with `sample` and `log_prob` (te.Normal, te.Uniform, te.Independent, a Target), or a Density
+    noise : a distribution with `sample` and `log_prob` (te.Normal, a Target, ...), or a Density
     ratio : int
         ν, draws of noise per datum.
     rate : float
-        c moves by this times -∂L/∂c at every step, where ∂²L/∂c² = ∫ p ν q / (p + ν q) ≤ min(1, ν) near the optimum: noise
-        that hardly overlaps the data makes c, and θ, slow.
+        c moves by this times -∂L/∂c at every step, where ∂²L/∂c² = ∫ p ν q / (p + ν q) ≤ min(1, ν)
+        near the optimum: noise that hardly overlaps the data makes c, and θ, slow.
 
-    Metrics: "loss" in nats, "log_normaliser", c.  The state is c, which begins as the importance sampling estimate
-    log mean_y e^{-E(y)} μ(y) / q(y) from the first draws.
+    Metrics: "loss" in nats, "log_normaliser", c.  The state is c, which begins as the importance
+    sampling estimate log mean_y e^{-E(y)} μ(y) / q(y) from the first draws.
     """
 
     noise: Any
@@ -45,8 +47,13 @@ class NoiseContrastive:
     rate: float = 0.2
 
     def __post_init__(self):
-        if not all(hasattr(self.noise, name) for name in ("sample", "log_prob")) and not hasattr(self.noise, "energy"):
-            raise ValueError(f"noise is a law to draw from, like te.Normal(mean, covariance), or a Density, not {self.noise!r}")
+        if not all(hasattr(self.noise, name) for name in ("sample", "log_prob")) and not hasattr(
+            self.noise, "energy"
+        ):
+            raise ValueError(
+                "noise is a law to draw from, like te.Normal(mean, covariance), or a Density, "
+                f"not {self.noise!r}"
+            )
         require_count(self.ratio, "ratio must be a positive number of draws per datum")
         if not 0 < number(self.rate) <= 1:
             raise ValueError(f"rate must be in (0, 1], got {self.rate!r}")
@@ -59,8 +66,15 @@ class NoiseContrastive:
     def _require_reach(self, space):
         """Refuse noise that is zero on part of the space."""
         noise = getattr(self.law, "space", space)
-        wider = not noise.discrete and not space.discrete and noise.dim == space.dim and (
-            not noise.bounded or (space.bounded and noise.low <= space.low and space.high <= noise.high))
+        wider = (
+            not noise.discrete
+            and not space.discrete
+            and noise.dim == space.dim
+            and (
+                not noise.bounded
+                or (space.bounded and noise.low <= space.low and space.high <= noise.high)
+            )
+        )
         if not wider and support(noise) != support(space):
             raise ValueError(f"noise on {noise} does not reach all of {space}")
 
@@ -70,12 +84,19 @@ class NoiseContrastive:
         x = require_batch(p, x)
         n = len(x)
         y = self.law.sample(self.ratio * n, rng).astype(x.dtype)
-        points = np.concatenate([x, y[p.space.contains(y)]])  # noise outside the space is told from data without a mistake
+        # noise outside the space is told from data without a mistake
+        points = np.concatenate([x, y[p.space.contains(y)]])
         u = exponents(p, points)
         log_ratio = (u - self.law.log_prob(points)).astype(u.dtype)
         if state is None and len(points) == n:
-            raise ValueError(f"none of {len(y)} draws of noise lies in {p.space}: take a law nearer to the data")
-        c = ops.logsumexp(log_ratio[n:]) - math.log(len(y)) if state is None else state["log_normaliser"]
+            raise ValueError(
+                f"none of {len(y)} draws of noise lies in {p.space}: take a law nearer to the data"
+            )
+        c = (
+            ops.logsumexp(log_ratio[n:]) - math.log(len(y))
+            if state is None
+            else state["log_normaliser"]
+        )
         logit = log_ratio - c - math.log(self.ratio)  # G of eq. (1)
         slope = np.concatenate([-ops.sigmoid(-logit[:n]), ops.sigmoid(logit[n:])]) / n  # ∂L/∂G
         loss = (ops.softplus(-logit[:n]).sum() + ops.softplus(logit[n:]).sum()) / n

@@ -19,18 +19,23 @@ NUMBERS = 2**20  # in the neighbouring states held at a time: 8 MiB
 class Pseudolikelihood:
     """The gradient of the mean negative log-pseudolikelihood of the rows of x,
 
-        -1/n Σ_x Σ_i log p(x_i | x_-i) = 1/n Σ_x Σ_i log Σ_a e^{u(x with x_i = a) - u(x)},    u = log p + const
+        -1/n Σ_x Σ_i log p(x_i | x_-i) = 1/n Σ_x Σ_i log Σ_a e^{u(x with x_i = a) - u(x)},
+        u = log p + const
 
-    (Besag 1975, The Statistician 24:179), on Bits, Spins or Cells; no state, no randomness.  Consistent:
-    if the model can be the truth, the truth is its minimum, but in a model that cannot it differs from the likelihood's.
+    (Besag 1975, The Statistician 24:179), on Bits, Spins or Cells; no state, no randomness.
+    Consistent: if the model can be the truth, the truth is its minimum, but in a model that cannot
+    it differs from the likelihood's.
 
-    Metrics: "loss", that mean in nats.  Cost: 1 + d (q - 1) energies per row, q the number of values of a site.
+    Metrics: "loss", that mean in nats.  Cost: 1 + d (q - 1) energies per row, q the number of
+    values of a site.
     """
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); rng is not used."""
         if not p.space.discrete:
-            raise ValueError(f"Pseudolikelihood sums over the values of a site: {p.space} is not discrete")
+            raise ValueError(
+                f"Pseudolikelihood sums over the values of a site: {p.space} is not discrete"
+            )
 
         def loss(gain):
             stay = np.zeros_like(stop_gradient(gain), shape=(1, *gain.shape[1:]))
@@ -45,8 +50,9 @@ class RatioMatching:
 
         1/n Σ_x Σ_i σ(u(x with site i flipped) - u(x))²,    σ(t) = 1 / (1 + e^-t),    u = log p + const
 
-    (Hyvärinen 2007, Computational Statistics & Data Analysis 51:2499: what score matching becomes on two values),
-    on Bits and Spins; no state, no randomness.  Consistent, like the pseudolikelihood.
+    (Hyvärinen 2007, Computational Statistics & Data Analysis 51:2499: what score matching becomes
+    on two values), on Bits and Spins; no state, no randomness.  Consistent, like the
+    pseudolikelihood.
 
     Metrics: "loss", between 0 and d.  Cost: 1 + d energies per row.
     """
@@ -54,19 +60,24 @@ class RatioMatching:
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); rng is not used."""
         if not p.space.discrete or len(p.space.values) != 2:
-            raise ValueError(f"RatioMatching flips sites with two values (Bits, Spins), not those of {p.space}")
+            raise ValueError(
+                f"RatioMatching flips sites with two values (Bits, Spins), not those of {p.space}"
+            )
         return _descend(lambda gain: ops.sum(ops.square(ops.sigmoid(gain))), p, x)
 
 
 def _descend(loss, p, x):
-    """The Step of a mean over rows of `loss`, a function of their gains, in parts of bounded memory."""
+    """The Step of a mean over rows of `loss`, a function of their gains, in parts of bounded
+    memory."""
     x = require_batch(p, x)
     if not on_gpu(x) and not p.space.contains(x).all():
         raise ValueError(f"some rows of x are no states of {p.space}")
     rows = max(1, NUMBERS // (p.space.dim**2 * len(p.space.values)))
     total, gradient = 0.0, tree_map(np.zeros_like, p.theta)
     for i in range(0, len(x), rows):
-        part = lambda theta, i=i: loss(_gains(Density(p.energy, theta, p.space), x[i : i + rows])) * (1 / len(x))
+        part = lambda theta, i=i: (
+            loss(_gains(Density(p.energy, theta, p.space), x[i : i + rows])) * (1 / len(x))
+        )
         value, slope = value_and_grad(part)(p.theta)
         total, gradient = total + value, tree_map(lambda a, b: a + b, gradient, slope)
     return Step(gradient, {"loss": total}, None)

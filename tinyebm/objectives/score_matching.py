@@ -33,9 +33,9 @@ from tinyebm.replay.tiles import add, fold
 class ScoreMatching:
     """The gradient of eq. (1), its mean over the rows of x; no state, no randomness.
 
-    The population minimiser is the truth, if the model holds it; for energies without kinks (no relu).
-    Metrics: "loss", J in units of 1/[x]².
-    Cost: value, d slopes and a Laplacian travel forward side by side, and back: about 3 (d + 2) forward passes.
+    The population minimiser is the truth, if the model holds it; for energies without kinks (no
+    relu). Metrics: "loss", J in units of 1/[x]². Cost: value, d slopes and a Laplacian travel
+    forward side by side, and back: about 3 (d + 2) forward passes.
     """
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
@@ -50,9 +50,9 @@ class SlicedScoreMatching:
 
         tr ∇s ≈ mean_m v_mᵀ ∇s v_m,    v_m in {-1, +1}^d at random              (2)
 
-    (Song, Garg, Shi & Ermon 2019, UAI; |s|² is exact, their variance-reduced form).  The mean over v is
-    eq. (1), so the population minimiser is the same.
-    Metrics: "loss".  Cost: about 2 (1 + projections) backward passes, whatever d.
+    (Song, Garg, Shi & Ermon 2019, UAI; |s|² is exact, their variance-reduced form).  The mean over
+    v is eq. (1), so the population minimiser is the same. Metrics: "loss".  Cost: about 2 (1 +
+    projections) backward passes, whatever d.
     """
 
     projections: int = 1
@@ -65,7 +65,10 @@ class SlicedScoreMatching:
         _require_curvature(self, p)
         x = require_batch(p, x)
         require_generator(rng)
-        directions = [np.where(rng.random(x.shape) < 0.5, -1.0, 1.0).astype(x.dtype) for _ in range(self.projections)]
+        directions = [
+            np.where(rng.random(x.shape) < 0.5, -1.0, 1.0).astype(x.dtype)
+            for _ in range(self.projections)
+        ]
         return _descend(self, _sliced_loss, p, (x, *directions))
 
 
@@ -73,8 +76,8 @@ class SlicedScoreMatching:
 class DenoisingScoreMatching:
     """The gradient of the mean of ½ |s(x + σ z) + z/σ|² over the rows of x, z ~ N(0, I).
 
-    (Vincent 2011, Neural Computation 23:1661).  The population minimiser is the data's law *smoothed by N(0, σ² I)*,
-    not that law itself: of data N(0, v) it is N(0, v + σ²).
+    (Vincent 2011, Neural Computation 23:1661).  The population minimiser is the data's law
+    *smoothed by N(0, σ² I)*, not that law itself: of data N(0, v) it is N(0, v + σ²).
 
     Parameters
     ----------
@@ -98,10 +101,14 @@ class DenoisingScoreMatching:
 
 
 def _require_curvature(objective, p):
-    """Refuse energies that say they have kinks: their Laplacian is a spike there, which no derivative sees."""
+    """Refuse energies that say they have kinks: their Laplacian is a spike there, which no
+    derivative sees."""
     if not getattr(p.energy, "smooth", True):
-        raise ValueError(f"{type(objective).__name__} needs second derivatives, and {p.energy!r} has kinks: use another activation "
-                         f"(silu, softplus, tanh) or DenoisingScoreMatching")
+        raise ValueError(
+            f"{type(objective).__name__} needs second derivatives, and {p.energy!r} has kinks: "
+            "use another activation "
+            f"(silu, softplus, tanh) or DenoisingScoreMatching"
+        )
 
 
 def _exact_loss(p, x):
@@ -123,8 +130,11 @@ def _denoising_loss(p, noisy, direction):
 def _descend(objective, loss, p, rows):
     """The Step of the mean over rows of loss(p, *rows), by reverse mode through the score."""
     if p.space.discrete:
-        raise ValueError(f"{type(objective).__name__} matches slopes, and {p.space} has none: use Pseudolikelihood or "
-                         f"RatioMatching")
+        raise ValueError(
+            f"{type(objective).__name__} matches slopes, and {p.space} has none: use "
+            "Pseudolikelihood or "
+            f"RatioMatching"
+        )
     rows = (require_batch(p, rows[0]), *rows[1:])
     weights = np.zeros_like(rows[0], shape=len(rows[0])) + 1 / len(rows[0])
     gradient, value = fold(GRADIENTS[loss], add, p, [(*rows, weights)], 0.0)
@@ -134,10 +144,13 @@ def _descend(objective, loss, p, rows):
 def _gradient_of(loss):
     def gradient(p, *rows):
         *rows, weights = rows
-        value, pullback = vjp(lambda theta: ops.sum(loss(Density(p.energy, theta, p.space), *rows) * weights), p.theta)
+        value, pullback = vjp(
+            lambda theta: ops.sum(loss(Density(p.energy, theta, p.space), *rows) * weights), p.theta
+        )
         return pullback(np.ones_like(value))[0], value
 
     return gradient
 
 
-GRADIENTS = {loss: _gradient_of(loss) for loss in (_exact_loss, _sliced_loss, _denoising_loss)}  # (gradient, loss) of the sum
+# (gradient, loss) of the sum
+GRADIENTS = {loss: _gradient_of(loss) for loss in (_exact_loss, _sliced_loss, _denoising_loss)}

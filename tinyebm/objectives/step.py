@@ -7,7 +7,8 @@ from tinyebm.spaces.rows import clean
 
 
 class Step(NamedTuple):
-    """A descent direction of the loss (a tree like theta), numbers worth watching, and what the next step needs.
+    """A descent direction of the loss (a tree like theta), numbers worth watching, and what the
+    next step needs.
 
     `metrics` maps names to scalars; `state` is a tree of arrays, or None.
     """
@@ -18,8 +19,12 @@ class Step(NamedTuple):
 
 
 def require_batch(p, x):
-    """x as a batch: floating-point rows (n, d), at least one, without nan; ValueError if it is none."""
+    """x as a batch: floating-point rows (n, d), at least one, without nan; ValueError if it is
+    none."""
     x = rows_of(p, x)
     if len(x) == 0:
-        raise ValueError(f"a batch has one row at least, of floating-point numbers, got {x.dtype} of shape {x.shape}")
+        raise ValueError(
+            f"a batch has one row at least, of floating-point numbers, got {x.dtype} of shape "
+            f"{x.shape}"
+        )
     return clean(x)

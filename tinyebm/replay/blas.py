@@ -1,8 +1,9 @@
 """Threads of ours in the place of the linear algebra library's own.
 
-Two threads that each work on their own tile of points do better than one matrix product split in two: no thread waits
-for another.  So for the length of a computation the library is held to one thread, and as many as it would have used
-work on tiles.  That number is OpenBLAS's own, as OPENBLAS_NUM_THREADS, the cores of the process or a caller has set it.
+Two threads that each work on their own tile of points do better than one matrix product split in
+two: no thread waits for another.  So for the length of a computation the library is held to one
+thread, and as many as it would have used work on tiles.  That number is OpenBLAS's own, as
+OPENBLAS_NUM_THREADS, the cores of the process or a caller has set it.
 """
 
 import ctypes
@@ -12,13 +13,18 @@ from functools import lru_cache
 
 import numpy as np
 
-NAMES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads", "openblas_{}_num_threads64_",
-         "openblas_{}_num_threads")
+NAMES = (
+    "scipy_openblas_{}_num_threads64_",
+    "scipy_openblas_{}_num_threads",
+    "openblas_{}_num_threads64_",
+    "openblas_{}_num_threads",
+)
 
 
 @lru_cache
 def _library():
-    """(get, set): OpenBLAS's functions for its number of threads, found in what NumPy loaded; None if it uses another library."""
+    """(get, set): OpenBLAS's functions for its number of threads, found in what NumPy loaded; None
+    if it uses another library."""
     try:
         loaded = ctypes.CDLL(np._core._multiarray_umath.__file__)
     except (AttributeError, OSError):
@@ -31,7 +37,8 @@ def _library():
 
 @contextmanager
 def one_blas_thread():
-    """Hold OpenBLAS to one thread; yield how many it had.  1 with another library, which keeps its threads."""
+    """Hold OpenBLAS to one thread; yield how many it had.  1 with another library, which keeps its
+    threads."""
     if _library() is None:
         yield 1
         return
@@ -48,7 +55,8 @@ def one_blas_thread():
 
 @contextmanager
 def one_thread():
-    """Hold linear algebra to one thread: OpenBLAS, or by threadpoolctl, where it is installed, whatever NumPy uses."""
+    """Hold linear algebra to one thread: OpenBLAS, or by threadpoolctl, where it is installed,
+    whatever NumPy uses."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
@@ -69,7 +77,8 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's
 
 
 def in_parallel(work, jobs, threads):
-    """Call work(worker, job) for every job, by up to `threads` workers numbered from 0, each job once."""
+    """Call work(worker, job) for every job, by up to `threads` workers numbered from 0, each job
+    once."""
     todo = iter(jobs)
 
     def worker(number):
@@ -77,7 +86,9 @@ def in_parallel(work, jobs, threads):
             for job in todo:
                 work(number, job)
 
-    others = [_pool(threads - 1).submit(worker, number) for number in range(1, min(threads, len(jobs)))]
+    others = [
+        _pool(threads - 1).submit(worker, number) for number in range(1, min(threads, len(jobs)))
+    ]
     try:
         worker(0)
     finally:

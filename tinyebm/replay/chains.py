@@ -1,4 +1,5 @@
-"""Markov chains whose step is a function of normal noise, replayed: all steps of a tile of chains before the next tile."""
+"""Markov chains whose step is a function of normal noise, replayed: all steps of a tile of chains
+before the next tile."""
 
 import numpy as np
 
@@ -10,15 +11,20 @@ from tinyebm.replay.tiles import as_arrays, tiles_of
 
 
 def chains(move, p, x, schedule, rng, record=None):
-    """Run x ← fold(move(p, x, ξ, *settings)), ξ ~ N(0, I), on every row of x: (x, trajectory or None).
+    """Run x ← fold(move(p, x, ξ, *settings)), ξ ~ N(0, I), on every row of x: (x, trajectory or
+    None).
 
-    None if it cannot be replayed.  `schedule` lists the settings of every step.  The normals of a tile come from
-    a generator of its own, seeded by one draw of rng.
+    None if it cannot be replayed.  `schedule` lists the settings of every step.  The normals of a
+    tile come from a generator of its own, seeded by one draw of rng.
     """
     steps, settings = len(schedule), [as_arrays(numbers, x) for numbers in schedule]
     leaves, end = tree_flatten(p.theta)[0], np.empty_like(x)
     found = None if on_gpu(x) else plan(move, p, leaves, (x, x), settings[0], steps)
-    if found is None or found.traced[2][0].value.dtype != x.dtype or not isinstance(rng, np.random.Generator):
+    if (
+        found is None
+        or found.traced[2][0].value.dtype != x.dtype
+        or not isinstance(rng, np.random.Generator)
+    ):
         return None
     n, d = x.shape
     tiles = tiles_of(n, found.size)
@@ -30,7 +36,11 @@ def chains(move, p, x, schedule, rng, record=None):
     loaded = {}  # program -> the settings it holds
 
     def take(program, tile, start, stop):
-        own, (state, shaken), (moved,) = np.random.Generator(np.random.SFC64(seeds[tile])), program.rows, program.outputs
+        own, (state, shaken), (moved,) = (
+            np.random.Generator(np.random.SFC64(seeds[tile])),
+            program.rows,
+            program.outputs,
+        )
         noise = np.empty((ahead, d, found.size), x.dtype)  # in the order of memory
         for i in range(steps):
             if i % ahead == 0:

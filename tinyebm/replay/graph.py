@@ -15,16 +15,24 @@ LOG2E = math.log2(math.e)
 
 
 class Node:
-    """One NumPy call: `op` on `args`, with `keys` that are no arrays; an input or a constant has no args.
+    """One NumPy call: `op` on `args`, with `keys` that are no arrays; an input or a constant has no
+    args.
 
-    `value` is an example of the result, kept for its shape and type; `fixed` says that the result is the same for
-    every row of points: it depends on parameters and constants only.
+    `value` is an example of the result, kept for its shape and type; `fixed` says that the result
+    is the same for every row of points: it depends on parameters and constants only.
     """
 
     __slots__ = ("op", "args", "keys", "value", "fixed", "number")
 
     def __init__(self, op, args, keys, value, fixed, number):
-        self.op, self.args, self.keys, self.value, self.fixed, self.number = op, args, keys, value, fixed, number
+        self.op, self.args, self.keys, self.value, self.fixed, self.number = (
+            op,
+            args,
+            keys,
+            value,
+            fixed,
+            number,
+        )
 
     shape = property(lambda self: self.value.shape, doc="Shape of the result.")
     ndim = property(lambda self: self.value.ndim, doc="Number of axes of the result.")
@@ -50,10 +58,26 @@ class Graph:
         value = np.asarray(value)
         if value.ndim == 2 and len(value) > 1 and value.strides[0] == 0:  # one row, for every point
             row = self.constant(value[:1])
-            return self._shared(("broadcast", row.number, repr(value.shape)), "broadcast", (row,), value.shape, value, True)
+            return self._shared(
+                ("broadcast", row.number, repr(value.shape)),
+                "broadcast",
+                (row,),
+                value.shape,
+                value,
+                True,
+            )
         first = value.reshape(-1)[:1]
-        fill = first.item() if value.size and value.dtype.kind in "fiub" and (value == first).all() else None
-        key = ("constant", value.shape, value.dtype, value.tobytes() if fill is None else (fill, math.copysign(1, fill)))
+        fill = (
+            first.item()
+            if value.size and value.dtype.kind in "fiub" and (value == first).all()
+            else None
+        )
+        key = (
+            "constant",
+            value.shape,
+            value.dtype,
+            value.tobytes() if fill is None else (fill, math.copysign(1, fill)),
+        )
         value = value.copy()  # what it is now: the array may change
         return self._shared(key, "constant", (), fill, value, True)
 
@@ -64,7 +88,14 @@ class Graph:
         simpler = self._simplify(op, args, value)
         if simpler is not None:
             return simpler
-        return self._shared((op, *(a.number for a in args), repr(keys)), op, args, keys, value, all(a.fixed for a in args))
+        return self._shared(
+            (op, *(a.number for a in args), repr(keys)),
+            op,
+            args,
+            keys,
+            value,
+            all(a.fixed for a in args),
+        )
 
     def forget(self):
         """Let go of the examples' numbers, and keep their shapes and types."""
@@ -96,17 +127,33 @@ class Graph:
             scaled = self.node(np.multiply, (a, self._number(LOG2E, value)), None, a.value)
             return self.node(np.exp2, (scaled,), None, value)
         if op is np.power and b.ndim == 0 and b.constant in (2, 0.5, 1):
-            return {2: lambda: self.node(np.multiply, (a, a), None, value), 1: lambda: a,
-                    0.5: lambda: self.node(np.sqrt, (a,), None, value)}[b.constant]()
-        if op is np.matmul and a.op == "broadcast" and b.ndim == 2 and a.args[0].shape == (1, a.shape[1]):  # equal rows stay equal
-            return self._spread(self.node(op, (a.args[0], b), None, np.matmul(a.args[0].value, b.value)), value)
+            return {
+                2: lambda: self.node(np.multiply, (a, a), None, value),
+                1: lambda: a,
+                0.5: lambda: self.node(np.sqrt, (a,), None, value),
+            }[b.constant]()
+        # equal rows stay equal
+        if (
+            op is np.matmul
+            and a.op == "broadcast"
+            and b.ndim == 2
+            and a.args[0].shape == (1, a.shape[1])
+        ):
+            return self._spread(
+                self.node(op, (a.args[0], b), None, np.matmul(a.args[0].value, b.value)), value
+            )
         if op is np.matmul and a.ndim == b.ndim == 2 and a.shape[1] == 1:
             return self.node(np.multiply, (a, b), None, value)
         if op in (np.multiply, np.add) and a.constant is not None and b.constant is None:
             return self.node(op, (b, a), None, value)
         if op is np.subtract and b.constant is not None:
             return self._with_number(np.add, a, -b.constant, value)
-        if op is np.divide and b.constant is not None and b.constant != 0 and math.isfinite(1 / b.constant):
+        if (
+            op is np.divide
+            and b.constant is not None
+            and b.constant != 0
+            and math.isfinite(1 / b.constant)
+        ):
             return self._with_number(np.multiply, a, 1 / b.constant, value)
         if op in (np.multiply, np.add) and b.constant is not None:
             if b.constant == (1 if op is np.multiply else 0):

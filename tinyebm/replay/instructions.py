@@ -1,22 +1,35 @@
 """From a graph of NumPy calls to a list of instructions that is as short as we can make it.
 
-Points are columns in memory: a (n, h) array of n points is stored as (h, n), so that every call runs along
-points, whatever the width.  Three facts do the rest.
+Points are columns in memory: a (n, h) array of n points is stored as (h, n), so that every call
+runs along points, whatever the width.  Three facts do the rest.
 
-1. A value is stored up to a factor: X = c · X̂ · diag(v), with c a number and v a function of the parameters.
-   So a multiplication by c or v costs nothing, until a sum of unequal factors or a function makes it due;
-   a matrix product of X with parameters W takes it over for good: X W = X̂ (c diag(v) W).
-2. What depends on parameters only is computed once, in the `prologue`; the `body` runs for every tile of points.
-3. An affine layer X W + b is one matrix product, of X with a border of ones; so is its derivative by W and b.
+1. A value is stored up to a factor: X = c · X̂ · diag(v), with c a number and v a function of the
+parameters.
+   So a multiplication by c or v costs nothing, until a sum of unequal factors or a function makes
+   it due; a matrix product of X with parameters W takes it over for good: X W = X̂ (c diag(v) W).
+2. What depends on parameters only is computed once, in the `prologue`; the `body` runs for every
+tile of points. 3. An affine layer X W + b is one matrix product, of X with a border of ones; so is
+its derivative by W and b.
 """
 
 from collections import Counter
 
 import numpy as np
 
-from tinyebm.replay.values import VIEWS, Ref, Scaled, affine_layer, column, fixed_vector, is_factor, reachable, scan
+from tinyebm.replay.values import (
+    VIEWS,
+    Ref,
+    Scaled,
+    affine_layer,
+    column,
+    fixed_vector,
+    is_factor,
+    reachable,
+    scan,
+)
 
-LAYER = {np.multiply, np.add, np.subtract, np.divide}  # functions of two operands that know about factors
+# functions of two operands that know about factors
+LAYER = {np.multiply, np.add, np.subtract, np.divide}
 
 
 class Builder:
@@ -26,7 +39,9 @@ class Builder:
         self.code, self.values, self.memo, self.products = [], {}, {}, {}
         live = reachable(outputs)
         nodes = [n for n in graph.nodes if n.number in live]
-        self.uses = Counter(a.number for n in nodes for a in n.args) + Counter(n.number for n in outputs)
+        self.uses = Counter(a.number for n in nodes for a in n.args) + Counter(
+            n.number for n in outputs
+        )
         self.wants_border, self.wanted_factor, self.partner = scan(nodes)
         self.inputs = [self.input(n) for n in inputs]
         for n in nodes:
@@ -38,7 +53,9 @@ class Builder:
 
     def input(self, node):
         """The Ref of an argument."""
-        ref = Ref(node.shape, node.value.dtype, node.fixed, bordered=node.number in self.wants_border)
+        ref = Ref(
+            node.shape, node.value.dtype, node.fixed, bordered=node.number in self.wants_border
+        )
         self.values[node.number] = Scaled(ref)
         return ref
 
@@ -70,7 +87,11 @@ class Builder:
         if x.c != 1.0:
             c = self.number(x.c, ref.dtype)
             factor = c if x.vec is None else self.fixed_product(x.vec, c)
-        return ref if factor is None else self.do(np.multiply, (ref, factor), ref.shape, ref.dtype, ref.fixed)
+        return (
+            ref
+            if factor is None
+            else self.do(np.multiply, (ref, factor), ref.shape, ref.dtype, ref.fixed)
+        )
 
     def fixed_product(self, v, w):
         """The product of two fixed arrays."""
@@ -92,7 +113,9 @@ class Builder:
         dtype, parts = x.ref.dtype, []
         for c, vec in ((x.c, x.vec), (sign * y.c, y.vec)):
             number = self.number(c, dtype)
-            parts.append(number if vec is None else vec if c == 1.0 else self.fixed_product(vec, number))
+            parts.append(
+                number if vec is None else vec if c == 1.0 else self.fixed_product(vec, number)
+            )
         return self.do(np.add, parts, np.broadcast_shapes(*(p.shape for p in parts)), dtype, True)
 
     def view(self, ref, shape, function):
@@ -140,7 +163,11 @@ class Builder:
         if n.op is np.multiply:
             return self.scaled(n, x, y, store)
         if n.op is np.divide:
-            return Scaled(store(x.ref, y.ref), x.c / y.c, x.vec) if y.vec is None and not b.fixed else None
+            return (
+                Scaled(store(x.ref, y.ref), x.c / y.c, x.vec)
+                if y.vec is None and not b.fixed
+                else None
+            )
         if layer := affine_layer(n):
             return self.affine(layer, self.wanted_factor.get(n.number, 1.0))
         if b.constant is not None and b.ndim == 0 and x.vec is None:
@@ -164,7 +191,11 @@ class Builder:
         """A product: by a number or a vector of parameters it only changes the factor."""
         a, b = n.args
         a, b, x, y = (b, a, y, x) if a.fixed else (a, b, x, y)
-        spread = lambda ref: ref if ref.shape == n.shape else self.view(ref, n.shape, lambda r: np.broadcast_to(r, n.shape))
+        spread = lambda ref: (
+            ref
+            if ref.shape == n.shape
+            else self.view(ref, n.shape, lambda r: np.broadcast_to(r, n.shape))
+        )
         if is_factor(b):
             if (again := self.rescaled(a, b.constant, None)) is not None:
                 return Scaled(again)
@@ -178,7 +209,11 @@ class Builder:
             if n.ndim == 2 and w.shape[-1] == n.shape[1]:
                 row = self.view(ref, (n.shape[1],), lambda r: r.reshape(-1))
                 return Scaled(spread(x.ref), x.c, self.times(x.vec, row))
-        if a.fixed or b.fixed or (x.vec is not None and y.vec is not None and x.vec.shape != y.vec.shape):
+        if (
+            a.fixed
+            or b.fixed
+            or (x.vec is not None and y.vec is not None and x.vec.shape != y.vec.shape)
+        ):
             return None
         if n.ndim != 2 and (x.vec is not None or y.vec is not None):
             return None
@@ -187,7 +222,8 @@ class Builder:
     # ------------------------------------------------------------ matrix products
 
     def product(self, n, x, y):
-        """A matrix product of points with parameters, or of two arrays of points over points; None for any other."""
+        """A matrix product of points with parameters, or of two arrays of points over points; None
+        for any other."""
         a, b = n.args
         if a.ndim != 2 or b.ndim != 2 or x.ref.dtype != n.value.dtype:
             return None
@@ -218,16 +254,25 @@ class Builder:
         """The product of points with parameters, stored as `factor` times itself."""
         a, W, bias = layer
         x = self.values[a.number]
-        W, bias = (part and self.cast(self.values[part.number].ref, x.ref.dtype) for part in (W, bias))
+        W, bias = (
+            part and self.cast(self.values[part.number].ref, x.ref.dtype) for part in (W, bias)
+        )
         return Scaled(self.gemm(x, W, bias, factor), 1 / factor)
 
     def cast(self, ref, dtype):
         """A fixed array in another type."""
-        return ref if ref.dtype == dtype else self.do(("astype", dtype), (ref,), ref.shape, dtype, True)
+        return (
+            ref
+            if ref.dtype == dtype
+            else self.do(("astype", dtype), (ref,), ref.shape, dtype, True)
+        )
 
     def gemm(self, x, W, bias, c, scalar=None):
-        """c · scalar · (X W + bias) as one product of X̂; remembered, so that a later factor can be taken in."""
-        scale = lambda ref, c: ref if c == 1.0 else self.fixed_product(ref, self.number(c, ref.dtype))
+        """c · scalar · (X W + bias) as one product of X̂; remembered, so that a later factor can be
+        taken in."""
+        scale = lambda ref, c: (
+            ref if c == 1.0 else self.fixed_product(ref, self.number(c, ref.dtype))
+        )
         weights = scale(W, x.c * c)
         if x.vec is not None:
             weights = self.fixed_product(weights, column(x.vec))
@@ -242,7 +287,8 @@ class Builder:
         return out
 
     def rescaled(self, a, c, scalar):
-        """The product that node a is, with one more factor taken in; None if it is none, or is used elsewhere too."""
+        """The product that node a is, with one more factor taken in; None if it is none, or is used
+        elsewhere too."""
         x = self.values[a.number]
         if self.uses[a.number] > 1 or not x.plain or x.ref not in self.products:
             return None

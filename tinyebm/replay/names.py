@@ -18,10 +18,11 @@ def ids(parts):
 
 
 def names_of(values, trusted):
-    """What tells values from any others, types and all that they hold included; None if one of them may change.
+    """What tells values from any others, types and all that they hold included; None if one of them
+    may change.
 
-    `trusted` holds the ids of what does not.  A number is told by its type and digits: 1, 1.0 and True are three, and so are
-    0.0, -0.0 and nan.
+    `trusted` holds the ids of what does not.  A number is told by its type and digits: 1, 1.0 and
+    True are three, and so are 0.0, -0.0 and nan.
     """
     found = []
     for value in values:
@@ -33,7 +34,13 @@ def names_of(values, trusted):
             found.append(id(value))  # it lives as long as its programs
             continue
         own = kind.__module__.partition(".")[0] == OWN and dataclasses.is_dataclass(kind)
-        parts = [getattr(value, name) for name in kind.__dataclass_fields__] if own else value if kind is tuple else None
+        parts = (
+            [getattr(value, name) for name in kind.__dataclass_fields__]
+            if own
+            else value
+            if kind is tuple
+            else None
+        )
         inner = None if parts is None else names_of(parts, trusted)
         if inner is None:
             return None

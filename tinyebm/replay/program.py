@@ -1,7 +1,8 @@
 """A traced function as a list of NumPy calls on buffers of its own.
 
-Each result has a buffer, that of an operand that is not needed any more where there is one: what a tile of points needs
-stays small, and in the cache.  To replay the function is to make the calls again.
+Each result has a buffer, that of an operand that is not needed any more where there is one: what a
+tile of points needs stays small, and in the cache.  To replay the function is to make the calls
+again.
 """
 
 import math
@@ -13,17 +14,24 @@ from tinyebm.replay.instructions import Builder
 
 
 class Program:
-    """A traced function as two lists of NumPy calls on fixed buffers: `prologue`, once per θ, and `body`, per tile.
+    """A traced function as two lists of NumPy calls on fixed buffers: `prologue`, once per θ, and
+    `body`, per tile.
 
-    `fixed` and `rows` are the arrays to write the arguments to, `outputs` the arrays to read.  If the outputs are
-    to be added up (`linear`), they lie in one vector, `total`, without their factors, which `finish` puts on the sum.
+    `fixed` and `rows` are the arrays to write the arguments to, `outputs` the arrays to read.  If
+    the outputs are to be added up (`linear`), they lie in one vector, `total`, without their
+    factors, which `finish` puts on the sum.
     """
 
     def __init__(self, graph, inputs, outputs, linear=False):
         self.linear, self.types = linear, [n.value.dtype for n in outputs]
         if len(set(self.types)) > 1 and linear:  # one vector has one type
             wide = np.result_type(*self.types)
-            outputs = [n if n.value.dtype == wide else graph.node("astype", (n,), wide, n.value.astype(wide)) for n in outputs]
+            outputs = [
+                n
+                if n.value.dtype == wide
+                else graph.node("astype", (n,), wide, n.value.astype(wide))
+                for n in outputs
+            ]
         built = Builder(graph, inputs, outputs, linear)
         vectors = [vec for _, vec in built.factors if vec is not None]
         code, needed = [], {id(ref.root) for ref in (*built.outputs, *vectors)}
@@ -50,7 +58,10 @@ class Program:
     def finish(self, total):
         """The outputs, of a sum of `total`s."""
         np.copyto(self.total, total)
-        found = [x * c if vec is None else x * (vec * c) for x, (c, vec) in zip(self.outputs, self.factors, strict=True)]
+        found = [
+            x * c if vec is None else x * (vec * c)
+            for x, (c, vec) in zip(self.outputs, self.factors, strict=True)
+        ]
         return [x.astype(dtype, copy=False) for x, dtype in zip(found, self.types, strict=True)]
 
     def load(self, fixed):
@@ -84,12 +95,18 @@ def _allocate_together(roots):
     ends = np.cumsum([0, *(math.prod(root.shape) for root in roots)])
     total = np.empty(ends[-1], roots[0].dtype if roots else float)
     for root, start, end in zip(roots, ends, ends[1:], strict=False):
-        _allocate(root, buffer=total[start:end].reshape(root.shape[::-1] if len(root.shape) == 2 else root.shape))
+        _allocate(
+            root,
+            buffer=total[start:end].reshape(
+                root.shape[::-1] if len(root.shape) == 2 else root.shape
+            ),
+        )
     return total
 
 
 def _share_buffers(code, inputs, outputs):
-    """Give every result a buffer: that of an operand that dies with the call, or one that is free, or a new one."""
+    """Give every result a buffer: that of an operand that dies with the call, or one that is free,
+    or a new one."""
     last, kept = {}, {id(ref.root) for ref in (*inputs, *outputs)}
     for i, (_, args, out) in enumerate(code):
         for ref in (*args, out):
@@ -97,11 +114,19 @@ def _share_buffers(code, inputs, outputs):
     free, held = {}, {}  # kind of buffer -> buffers; root -> (kind, buffer)
     for i, (function, args, out) in enumerate(code):
         kind = (out.shape, out.dtype, out.bordered)
-        dying = {id(a.root): a for a in args if last[id(a.root)] == i and id(a.root) in held and id(a.root) not in kept}
+        dying = {
+            id(a.root): a
+            for a in args
+            if last[id(a.root)] == i and id(a.root) in held and id(a.root) not in kept
+        }
         buffer = None
         if isinstance(function, np.ufunc) and out.array is None:
             for name, a in dying.items():
-                if a.parent is None and held[name][0] == kind and sum(a.root is b.root for b in args) == 1:
+                if (
+                    a.parent is None
+                    and held[name][0] == kind
+                    and sum(a.root is b.root for b in args) == 1
+                ):
                     buffer = held.pop(name)[1]
                     break
         if out.array is None:  # an output may have its place
@@ -128,7 +153,10 @@ def _bind(function, args, out):
         return _stack, (*xs, y)
     if isinstance(function, np.ufunc):
         if y.ndim == 2:
-            xs = [x if x.ndim == 0 else (x if x.shape == y.shape else np.broadcast_to(x, y.shape)).T for x in xs]
+            xs = [
+                x if x.ndim == 0 else (x if x.shape == y.shape else np.broadcast_to(x, y.shape)).T
+                for x in xs
+            ]
         y = y.T if y.ndim == 2 else y
         if function in (np.maximum, np.minimum):  # take their result by name only
             return partial(function, out=y), xs
@@ -161,6 +189,7 @@ def _write(index):
     def write(base, x, y):
         np.copyto(y, base)
         y[index] = x
+
     return write
 
 
@@ -168,6 +197,7 @@ def _add_at(index):
     def add_at(base, x, y):
         np.copyto(y, base)
         np.add.at(y, index, x)
+
     return add_at
 
 

@@ -1,8 +1,9 @@
 """Functions of many points, replayed tile by tile.
 
-A *tile* is a few hundred points, so few that what a function computes on the way stays in the cache.  Tiles are cut by
-the number of points and the width of the model alone, never by the number of threads, and what they add up to is added
-in one order: the same call gives the same numbers on any number of cores.
+A *tile* is a few hundred points, so few that what a function computes on the way stays in the
+cache.  Tiles are cut by the number of points and the width of the model alone, never by the number
+of threads, and what they add up to is added in one order: the same call gives the same numbers on
+any number of cores.
 
 by_rows   one result per point
 fold      results added up over points, or joined in another way
@@ -27,13 +28,16 @@ _UNDECIDED = object()
 
 
 def by_rows(function, p, *rows, settings=()):
-    """function(p, *rows, *settings), a tree of arrays (n, ...) that come row by row from rows of x."""
+    """function(p, *rows, *settings), a tree of arrays (n, ...) that come row by row from rows of
+    x."""
     settings, leaves = as_arrays(settings, rows[0]), tree_flatten(p.theta)[0]
     found = plan(function, p, leaves, rows, settings)
     n = len(rows[0])
     if found is None:
         parts = [function(p, *block, *settings) for block in blocks_of(rows)]
-        return parts[0] if len(parts) == 1 else tree_map(lambda *pieces: concatenate(pieces), *parts)
+        return (
+            parts[0] if len(parts) == 1 else tree_map(lambda *pieces: concatenate(pieces), *parts)
+        )
     tiles = tiles_of(n, found.size)
     outputs = [np.empty((n, *o.shape[1:]), o.value.dtype) for o in found.traced[2]]
 
@@ -47,10 +51,12 @@ def by_rows(function, p, *rows, settings=()):
 
 
 def fold(function, combine, p, chunks, padding, settings=()):
-    """The results of function(p, *rows, *settings) on tiles of all chunks of rows, combined: a tree of arrays.
+    """The results of function(p, *rows, *settings) on tiles of all chunks of rows, combined: a tree
+    of arrays.
 
-    combine(before, tile) joins two results, each flattened to one vector, and returns what they make together; it may
-    overwrite both.  Tiles are filled up by repeating their last row, whose entry in the last array is `padding`.
+    combine(before, tile) joins two results, each flattened to one vector, and returns what they
+    make together; it may overwrite both.  Tiles are filled up by repeating their last row, whose
+    entry in the last array is `padding`.
     """
     with plans.LOCK:  # to the end: totals lie in a program's buffers
         return _fold(function, combine, p, chunks, padding, settings)
@@ -70,7 +76,9 @@ def _fold(function, combine, p, chunks, padding, settings):
 
         def take(program, lane, start, stop):
             program.run()
-            lanes[lane] = program.total.copy() if lanes[lane] is None else combine(lanes[lane], program.total)
+            lanes[lane] = (
+                program.total.copy() if lanes[lane] is None else combine(lanes[lane], program.total)
+            )
 
         tiles = tiles_of(len(rows[0]), found.size)
         jobs = [tiles[lane::LANES] for lane in range(min(LANES, len(tiles)))]

@@ -5,9 +5,9 @@ two methods `__array_ufunc__` and `__array_function__`, which compute the answer
 write a node down: the function, its operands, the shape of the result.  So one run of
 ordinary code, derivatives included, leaves behind the graph of its NumPy calls.
 
-What cannot be replayed on other numbers is refused on the spot: a branch or a number
-taken from a value (`if x.max() > 0`, `float(x)`), and an array taken out of NumPy's sight
-(`np.asarray(x)`).  One question is answered wrongly: a Traced array is no `np.ndarray` to `isinstance`.
+What cannot be replayed on other numbers is refused on the spot: a branch or a number taken from a
+value (`if x.max() > 0`, `float(x)`), and an array taken out of NumPy's sight (`np.asarray(x)`).
+One question is answered wrongly: a Traced array is no `np.ndarray` to `isinstance`.
 """
 
 import numpy as np
@@ -15,8 +15,11 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinyebm.replay.graph import Graph
 
-REFUSAL = ("this function cannot be replayed: it takes a branch, a number or a plain array from the value of an array "
-           "that changes from call to call")
+REFUSAL = (
+    "this function cannot be replayed: it takes a branch, a number or a plain array from the "
+    "value of an array "
+    "that changes from call to call"
+)
 
 
 class NotReplayable(TypeError):
@@ -30,7 +33,8 @@ class Traced(NDArrayOperatorsMixin):
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, node, graph, fresh=False):
-        self.node, self.graph, self.fresh = node, graph, fresh  # fresh: nobody else sees it, so it may be written to
+        # fresh: nobody else sees it, so it may be written to
+        self.node, self.graph, self.fresh = node, graph, fresh
 
     shape = property(lambda self: self.node.value.shape, doc="Shape of the array.")
     ndim = property(lambda self: self.node.value.ndim, doc="Number of axes.")
@@ -42,7 +46,8 @@ class Traced(NDArrayOperatorsMixin):
     def __len__(self):
         return len(self.node.value)
 
-    def __iter__(self):  # of no dimension: as NumPy's, which have no entries to add up or to look at
+    # of no dimension: as NumPy's, which have no entries to add up or to look at
+    def __iter__(self):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self):
@@ -69,12 +74,21 @@ class Traced(NDArrayOperatorsMixin):
     # ------------------------------------------------------- what NumPy hands over
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
-        if method == "at" and ufunc is np.add:  # np.add.at(out, index, x): a new node in the place of out's
+        # np.add.at(out, index, x): a new node in the place of out's
+        if method == "at" and ufunc is np.add:
             target, index, x = inputs
             self._write(target, "add_at", index, x)
             return None
-        if method != "__call__" or out is not None or kwargs or ufunc.nout != 1 or (ufunc.signature and ufunc is not np.matmul):
-            raise NotReplayable(f"np.{ufunc.__name__}.{method} with these arguments is not replayed")
+        if (
+            method != "__call__"
+            or out is not None
+            or kwargs
+            or ufunc.nout != 1
+            or (ufunc.signature and ufunc is not np.matmul)
+        ):
+            raise NotReplayable(
+                f"np.{ufunc.__name__}.{method} with these arguments is not replayed"
+            )
         inputs = [_plain_number(x, inputs) for x in inputs]
         return self._call(ufunc, inputs, None, ufunc)
 
@@ -90,7 +104,11 @@ class Traced(NDArrayOperatorsMixin):
     def _write(target, op, index, x):
         if not target.fresh:
             raise NotReplayable("an array is written to that others may see")
-        x = x if isinstance(x, Traced) else Traced(target.graph.constant(np.asarray(x)), target.graph)
+        x = (
+            x
+            if isinstance(x, Traced)
+            else Traced(target.graph.constant(np.asarray(x)), target.graph)
+        )
 
         def write(base, x):
             out = base.copy()
@@ -101,7 +119,8 @@ class Traced(NDArrayOperatorsMixin):
             return out
 
         index = _Index(index)
-        if op == "setitem" and index.whole and x.size == target.size:  # nothing of the old array is left
+        # nothing of the old array is left
+        if op == "setitem" and index.whole and x.size == target.size:
             target.node = x.reshape(target.shape).node
         else:
             target.node = target._call(op, (target, x), index, write).node
@@ -136,13 +155,22 @@ class Traced(NDArrayOperatorsMixin):
         if all(self.shape[a] == 1 for a in axes):
             kept = self.copy()
         else:
-            kept = self._call("reduce", (self,), (ufunc, axes), lambda x: ufunc.reduce(x, axis=axes, keepdims=True))
+            kept = self._call(
+                "reduce",
+                (self,),
+                (ufunc, axes),
+                lambda x: ufunc.reduce(x, axis=axes, keepdims=True),
+            )
         return kept if keepdims else kept.squeeze(axes)
 
     def squeeze(self, axis=None):
         """The array without axes of length one."""
         axes = axis if isinstance(axis, tuple) else (axis,)
-        gone = [a for a, n in enumerate(self.shape) if n == 1] if axis is None else [a % self.ndim for a in axes]
+        gone = (
+            [a for a, n in enumerate(self.shape) if n == 1]
+            if axis is None
+            else [a % self.ndim for a in axes]
+        )
         return self.reshape([n for a, n in enumerate(self.shape) if a not in gone])
 
     def reshape(self, *shape):
@@ -156,7 +184,11 @@ class Traced(NDArrayOperatorsMixin):
 
     def transpose(self, *axes):
         """The array with its axes in another order."""
-        axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or range(self.ndim)[::-1]
+        axes = (
+            axes[0]
+            if len(axes) == 1 and not isinstance(axes[0], int)
+            else axes or range(self.ndim)[::-1]
+        )
         axes = tuple(a % self.ndim for a in axes)
         self.fresh = False
         if axes == tuple(range(self.ndim)):
@@ -171,7 +203,11 @@ class Traced(NDArrayOperatorsMixin):
     def astype(self, dtype):
         """The array in another type."""
         dtype = np.dtype(dtype)
-        return self.copy() if dtype == self.dtype else self._call("astype", (self,), dtype, lambda x: x.astype(dtype))
+        return (
+            self.copy()
+            if dtype == self.dtype
+            else self._call("astype", (self,), dtype, lambda x: x.astype(dtype))
+        )
 
     def copy(self):
         """The same numbers under another name."""
@@ -187,16 +223,21 @@ class _Index:
             raise NotReplayable(REFUSAL)
         self.index = index
         number = lambda i: isinstance(i, (int, np.integer)) and not isinstance(i, bool)
-        self.basic = all(i is None or i is Ellipsis or isinstance(i, slice) or number(i) for i in parts)
-        self.view = (*parts, Ellipsis) if self.basic and Ellipsis not in parts else index  # never a number, always a view
-        self.whole = self.basic and all(i.step in (None, 1) for i in parts if isinstance(i, slice))  # in order
+        self.basic = all(
+            i is None or i is Ellipsis or isinstance(i, slice) or number(i) for i in parts
+        )
+        # never a number, always a view
+        self.view = (*parts, Ellipsis) if self.basic and Ellipsis not in parts else index
+        # in order
+        self.whole = self.basic and all(i.step in (None, 1) for i in parts if isinstance(i, slice))
 
     def __repr__(self):
         return repr(self.index) if self.basic else f"index {id(self.index)}"
 
 
 def _plain_number(x, inputs):
-    """A Python number as an array of no dimension, of the type that NumPy's promotion gives it beside the other operands."""
+    """A Python number as an array of no dimension, of the type that NumPy's promotion gives it
+    beside the other operands."""
     if not isinstance(x, (int, float)) or isinstance(x, bool):
         return x
     kinds = [y.dtype for y in inputs if not isinstance(y, (int, float))]
@@ -205,18 +246,32 @@ def _plain_number(x, inputs):
 
 def _constant_like(fill):
     def make(x, dtype=None, shape=None):
-        return Traced(x.graph.constant(np.full_like(x.node.value, fill, dtype=dtype, shape=shape)), x.graph, fresh=True)
+        return Traced(
+            x.graph.constant(np.full_like(x.node.value, fill, dtype=dtype, shape=shape)),
+            x.graph,
+            fresh=True,
+        )
+
     return make
 
 
 def _broadcast_to(x, shape):
     x.fresh = False
-    return x.copy() if x.shape == tuple(shape) else Traced(x.graph._spread(x.node, np.broadcast_to(x.node.value, shape)), x.graph)
+    return (
+        x.copy()
+        if x.shape == tuple(shape)
+        else Traced(x.graph._spread(x.node, np.broadcast_to(x.node.value, shape)), x.graph)
+    )
 
 
 def _where(mask, a, b):
     traced = next(x for x in (mask, a, b) if isinstance(x, Traced))
-    a, b = (_plain_number(x, (a, b)) if isinstance(a, Traced) or isinstance(b, Traced) else np.asarray(x) for x in (a, b))
+    a, b = (
+        _plain_number(x, (a, b))
+        if isinstance(a, Traced) or isinstance(b, Traced)
+        else np.asarray(x)
+        for x in (a, b)
+    )
     return traced._call("where", (mask, a, b), None, np.where)
 
 
@@ -226,9 +281,19 @@ def _concatenate(arrays, axis=0):
 
 
 _METHODS = {
-    np.broadcast_to: _broadcast_to, np.zeros_like: _constant_like(0), np.ones_like: _constant_like(1), np.where: _where,
-    np.concatenate: _concatenate, np.shape: lambda x: x.shape, np.ndim: lambda x: x.ndim, np.copy: Traced.copy,
-    np.sum: Traced.sum, np.max: Traced.max, np.mean: Traced.mean, np.reshape: Traced.reshape, np.transpose: Traced.transpose,
+    np.broadcast_to: _broadcast_to,
+    np.zeros_like: _constant_like(0),
+    np.ones_like: _constant_like(1),
+    np.where: _where,
+    np.concatenate: _concatenate,
+    np.shape: lambda x: x.shape,
+    np.ndim: lambda x: x.ndim,
+    np.copy: Traced.copy,
+    np.sum: Traced.sum,
+    np.max: Traced.max,
+    np.mean: Traced.mean,
+    np.reshape: Traced.reshape,
+    np.transpose: Traced.transpose,
 }
 
 
@@ -238,6 +303,8 @@ def trace(function, fixed, rows):
     `fixed` and `rows` are lists of arrays; the function returns a list of arrays.
     """
     graph = Graph()
-    inputs = [graph.input(np.asarray(x), True) for x in fixed] + [graph.input(np.asarray(x), False) for x in rows]
+    inputs = [graph.input(np.asarray(x), True) for x in fixed] + [
+        graph.input(np.asarray(x), False) for x in rows
+    ]
     outputs = function(*[Traced(n, graph) for n in inputs])
     return graph, inputs, [x.node if isinstance(x, Traced) else graph.constant(x) for x in outputs]

@@ -1,4 +1,5 @@
-"""What instructions work on: stored arrays, values with factors, and the patterns by which nodes are known."""
+"""What instructions work on: stored arrays, values with factors, and the patterns by which nodes
+are known."""
 
 import math
 
@@ -14,7 +15,13 @@ class Ref:
     __slots__ = ("shape", "dtype", "fixed", "parent", "view", "bordered", "array")
 
     def __init__(self, shape, dtype, fixed, parent=None, view=None, bordered=False, array=None):
-        self.shape, self.dtype, self.fixed, self.parent, self.view = tuple(shape), dtype, fixed, parent, view
+        self.shape, self.dtype, self.fixed, self.parent, self.view = (
+            tuple(shape),
+            dtype,
+            fixed,
+            parent,
+            view,
+        )
         self.bordered, self.array = bordered, array
 
     @property
@@ -42,7 +49,9 @@ class Scaled:
     def __init__(self, ref, c=1.0, vec=None):
         self.ref, self.c, self.vec = ref, c, vec
 
-    plain = property(lambda self: self.c == 1.0 and self.vec is None, doc="Whether there is no factor.")
+    plain = property(
+        lambda self: self.c == 1.0 and self.vec is None, doc="Whether there is no factor."
+    )
 
 
 def reachable(outputs):
@@ -57,7 +66,8 @@ def reachable(outputs):
 
 
 def scan(nodes):
-    """(numbers of nodes that need a border of ones, {product: factor an exponential asks for}, {G: the X of its Xᵀ G})."""
+    """(numbers of nodes that need a border of ones, {product: factor an exponential asks for}, {G:
+    the X of its Xᵀ G})."""
     wants_border, wanted_factor, partner = set(), {}, {}
     for n in nodes:
         if layer := affine_layer(n):
@@ -65,7 +75,12 @@ def scan(nodes):
         if n.op is np.exp2 and n.args[0].op is np.multiply and is_factor(c := n.args[0].args[1]):
             wanted_factor.setdefault(n.args[0].args[0].number, c.constant)
     for n in nodes:
-        if n.op is np.matmul and n.args[0].op == "transpose" and not n.fixed and n.args[0].ndim == 2:
+        if (
+            n.op is np.matmul
+            and n.args[0].op == "transpose"
+            and not n.fixed
+            and n.args[0].ndim == 2
+        ):
             if n.args[0].args[0].number in wants_border:
                 partner.setdefault(n.args[1].number, n.args[0].args[0])
     return wants_border, wanted_factor, partner
@@ -78,8 +93,18 @@ def affine_layer(n):
     for product, bias in (n.args, n.args[::-1]):
         if product.args and product.args[0].value.dtype != n.value.dtype:
             continue
-        if product.op is np.matmul and not product.args[0].fixed and product.args[1].fixed and product.shape == n.shape:
-            if bias.fixed and (b := fixed_vector(bias)) is not None and b.ndim and b.shape[-1] == n.shape[1]:
+        if (
+            product.op is np.matmul
+            and not product.args[0].fixed
+            and product.args[1].fixed
+            and product.shape == n.shape
+        ):
+            if (
+                bias.fixed
+                and (b := fixed_vector(bias)) is not None
+                and b.ndim
+                and b.shape[-1] == n.shape[1]
+            ):
                 return product.args[0], product.args[1], b
     return None
 
@@ -90,7 +115,8 @@ def is_factor(b):
 
 
 def fixed_vector(b):
-    """The fixed node of shape (), (h,) or (1, h) that b is, or is a broadcast of; None if there is none."""
+    """The fixed node of shape (), (h,) or (1, h) that b is, or is a broadcast of; None if there is
+    none."""
     while b.op == "broadcast":
         b = b.args[0]
     return b if b.ndim <= 1 or (b.ndim == 2 and b.shape[0] == 1) else None
@@ -101,7 +127,9 @@ VIEWS = {
     "transpose": lambda n: lambda r: r.transpose(n.keys),
     "broadcast": lambda n: lambda r: np.broadcast_to(r, n.shape),
     "getitem": lambda n: (lambda r: r[n.keys.view]) if n.keys.basic else None,
-    "reshape": lambda n: (lambda r: r.reshape(n.shape)) if n.args[0].ndim == 1 or _padded(n) else None,
+    "reshape": lambda n: (
+        (lambda r: r.reshape(n.shape)) if n.args[0].ndim == 1 or _padded(n) else None
+    ),
 }
 
 

@@ -2,10 +2,11 @@
 
 A kernel may offer more:
 
-    push(probabilities, p) -> (N,)              the distribution after one step, over the atoms of p's space
-    operator(p, grid) -> function               the same on a given grid, set up once to be applied often
-    drift(p, x) -> (n, d)                       the step without its noise
+    push(probabilities, p) -> (N,)      the distribution after one step, over p's atoms
+    operator(p, grid) -> function       the same on a given grid, set up once
+    drift(p, x) -> (n, d)               the step without its noise
 
-`chains.run` makes many steps.  Read `langevin`, then `chains`; `hmc`, `gibbs`, `gwg` and `recipes` are its siblings,
-`metropolis` is what accepts or rejects, `flows` are what pushes share, `spectrum` is what a transition matrix tells.
+`chains.run` makes many steps.  Read `langevin`, then `chains`; `hmc`, `gibbs`, `gwg` and `recipes`
+are its siblings, `metropolis` is what accepts or rejects, `flows` are what pushes share, `spectrum`
+is what a transition matrix tells.
 """

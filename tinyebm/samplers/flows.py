@@ -1,7 +1,7 @@
 """What kernels share when they move laws: the grid of a law, and how mass flows on it.
 
-A kernel that may reject is a matrix of *flows*: flow[i, j] is the probability of going from point i to atom j of a
-grid, and stay[i] that of a rejection.
+A kernel that may reject is a matrix of *flows*: flow[i, j] is the probability of going from point i
+to atom j of a grid, and stay[i] that of a rejection.
 """
 
 import math
@@ -18,16 +18,21 @@ LARGEST_MATRIX = 2**22  # entries of a matrix of flows: 32 MiB
 
 
 def flow_operator(flows, grid):
-    """A function that moves masses on a grid's atoms by one step; `flows(x)` yields (flow (m, N), stay (m,), slice of rows)."""
+    """A function that moves masses on a grid's atoms by one step; `flows(x)` yields (flow (m, N),
+    stay (m,), slice of rows)."""
     x = grid.all()[0]
     if len(x) ** 2 > LARGEST_MATRIX:
         return lambda mass: sum(flow_spread(flows(x), mass))
-    flow, stay = (ops.concatenate(parts) for parts in zip(*((flow, stay) for flow, stay, _ in flows(x)), strict=True))
+    flow, stay = (
+        ops.concatenate(parts)
+        for parts in zip(*((flow, stay) for flow, stay, _ in flows(x)), strict=True)
+    )
     return lambda mass: mass @ flow + mass * stay
 
 
 def flow_spread(flows, mass):
-    """Masses at rows, one step later: (masses of the grid's atoms (N,), what stays at the rows (m,))."""
+    """Masses at rows, one step later: (masses of the grid's atoms (N,), what stays at the rows
+    (m,))."""
     moved, left = 0.0, []
     for flow, stay, rows in flows:
         moved = moved + mass[rows] @ flow
@@ -42,9 +47,13 @@ def row_blocks(n, width):
 
 
 def require_push(kernel, part="operator"):
-    """Raise ValueError unless the kernel can move laws, by a method of that name, as its step moves points."""
+    """Raise ValueError unless the kernel can move laws, by a method of that name, as its step moves
+    points."""
     if isinstance(kernel, type) or not hasattr(kernel, "operator"):
-        raise ValueError(f"a kernel that can push laws is wanted, like te.Gibbs() or te.MALA(0.1), got {kernel!r}")
+        raise ValueError(
+            "a kernel that can push laws is wanted, like te.Gibbs() or te.MALA(0.1), got "
+            f"{kernel!r}"
+        )
     require_own(kernel, part, KERNEL)
 
 
@@ -62,17 +71,23 @@ def grid_of(p, probabilities):
         p.space.grid().require_listable()
     if np.ndim(probabilities) != 1:
         raise ValueError(f"probabilities must have shape (N,), got {np.shape(probabilities)}")
-    grid = p.space.grid(None if p.space.discrete else max(2, round(len(probabilities) ** (1 / p.space.dim))))
+    grid = p.space.grid(
+        None if p.space.discrete else max(2, round(len(probabilities) ** (1 / p.space.dim)))
+    )
     if grid.size != len(probabilities):
-        raise ValueError(f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: "
-                         f"use te.probabilities(p) or space.atoms(nodes)")
+        raise ValueError(
+            f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: "
+            f"use te.probabilities(p) or space.atoms(nodes)"
+        )
     return grid
 
 
 def require_noise(noise_scale):
     """Refuse steps without noise, which take atoms to points between them."""
     if noise_scale == 0:
-        raise QuadratureError("without noise (temperature 0) a law does not stay on atoms: only `step` can follow it")
+        raise QuadratureError(
+            "without noise (temperature 0) a law does not stay on atoms: only `step` can follow it"
+        )
 
 
 def require_resolution(noise_scale, grid):
@@ -86,13 +101,20 @@ def require_resolution(noise_scale, grid):
     widest = max(float(np.diff(nodes).max()) for nodes, _ in grid.axes)
     if widest > COARSEST * noise_scale:
         wanted = math.ceil(1.1 * max(grid.shape) * widest / (COARSEST * noise_scale))
-        raise QuadratureError(f"the atoms are {widest:.3g} apart, too coarse for steps with noise of standard deviation "
-                              f"{noise_scale:.3g}: use about {wanted} nodes per axis (space.atoms(nodes)), or a larger "
-                              f"step_size")
+        raise QuadratureError(
+            f"the atoms are {widest:.3g} apart, too coarse for steps with noise of standard "
+            "deviation "
+            f"{noise_scale:.3g}: use about {wanted} nodes per axis (space.atoms(nodes)), or a "
+            "larger "
+            f"step_size"
+        )
 
 
 def require_conserved(before, after):
     """Refuse a law that lost more than a millionth of its mass beyond the grid."""
     if not abs(after - before) <= 1e-6 * abs(before):
-        raise QuadratureError(f"the steps take a mass of {abs(after - before):.1e} off the grid: use a larger extent, "
-                              f"more nodes, or a smaller step_size")
+        raise QuadratureError(
+            f"the steps take a mass of {abs(after - before):.1e} off the grid: use a larger "
+            "extent, "
+            f"more nodes, or a smaller step_size"
+        )

@@ -20,8 +20,8 @@ class GibbsWithGradients:
         δ_i(x) = (y_i - x_i) ∂_i log p(x) ≈ log p(y) - log p(x),                          (1)
         acceptance min(1, p(y) q(i|y) / p(x) q(i|x))                                      (2)
 
-    (Grathwohl, Swersky, Hashemi, Duvenaud & Maddison 2021, ICML, algorithm 1).  Leaves p invariant and
-    is reversible.  On Bits and Spins, for energies that are differentiable between the states.
+    (Grathwohl, Swersky, Hashemi, Duvenaud & Maddison 2021, ICML, algorithm 1).  Leaves p invariant
+    and is reversible.  On Bits and Spins, for energies that are differentiable between the states.
     Cost of a step: two energies and their gradients per chain; of a push: O(d N) for N states.
     """
 
@@ -33,7 +33,9 @@ class GibbsWithGradients:
         x = require_start(p, x, rng)
         sites = np.arange(p.space.dim, like=x)
         u, log_q = _proposal(p, x)
-        below = np.cumsum(np.exp(log_q), axis=1)[:, :-1] <= rng.random((len(x), 1), dtype=log_q.dtype)
+        below = np.cumsum(np.exp(log_q), axis=1)[:, :-1] <= rng.random(
+            (len(x), 1), dtype=log_q.dtype
+        )
         site = sites == below.sum(axis=1)[:, None]  # (n, d), one True a row
         y = np.where(site, low + high - x, x)
         u_y, log_q_y = _proposal(p, y)
@@ -45,11 +47,13 @@ class GibbsWithGradients:
         return push(self, probabilities, p)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
-        """`push`, set up once to be applied often: site by site, mass moves between the two values."""
+        """`push`, set up once to be applied often: site by site, mass moves between the two
+        values."""
         _two_values(p)
         u = atom_exponents(p, grid)
         log_q = ops.concatenate([_proposal(p, x)[1] for x, _ in grid.blocks()])  # (N, d)
-        shapes, flows = [(2**i, 2, grid.size // 2 ** (i + 1)) for i in range(p.space.dim)], []  # site i in the middle
+        # site i in the middle
+        shapes, flows = [(2**i, 2, grid.size // 2 ** (i + 1)) for i in range(p.space.dim)], []
         for i, shape in enumerate(shapes):
             u_i, q_i = u.reshape(shape), log_q[:, i].reshape(shape)
             ratio = (u_i + q_i)[:, ::-1] - u_i - q_i
@@ -75,5 +79,7 @@ def _proposal(p, x):
 
 def _two_values(p):
     if len(getattr(p.space, "values", ())) != 2:
-        raise ValueError(f"GibbsWithGradients flips sites with two values (Bits, Spins), not those of {p.space}")
+        raise ValueError(
+            f"GibbsWithGradients flips sites with two values (Bits, Spins), not those of {p.space}"
+        )
     return p.space.values

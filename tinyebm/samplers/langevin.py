@@ -26,7 +26,14 @@ from tinyebm.common.checks import plain, require_nonnegative, require_positive
 from tinyebm.common.kinds import Array, Generator, Space
 from tinyebm.density import Density, exponent_and_score
 from tinyebm.replay.tiles import by_rows
-from tinyebm.samplers.flows import flow_operator, flow_spread, push, require_conserved, require_resolution, row_blocks
+from tinyebm.samplers.flows import (
+    flow_operator,
+    flow_spread,
+    push,
+    require_conserved,
+    require_resolution,
+    row_blocks,
+)
 from tinyebm.samplers.metropolis import Move, accept, require_start
 
 
@@ -47,7 +54,8 @@ class ULA:
 
     step_size: float
     temperature: float = 1.0
-    smooth, invariant = True, False  # its transition density has no kink; its own stationary law is not p
+    # its transition density has no kink; its own stationary law is not p
+    smooth, invariant = True, False
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
@@ -71,7 +79,8 @@ class ULA:
         return Move(p.space.fold(moved(p, x, noise, self.step_size, self.noise_scale)))
 
     def push(self, probabilities: Array, p: Density) -> Array:
-        """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
+        """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same
+        total.
 
         Raises QuadratureError if the atoms are too coarse for the noise, or the chain leaves them.
         """
@@ -80,12 +89,14 @@ class ULA:
         return pushed
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
-        """`push` on a given product grid, set up once to be applied often; mass may leave the grid unnoticed."""
+        """`push` on a given product grid, set up once to be applied often; mass may leave the grid
+        unnoticed."""
         factors = self._factors(p, grid.all()[0], grid)
         return lambda mass: _contract(mass, factors)
 
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
-        """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x: nothing)."""
+        """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at
+        x: nothing)."""
         return _contract(mass, self._factors(p, x, grid)), np.zeros_like(mass)
 
     def _factors(self, p, x, grid):
@@ -93,9 +104,14 @@ class ULA:
         _require_continuous(p, self)
         require_resolution(self.noise_scale, grid)
         mean = p.space.fold(self.drift(p, x))
-        return [np.exp(log_w) * sum(_normal(image, mean[:, a], self.noise_scale)
-                                    for image in p.space.images(nodes, 9 * self.noise_scale))
-                for a, (nodes, log_w) in enumerate(grid.axes)]
+        return [
+            np.exp(log_w)
+            * sum(
+                _normal(image, mean[:, a], self.noise_scale)
+                for image in p.space.images(nodes, 9 * self.noise_scale)
+            )
+            for a, (nodes, log_w) in enumerate(grid.axes)
+        ]
 
 
 @dataclass(frozen=True)
@@ -109,7 +125,8 @@ class MALA:
     """
 
     step_size: float
-    smooth, invariant = False, True  # its acceptance has a kink where the proposal becomes certain; it leaves p invariant
+    # its acceptance has a kink where the proposal becomes certain; it leaves p invariant
+    smooth, invariant = False, True
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
@@ -129,20 +146,31 @@ class MALA:
         _require_continuous(p, self)
         x = require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
-        with np.errstate(invalid="ignore", over="ignore"):  # a proposal that flies away has the ratio -inf or nan: rejected
-            y, log_ratio = by_rows(_propose, p, x, noise, settings=(self.step_size, self.noise_scale))
+        # a proposal that flies away has the ratio -inf or nan: rejected
+        with np.errstate(invalid="ignore", over="ignore"):
+            y, log_ratio = by_rows(
+                _propose, p, x, noise, settings=(self.step_size, self.noise_scale)
+            )
         return accept(x, y, log_ratio, rng, p, p.space.contains(y))
 
-    def step_from(self, x: Array, here: tuple[Array, Array], evaluate: Callable[[Array], tuple[Array, Array]], space: Space,
-                  rng: Generator) -> Move:
-        """`step` where (exponent, score) are known at x, and come from evaluate(y) at the proposals y: the same Move."""
+    def step_from(
+        self,
+        x: Array,
+        here: tuple[Array, Array],
+        evaluate: Callable[[Array], tuple[Array, Array]],
+        space: Space,
+        rng: Generator,
+    ) -> Move:
+        """`step` where (exponent, score) are known at x, and come from evaluate(y) at the proposals
+        y: the same Move."""
         (u, s), noise = here, rng.standard_normal(x.shape, dtype=x.dtype)
         y = _diffuse(x, s, noise, self.step_size, self.noise_scale)
         log_ratio = _log_ratio(x, y, u, s, *evaluate(y), self.step_size, self.noise_scale)
         return accept(x, y, np.where(space.contains(y), log_ratio, -math.inf), rng)
 
     def push(self, probabilities: Array, p: Density) -> Array:
-        """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same total.
+        """The law after one step from `probabilities` over `p.space.atoms(nodes)`: shape (N,), same
+        total.
 
         O(N²) work in blocks of bounded memory.  Raises QuadratureError if the
         atoms are too coarse for the noise.
@@ -154,11 +182,13 @@ class MALA:
         return flow_operator(lambda x: self._flows(p, x, grid), grid)
 
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
-        """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at x (m,))."""
+        """Masses at the rows of x, one step later: (masses of the grid's atoms (N,), what stays at
+        x (m,))."""
         return flow_spread(self._flows(p, x, grid), mass)
 
     def _flows(self, p, x, grid):
-        """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N), and the rest, (rows,)."""
+        """Blocks of the accepted transition probabilities from rows of x to the atoms, (rows, N),
+        and the rest, (rows,)."""
         _require_continuous(p, self)
         require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
@@ -177,7 +207,8 @@ class MALA:
 
 
 def moved(p, x, noise, step_size, noise_scale):
-    """Where eq. (1) takes the rows of x with this noise, (n, d), walls apart: what ULA steps by, and what `run` replays."""
+    """Where eq. (1) takes the rows of x with this noise, (n, d), walls apart: what ULA steps by,
+    and what `run` replays."""
     return _diffuse(x, exponent_and_score(p, x)[1], noise, step_size, noise_scale)
 
 
@@ -197,7 +228,12 @@ def _propose(p, x, noise, step_size, noise_scale):
 def _log_ratio(x, y, u, s, u_y, s_y, step_size, noise_scale):
     """log p(y) q(x|y) - log p(x) q(y|x) of a proposal q by eq. (1), (n,)."""
     forward, backward = y - x - step_size * s, x - y - step_size * s_y
-    return u_y - u + ((forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)) / (2 * noise_scale * noise_scale)
+    return (
+        u_y
+        - u
+        + ((forward * forward).sum(axis=1) - (backward * backward).sum(axis=1))
+        / (2 * noise_scale * noise_scale)
+    )
 
 
 def _contract(mass, factors):
@@ -217,4 +253,7 @@ def _normal(t, mean, scale):
 
 def _require_continuous(p, kernel):
     if p.space.discrete:
-        raise ValueError(f"{type(kernel).__name__} moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
+        raise ValueError(
+            f"{type(kernel).__name__} moves by small steps, and {p.space} is discrete: use Gibbs "
+            "or its relatives"
+        )

@@ -14,7 +14,8 @@ BLOCK = 2048  # rows at a time
 
 
 class Move(NamedTuple):
-    """What a step did: the new points (n, d), which proposals were accepted (n,), and the log ratios that decided.
+    """What a step did: the new points (n, d), which proposals were accepted (n,), and the log
+    ratios that decided.
 
     `accepted` and `log_ratio` are None for a kernel that never rejects.
     """
@@ -25,7 +26,8 @@ class Move(NamedTuple):
 
 
 class Stranded(ValueError):
-    """A chain stands where the density is 0, infinite or nan; `move` is the Move that its step would have returned."""
+    """A chain stands where the density is 0, infinite or nan; `move` is the Move that its step
+    would have returned."""
 
     def __init__(self, message, move=None):
         super().__init__(message)
@@ -33,7 +35,8 @@ class Stranded(ValueError):
 
 
 def require_start(p, x, rng):
-    """x as floating-point rows (n, d) that a kernel of p can move; ValueError unless it is, and rng a generator."""
+    """x as floating-point rows (n, d) that a kernel of p can move; ValueError unless it is, and rng
+    a generator."""
     x = rows_of(p, x)
     require_generator(rng)
     return x
@@ -51,28 +54,42 @@ def _seen(p, x):
 
 
 def without_walls(p):
-    """Whether the energy says that it is finite everywhere (for itself: a subclass may add a wall), and θ is finite."""
-    return vars(type(p.energy)).get("finite", False) and all(np.isfinite(leaf).all() for leaf in tree_flatten(p.theta)[0])
+    """Whether the energy says that it is finite everywhere (for itself: a subclass may add a wall),
+    and θ is finite."""
+    return vars(type(p.energy)).get("finite", False) and all(
+        np.isfinite(leaf).all() for leaf in tree_flatten(p.theta)[0]
+    )
 
 
 def require_possible(p, x, suspects=None, move=None):
-    """Raise Stranded, naming a row, unless p is positive and finite at the rows of x: all of them, or where the mask says so."""
+    """Raise Stranded, naming a row, unless p is positive and finite at the rows of x: all of them,
+    or where the mask says so."""
     rows = np.arange(len(x)) if suspects is None else np.flatnonzero(suspects)
     u = _seen(p, x if suspects is None else x[rows])
     lost = np.flatnonzero(~np.isfinite(u))
     if len(lost):
         first, row = u[lost[0]], rows[lost[0]]
-        what = "the energy is nan" if math.isnan(first) else f"the density is {'0' if first < 0 else 'infinite'}"
-        raise Stranded(f"{what} at row {row} of x, x = {x[row].tolist()} ({len(lost)} such rows of {len(x)}): start where it is "
-                       f"positive and finite, as at rows of data or draws by te.sample", move)
+        what = (
+            "the energy is nan"
+            if math.isnan(first)
+            else f"the density is {'0' if first < 0 else 'infinite'}"
+        )
+        raise Stranded(
+            f"{what} at row {row} of x, x = {x[row].tolist()} ({len(lost)} such rows of "
+            f"{len(x)}): start where it is "
+            f"positive and finite, as at rows of data or draws by te.sample",
+            move,
+        )
 
 
 def accept(x, proposal, log_ratio, rng, p=None, inside=None):
-    """Move from x to the proposal with probability min(1, e^{log_ratio}), row by row, and if it lies `inside`.
+    """Move from x to the proposal with probability min(1, e^{log_ratio}), row by row, and if it
+    lies `inside`.
 
-    log_ratio = log p(y) q(x|y) - log p(x) q(y|x) (Hastings 1970, Biometrika 57:97).  nan rejects: where a proposal's
-    energy is nan, the density counts as 0.  But if p is given, and p is 0 or nan at x itself, Stranded is raised: a chain
-    there is no draw (not on a GPU, where nothing waits to be looked at).
+    log_ratio = log p(y) q(x|y) - log p(x) q(y|x) (Hastings 1970, Biometrika 57:97).  nan rejects:
+    where a proposal's energy is nan, the density counts as 0.  But if p is given, and p is 0 or nan
+    at x itself, Stranded is raised: a chain there is no draw (not on a GPU, where nothing waits to
+    be looked at).
     """
     undecided = np.isnan(log_ratio)
     if inside is not None:

@@ -1,9 +1,10 @@
-"""Langevin dynamics as recipes write it down: a step, a noise of its own, clipped gradients, clamped pixels.
+"""Langevin dynamics as recipes write it down: a step, a noise of its own, clipped gradients,
+clamped pixels.
 
     x ← clamp(x + σ ξ),   x ← clamp(x - η clip(∇E(x)))                      (1)
 
-With σ = √(2η) and nothing clipped this is Langevin dynamics at temperature 1.  Published values are far from that: noise of
-standard deviation σ beside steps η samples e^{-E/T}, at
+With σ = √(2η) and nothing clipped this is Langevin dynamics at temperature 1.  Published values are
+far from that: noise of standard deviation σ beside steps η samples e^{-E/T}, at
 
     T = σ² / (2 η).                                                         (2)
 
@@ -33,7 +34,8 @@ class ClippedMove(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Eq. (1), noise first, as a kernel for `run` and the objectives, which warn of what it really does.
+    """Eq. (1), noise first, as a kernel for `run` and the objectives, which warn of what it really
+    does.
 
     Parameters
     ----------
@@ -64,18 +66,22 @@ class Recipe:
         require_nonnegative("noise", self.noise)
         if self.clip is not None:
             require_positive("clip", self.clip)
-        if self.clamp is not None and not (np.shape(self.clamp) == (2,) and number(self.clamp[0]) < number(self.clamp[1])):
+        if self.clamp is not None and not (
+            np.shape(self.clamp) == (2,) and number(self.clamp[0]) < number(self.clamp[1])
+        ):
             raise ValueError(f"clamp is a pair (low, high) with low < high, got {self.clamp!r}")
         plain(self, "step_size", "noise", "clip")
 
     @classmethod
     def uva_tutorial_8(cls) -> "Recipe":
-        """Tutorial 8, deep energy models, of the UvA deep learning course (Lippe 2020): 60 such steps on pixels in [-1, 1]."""
+        """Tutorial 8, deep energy models, of the UvA deep learning course (Lippe 2020): 60 such
+        steps on pixels in [-1, 1]."""
         return cls(step_size=10.0, noise=0.005, clip=0.03, clamp=(-1.0, 1.0))
 
     @classmethod
     def du_mordatch_2019(cls) -> "Recipe":
-        """Du & Mordatch (2019, arXiv:1903.08689) on CIFAR-10, by their published code: 60 such steps on pixels in [0, 1]."""
+        """Du & Mordatch (2019, arXiv:1903.08689) on CIFAR-10, by their published code: 60 such
+        steps on pixels in [0, 1]."""
         return cls(step_size=10.0, noise=0.005, clip=0.01, clamp=(0.0, 1.0), clamp_noise=False)
 
     @property
@@ -84,12 +90,23 @@ class Recipe:
         return self.noise**2 / (2 * self.step_size)
 
     def step(self, p: Density, x: Array, rng: Generator) -> ClippedMove:
-        """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, and says what was clipped."""
+        """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, and says
+        what was clipped."""
         if p.space.discrete:
-            raise ValueError(f"a Recipe moves by small steps, and {p.space} is discrete: use Gibbs or its relatives")
+            raise ValueError(
+                f"a Recipe moves by small steps, and {p.space} is discrete: use Gibbs or its "
+                "relatives"
+            )
         x = require_start(p, x, rng)
-        if self.clamp is not None and p.space.bounded and not p.space.low <= self.clamp[0] <= self.clamp[1] <= p.space.high:
-            raise ValueError(f"clamp={self.clamp} leads out of {p.space}: give one inside, or none, for walls that reflect")
+        if (
+            self.clamp is not None
+            and p.space.bounded
+            and not p.space.low <= self.clamp[0] <= self.clamp[1] <= p.space.high
+        ):
+            raise ValueError(
+                f"clamp={self.clamp} leads out of {p.space}: give one inside, or none, for walls "
+                "that reflect"
+            )
         x = x + self.noise * rng.standard_normal(x.shape, dtype=x.dtype)
         if self.clamp_noise:
             x = self._inside(p, x)
@@ -101,10 +118,13 @@ class Recipe:
         return ClippedMove(self._inside(p, x - self.step_size * slope), None, None, clipped)
 
     def caveat(self, clipped: float) -> str | None:
-        """What a run of this recipe really did, in words; None if it is Langevin dynamics at temperature 1."""
+        """What a run of this recipe really did, in words; None if it is Langevin dynamics at
+        temperature 1."""
         said = []
         if not math.isclose(self.temperature, 1.0, rel_tol=1e-3):
-            said.append(f"it runs at temperature noise² / (2 step_size) = {self.temperature:.3g}, not 1")
+            said.append(
+                f"it runs at temperature noise² / (2 step_size) = {self.temperature:.3g}, not 1"
+            )
         if clipped > 0:
             said.append(f"{clipped:.2g} of the gradients' components were clipped")
         if self.clamp is not None:

@@ -17,8 +17,8 @@ LARGEST = 4096  # atoms: a matrix of 128 MiB
 def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
     """P (N, N): P[i, j] is the probability of a step from atom i of the space to atom j.
 
-    Atoms are all states of a discrete space, or those of `p.space.atoms(nodes)`, where rows near the
-    edge of a grid may sum to less than one.  Cost: N pushes.
+    Atoms are all states of a discrete space, or those of `p.space.atoms(nodes)`, where rows near
+    the edge of a grid may sum to less than one.  Cost: N pushes.
 
     Raises
     ------
@@ -35,14 +35,18 @@ def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Ar
     require_push(kernel)
     grid = p.space.grid(nodes)
     if grid.size > LARGEST:
-        raise QuadratureError(f"a transition matrix of {p.space} would be {grid.size} x {grid.size}; it is for at most "
-                              f"{LARGEST} atoms: use kernel.push, which never forms it")
+        raise QuadratureError(
+            f"a transition matrix of {p.space} would be {grid.size} x {grid.size}; it is for at "
+            "most "
+            f"{LARGEST} atoms: use kernel.push, which never forms it"
+        )
     push = kernel.operator(p, grid)
     return np.stack([push(row) for row in np.eye(grid.size)])
 
 
 def spectrum(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
-    """The eigenvalues of the transition matrix, (N,), the largest in modulus first; real for a reversible kernel.
+    """The eigenvalues of the transition matrix, (N,), the largest in modulus first; real for a
+    reversible kernel.
 
     Cost: O(N³).
     """

@@ -22,7 +22,14 @@ import numpy as np
 
 from tinyebm.autodiff import ops
 from tinyebm.autodiff.tape import stop_gradient
-from tinyebm.common.checks import number, plain, require_count, require_generator, require_positive, whole
+from tinyebm.common.checks import (
+    number,
+    plain,
+    require_count,
+    require_generator,
+    require_positive,
+    whole,
+)
 from tinyebm.common.kinds import Array, Generator, Nodes
 from tinyebm.spaces.grids import Grid, gauss_legendre, legendre, lobatto, trapezoid
 from tinyebm.spaces.rows import rows
@@ -70,10 +77,13 @@ class Reals:
         if self.base_scale is None:
             return 0.0
         s, x = float(self.base_scale), rows(x, self.dim)
-        return ops.sum(x * x, axis=1) * (-0.5 / s**2) - 0.5 * self.dim * math.log(2 * math.pi * s**2)
+        return ops.sum(x * x, axis=1) * (-0.5 / s**2) - 0.5 * self.dim * math.log(
+            2 * math.pi * s**2
+        )
 
     def initial(self, n: int, rng: Generator) -> Array:
-        """n starting points (n, dim): draws of N(0, base_scale² I), with scale 1 under Lebesgue measure."""
+        """n starting points (n, dim): draws of N(0, base_scale² I), with scale 1 under Lebesgue
+        measure."""
         require_generator(rng)
         return (self.base_scale or 1.0) * rng.standard_normal((n, self.dim))
 
@@ -111,7 +121,9 @@ class Box:
     def __post_init__(self):
         require_count(self.dim, "dim must be a positive integer")
         if not -math.inf < number(self.low) < number(self.high) < math.inf:
-            raise ValueError(f"a box needs two numbers low < high, got {self.low!r} and {self.high!r}")
+            raise ValueError(
+                f"a box needs two numbers low < high, got {self.low!r} and {self.high!r}"
+            )
         if not (whole(self.panels, 1) and self.panels <= 1000):
             raise ValueError(f"panels must be an integer from 1 to 1000, got {self.panels!r}")
         plain(self, "low", "high")
@@ -121,7 +133,9 @@ class Box:
         return self._grid(_per_axis(nodes, self.dim), legendre)
 
     def _grid(self, counts, rule):
-        return Grid(tuple(gauss_legendre(n, self.low, self.high, self.panels, rule) for n in counts))
+        return Grid(
+            tuple(gauss_legendre(n, self.low, self.high, self.panels, rule) for n in counts)
+        )
 
     def atoms(self, nodes: Nodes = None) -> tuple[Array, Array]:
         """States (N, dim) and log weights (N,) of eq. (1); `nodes` per axis."""
@@ -132,12 +146,15 @@ class Box:
         return (math.ceil(FIRST_NODES[self.dim] * refinement),) * self.dim
 
     def variants(self, counts: tuple) -> list:
-        """Grids at least as good as `grid(counts)` for what is smooth, and different for what is not.
+        """Grids at least as good as `grid(counts)` for what is smooth, and different for what is
+        not.
 
         The last has nodes on the walls, for what jumps beside one.
         """
         rules = ((1.0, legendre), (1.1, legendre), (1.2, legendre), (1.05, lobatto))
-        return [self._grid(tuple(math.ceil(part * n) + 1 for n in counts), rule) for part, rule in rules]
+        return [
+            self._grid(tuple(math.ceil(part * n) + 1 for n in counts), rule) for part, rule in rules
+        ]
 
     def log_base(self, x: Array) -> float:
         """0: μ is Lebesgue measure."""
@@ -151,7 +168,8 @@ class Box:
     def fold(self, x: Array) -> Array:
         """x with what left the box reflected at its walls, as often as needed."""
         width = self.high - self.low
-        t = np.mod(stop_gradient(x) - self.low + width, 2 * width) - width  # low + |t| is a triangle wave of period 2 width
+        # low + |t| is a triangle wave of period 2 width
+        t = np.mod(stop_gradient(x) - self.low + width, 2 * width) - width
         outside, sign = (x < self.low) | (x > self.high), np.where(t < 0, -1.0, 1.0).astype(t.dtype)
         return ops.where(outside, sign * (x - stop_gradient(x)) + (self.low + np.abs(t)), x)
 
@@ -170,8 +188,10 @@ def _per_axis(nodes, dim):
     """One node count per axis, from None (the default), a number, or one number per axis."""
     if nodes is None:
         if dim not in DEFAULT_NODES:
-            raise ValueError(f"exact answers need a grid, and a grid in dimension {dim} would need about "
-                             f"{DEFAULT_NODES[3]}^{dim} nodes: they are for dim <= 3")
+            raise ValueError(
+                f"exact answers need a grid, and a grid in dimension {dim} would need about "
+                f"{DEFAULT_NODES[3]}^{dim} nodes: they are for dim <= 3"
+            )
         nodes = DEFAULT_NODES[dim]
     counts = (nodes,) * dim if np.ndim(nodes) == 0 else tuple(nodes)
     if len(counts) != dim or not all(whole(n, 2) for n in counts):

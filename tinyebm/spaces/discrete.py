@@ -63,6 +63,7 @@ def _others(self, x: Array) -> Array:
 
 # ------------------------------------------------------------------------------ the spaces
 
+
 @dataclass(frozen=True)
 class Bits:
     """{0, 1}^dim with counting measure.
@@ -73,7 +74,12 @@ class Bits:
 
     dim: int
     values, discrete, bounded = (0.0, 1.0), True, True
-    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
+    grid = _grid
+    atoms = _atoms
+    log_base = _log_base
+    initial = _initial
+    contains = _contains
+    others = _others
 
     def __post_init__(self):
         _check(self, dim=self.dim)
@@ -89,7 +95,12 @@ class Spins:
 
     dim: int
     values, discrete, bounded = (-1.0, 1.0), True, True
-    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
+    grid = _grid
+    atoms = _atoms
+    log_base = _log_base
+    initial = _initial
+    contains = _contains
+    others = _others
 
     def __post_init__(self):
         _check(self, dim=self.dim)
@@ -106,7 +117,12 @@ class Cells:
     n: int
     dim: int = 1
     discrete, bounded = True, True
-    grid, atoms, log_base, initial, contains, others = _grid, _atoms, _log_base, _initial, _contains, _others
+    grid = _grid
+    atoms = _atoms
+    log_base = _log_base
+    initial = _initial
+    contains = _contains
+    others = _others
 
     def __post_init__(self):
         _check(self, n=self.n, dim=self.dim)
@@ -117,7 +133,8 @@ class Cells:
         return tuple(float(value) for value in range(self.n))
 
 
-# ------------------------------------------------------------------------- spaces of data and energies
+# ----------------------------------------------------------- spaces of data and energies
+
 
 def space_with(values, dim):
     """The space of states whose sites have these values.
@@ -130,7 +147,8 @@ def space_with(values, dim):
 
 
 def recognised(x: Array) -> Any:
-    """Bits if all entries of x (n, d) are 0 or 1, Spins if they are -1 or 1, and both occur; else None.
+    """Bits if all entries of x (n, d) are 0 or 1, Spins if they are -1 or 1, and both occur; else
+    None.
 
     >>> recognised(np.array([[0.0, 1.0], [1.0, 1.0]])), recognised(np.array([[1.0, 1.0]]))
     (Bits(dim=2), None)
@@ -142,5 +160,7 @@ def recognised(x: Array) -> Any:
 def _check(space, **numbers):
     """Positive integers, as Python's own: NumPy's overflow in 2^dim."""
     for name, value in numbers.items():
-        require_count(value, f"{'the number of states' if name == 'n' else name} must be a positive integer")
+        require_count(
+            value, f"{'the number of states' if name == 'n' else name} must be a positive integer"
+        )
         object.__setattr__(space, name, int(value))

@@ -1,7 +1,9 @@
-"""Laws that cost nothing to draw from, with a log density in closed form: noise to contrast with, bases to anneal from.
+"""Laws that cost nothing to draw from, with a log density in closed form: noise to contrast with,
+bases to anneal from.
 
-Each has `sample(n, rng)`, normalised `log_prob(x)` written with `tinyebm.ops`, and the `space` it lives on; a `Target` has
-the same three, and so has `exact.sampling.Exact`, which makes them of any Density of low dimension.
+Each has `sample(n, rng)`, normalised `log_prob(x)` written with `tinyebm.ops`, and the `space` it
+lives on; a `Target` has the same three, and so has `exact.sampling.Exact`, which makes them of any
+Density of low dimension.
 """
 
 import math
@@ -18,7 +20,8 @@ from tinyebm.common.kinds import Array, Generator
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import double, exact_rows, numbers
 
-SPREAD = 0.05  # weight of the uniform law in `moments_of` on discrete spaces: noise must reach every state
+# weight of the uniform law in `moments_of` on discrete spaces: noise must reach every state
+SPREAD = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,19 +38,30 @@ class Normal:
 
     def __post_init__(self):
         for name in ("mean", "covariance"):
-            part = numbers(getattr(self, name), f"the {name} of a normal law is an array of numbers")
+            part = numbers(
+                getattr(self, name), f"the {name} of a normal law is an array of numbers"
+            )
             object.__setattr__(self, name, double(part))
         d = np.size(self.mean)
         if np.shape(self.mean) != (d,) or np.shape(self.covariance) != (d, d):
-            raise ValueError(f"a mean of {d} numbers has the shape ({d},) and needs a covariance of shape ({d}, {d}), got "
-                             f"{np.shape(self.mean)} and {np.shape(self.covariance)}")
+            raise ValueError(
+                f"a mean of {d} numbers has the shape ({d},) and needs a covariance of shape "
+                f"({d}, {d}), got "
+                f"{np.shape(self.mean)} and {np.shape(self.covariance)}"
+            )
         try:
-            sound = bool(np.isfinite(self.mean).all() and np.isfinite(self._root).all() and np.isfinite(self.covariance).all())
+            sound = bool(
+                np.isfinite(self.mean).all()
+                and np.isfinite(self._root).all()
+                and np.isfinite(self.covariance).all()
+            )
         except np.linalg.LinAlgError:
             sound = False
         C = self.covariance  # of which Cholesky has read one half only
         if not sound or np.abs(np.subtract(C, np.transpose(C))).max() > 1e-6 * np.abs(C).max():
-            raise ValueError("a mean is finite, and a covariance symmetric and positive definite: these are not")
+            raise ValueError(
+                "a mean is finite, and a covariance symmetric and positive definite: these are not"
+            )
 
     @property
     def space(self) -> Reals:
@@ -71,7 +85,9 @@ class Normal:
         """log N(x), (n,), in nats."""
         x = exact_rows(x, len(self.mean))
         z = (x - self.mean) @ self._whitening
-        log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi) + float(np.log(np.diag(self._root)).sum())
+        log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi) + float(
+            np.log(np.diag(self._root)).sum()
+        )
         return -0.5 * ops.sum(z * z, axis=1) - log_norm
 
 
@@ -102,7 +118,8 @@ class Uniform:
         return self.space.initial(n, rng)
 
     def log_prob(self, x: Array) -> Array:
-        """Minus the logarithm of the volume, or of the number of states, (n,); -inf outside the space."""
+        """Minus the logarithm of the volume, or of the number of states, (n,); -inf outside the
+        space."""
         x = exact_rows(x, self.space.dim)
         size = len(self.space.values) if self.space.discrete else self.space.high - self.space.low
         flat = ops.sum(x * 0.0, axis=1) - self.space.dim * math.log(size)
@@ -111,7 +128,8 @@ class Uniform:
 
 @dataclass(frozen=True, eq=False)
 class Independent:
-    """Independent sites on a discrete space: site i takes the space's value a with probability probabilities[i, a].
+    """Independent sites on a discrete space: site i takes the space's value a with probability
+    probabilities[i, a].
 
     >>> from tinyebm.spaces.discrete import Bits
     >>> coins = Independent(Bits(2), np.array([[0.5, 0.5], [0.25, 0.75]]))
@@ -125,11 +143,18 @@ class Independent:
     def __post_init__(self):
         require_space(self.space)
         if not self.space.discrete:
-            raise ValueError(f"independent sites are for Bits, Spins or Cells, and {self.space} is not discrete")
+            raise ValueError(
+                f"independent sites are for Bits, Spins or Cells, and {self.space} is not discrete"
+            )
         wanted = (self.space.dim, len(self.space.values))
         law = self.probabilities
-        if getattr(law, "shape", None) != wanted or not ((law > 0).all() and (np.abs(law.sum(axis=1) - 1) < 1e-9).all()):
-            raise ValueError(f"probabilities have shape {wanted}, are positive and sum to 1 in every row: these do not")
+        if getattr(law, "shape", None) != wanted or not (
+            (law > 0).all() and (np.abs(law.sum(axis=1) - 1) < 1e-9).all()
+        ):
+            raise ValueError(
+                f"probabilities have shape {wanted}, are positive and sum to 1 in every row: "
+                "these do not"
+            )
 
     @property
     def slope(self) -> Array:
@@ -145,12 +170,16 @@ class Independent:
         return np.asarray(self.space.values, like=levels)[chosen]
 
     def log_prob(self, x: Array) -> Array:
-        """Σ_i log P(x_i), (n,), in nats; on two values it goes on linearly between them, so that it has a slope."""
+        """Σ_i log P(x_i), (n,), in nats; on two values it goes on linearly between them, so that it
+        has a slope."""
         x = exact_rows(x, self.space.dim)
         log_p, values = np.log(self.probabilities), self.space.values
         if len(values) == 2:
             return (x - values[0]) @ self.slope + float(log_p[:, 0].sum())
-        return sum(ops.sum(ops.where(x == value, log_p[:, a], 0.0), axis=1) for a, value in enumerate(values))
+        return sum(
+            ops.sum(ops.where(x == value, log_p[:, a], 0.0), axis=1)
+            for a, value in enumerate(values)
+        )
 
 
 def initial_law(space):
@@ -168,8 +197,8 @@ def initial_law(space):
 def moments_of(x, mass, space):
     """The simplest law near the weighted rows x (n, d), mass (n,), that reaches all of the space.
 
-    On R^d the Normal of the same mean and covariance; on a box the Uniform; on states the Independent of the same
-    frequencies, mixed with 5 % of the uniform law.
+    On R^d the Normal of the same mean and covariance; on a box the Uniform; on states the
+    Independent of the same frequencies, mixed with 5 % of the uniform law.
 
     >>> moments_of(np.array([[0.0], [2.0]]), np.array([0.5, 0.5]), Reals(1)).covariance
     array([[1.]])
@@ -187,7 +216,13 @@ def moments_of(x, mass, space):
 def support(space):
     """What tells where a space is, whatever its measure: equal for equal sets of points.
 
-    >>> support(Reals(2)) == support(Reals(2, base_scale=3.0)), support(Reals(1)) == support(Reals(2))
-    (True, False)
+    >>> support(Reals(2)) == support(Reals(2, base_scale=3.0))
+    True
+    >>> support(Reals(1)) == support(Reals(2))
+    False
     """
-    return space.dim, space.discrete, *(getattr(space, name, None) for name in ("values", "low", "high"))
+    return (
+        space.dim,
+        space.discrete,
+        *(getattr(space, name, None) for name in ("values", "low", "high")),
+    )

@@ -1,7 +1,8 @@
 """Trees on disk: one `.npz` file, no pickle.
 
-The arrays are stored under their numbers; a JSON text describes the tree around them, beside whatever the caller wants
-to remember; a digest (SHA-256) covers all of it.  A file appears whole or not at all (`tinyebm.storage.files`).
+The arrays are stored under their numbers; a JSON text describes the tree around them, beside
+whatever the caller wants to remember; a digest (SHA-256) covers all of it.  A file appears whole or
+not at all (`tinyebm.storage.files`).
 """
 
 import hashlib
@@ -66,14 +67,20 @@ def _load(path, file):
         header = json.loads(text)
         version, description, notes = header["format"], header["tree"], header["notes"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a tinyebm checkpoint or model, but another .npz file") from error
+        raise ValueError(
+            f"{path} is not a tinyebm checkpoint or model, but another .npz file"
+        ) from error
     if version != FORMAT:
-        raise ValueError(f"{path}: a checkpoint of format {version!r}; this version reads {FORMAT!r}")
+        raise ValueError(
+            f"{path}: a checkpoint of format {version!r}; this version reads {FORMAT!r}"
+        )
     try:
         digest = str(_read(path, archive, entries.pop("digest")))
         leaves = [_read(path, archive, entries[str(i)]) for i in range(len(entries) - 1)]
         if digest != _digest(text, leaves):
-            raise ValueError(f"{path} is damaged: its contents do not have the digest it was written with")
+            raise ValueError(
+                f"{path} is damaged: its contents do not have the digest it was written with"
+            )
         return _rebuild(description, leaves), notes
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged: an array is missing") from error
@@ -87,13 +94,19 @@ def _read(path, archive, info):
         with archive.open(info) as stream:
             shape, fortran, dtype = HEADERS[np.lib.format.read_magic(stream)](stream)
             size = math.prod(shape) * dtype.itemsize
-            if dtype.hasobject or min(shape, default=0) < 0 or stream.tell() + size != info.file_size:
+            if (
+                dtype.hasobject
+                or min(shape, default=0) < 0
+                or stream.tell() + size != info.file_size
+            ):
                 raise ValueError("its size does not fit")
             content = bytearray(stream.read(size))
             if len(content) < size or stream.read(1):  # at its end the checksum is looked at
                 raise ValueError("it ends early")
     except Exception as error:  # what reads headers fails in many ways on a damaged one
-        raise ValueError(f"{path} is damaged: the entry {info.filename} is not the array it says it is") from error
+        raise ValueError(
+            f"{path} is damaged: the entry {info.filename} is not the array it says it is"
+        ) from error
     return np.ndarray(shape, dtype, content, order="F" if fortran else "C")
 
 
@@ -117,7 +130,7 @@ def _describe(tree):
 def _rebuild(description, leaves):
     if isinstance(description, int):
         return leaves[description]
-    (kind, children), = description.items()
+    ((kind, children),) = description.items()
     if kind == "dict":
         return {key: _rebuild(child, leaves) for key, child in children.items()}
     return {"list": list, "tuple": tuple}[kind](_rebuild(child, leaves) for child in children)

@@ -1,4 +1,5 @@
-"""Files that appear whole or not at all, whatever happens while they are written: a full disk, Ctrl-C, a power failure."""
+"""Files that appear whole or not at all, whatever happens while they are written: a full disk,
+Ctrl-C, a power failure."""
 
 import contextlib
 import os
@@ -7,7 +8,8 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def whole_file(path):
-    """A binary file to write to, beside the path; when all is written, and safe on disk, it takes its place there.
+    """A binary file to write to, beside the path; when all is written, and safe on disk, it takes
+    its place there.
 
     Until then an old file stays as it was, and if something goes wrong nothing is left behind.
 

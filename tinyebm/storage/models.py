@@ -19,9 +19,22 @@ from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.discrete import Bits, Cells, Spins
 from tinyebm.storage.checkpoint import load_tree, save_tree
 
-ENERGIES = (MLP, TabularEnergy, analytic.GaussianEnergy, analytic.GaussianMixtureEnergy, analytic.DoubleWell,
-            analytic.Quartic, analytic.Ring, analytic.Banana, analytic.Funnel, BoltzmannMachine, Ising, Potts, RBM,
-            GaussianBernoulliRBM)
+ENERGIES = (
+    MLP,
+    TabularEnergy,
+    analytic.GaussianEnergy,
+    analytic.GaussianMixtureEnergy,
+    analytic.DoubleWell,
+    analytic.Quartic,
+    analytic.Ring,
+    analytic.Banana,
+    analytic.Funnel,
+    BoltzmannMachine,
+    Ising,
+    Potts,
+    RBM,
+    GaussianBernoulliRBM,
+)
 SPACES = (Reals, Box, Bits, Spins, Cells)
 KINDS = {kind.__name__: kind for kind in (*ENERGIES, *SPACES)}
 
@@ -53,15 +66,18 @@ def load_model(path: str | os.PathLike) -> tuple[Density, dict]:
     theta, notes = load_tree(path)
     if not {"energy", "space"} <= set(notes):
         raise ValueError(f"{path} is a checkpoint of a run, not a model")
-    energy, space = _read(path, notes.pop("energy"), ENERGIES), _read(path, notes.pop("space"), SPACES)
+    energy = _read(path, notes.pop("energy"), ENERGIES)
+    space = _read(path, notes.pop("space"), SPACES)
     return Density(energy, theta, space), notes
 
 
 def _spell(part):
     name = type(part).__name__
     if KINDS.get(name) is not type(part):
-        raise ValueError(f"only energies and spaces of tinyebm can be saved, not {part!r}: "
-                         f"keep theta with checkpoint.save_tree")
+        raise ValueError(
+            f"only energies and spaces of tinyebm can be saved, not {part!r}: "
+            f"keep theta with checkpoint.save_tree"
+        )
     return {"kind": name, **dataclasses.asdict(part)}
 
 
@@ -69,4 +85,6 @@ def _read(path, spelled, kinds):
     try:
         return {kind.__name__: kind for kind in kinds}[spelled.pop("kind")](**spelled)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: this version of tinyebm has no such energy or space ({error})") from error
+        raise ValueError(
+            f"{path}: this version of tinyebm has no such energy or space ({error})"
+        ) from error

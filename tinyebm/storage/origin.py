@@ -1,7 +1,8 @@
 """What a model file remembers of its data, and other data seen in the units of the model.
 
 A model of standardised columns speaks of (x - centre) / scale, with the centre and scale of its own
-data.  Rows that are brought to it later are put into these units by the same numbers, never by theirs.
+data.  Rows that are brought to it later are put into these units by the same numbers, never by
+theirs.
 """
 
 import hashlib
@@ -15,7 +16,8 @@ from tinyebm.datasets.readers import reader_of
 
 
 def origin(data, trained=None):
-    """What a model file remembers of its data: how to load them again, their units, the rows trained on.
+    """What a model file remembers of its data: how to load them again, their units, the rows
+    trained on.
 
     `trained` holds those rows (m, d); by default they are all.
 
@@ -28,9 +30,14 @@ def origin(data, trained=None):
     if not hasattr(data, "scale"):
         return {"data": data.name} if hasattr(data, "name") else {}
     marks = _marks(data.x)
-    found = {"standardise": bool(data.centre.any() or (data.scale != 1).any()),
-             "columns": list(data.columns), "centre": data.centre.tolist(), "scale": data.scale.tolist(),
-             "table": _digest(marks), "trained_on": " ".join(marks if trained is None else _marks(trained))}
+    found = {
+        "standardise": bool(data.centre.any() or (data.scale != 1).any()),
+        "columns": list(data.columns),
+        "centre": data.centre.tolist(),
+        "scale": data.scale.tolist(),
+        "table": _digest(marks),
+        "trained_on": " ".join(marks if trained is None else _marks(trained)),
+    }
     if data.name in NAMES or reader_of(data.source)[0]:
         found["data"] = data.name if data.name in NAMES else data.source
     if data.header is not None:
@@ -70,7 +77,8 @@ def seen_by(p, notes, data):
         _require_units(data, p, known and notes["standardise"] and known.name)
         return data, [f"its units are taken for those of {known.name}"] if known else []
 
-    x, space = known.standardised(data.x) if known else data.x, p.space if p.space.discrete else None
+    x = known.standardised(data.x) if known else data.x
+    space = p.space if p.space.discrete else None
     if space:
         for i in np.flatnonzero(~space.contains(x))[:1]:
             raise ValueError(f"{data.name}: row {i + 1} is {x[i].tolist()}, no state of {space}")
@@ -84,7 +92,8 @@ def seen_by(p, notes, data):
 
 
 def trained_rows(p, notes, data):
-    """Which rows of data in the units of a model it was trained on, (n,); None where that is not known.
+    """Which rows of data in the units of a model it was trained on, (n,); None where that is not
+    known.
 
     A row is known by its numbers, and counts as often as it was trained on.  On a discrete space
     equal rows are many, so only those of the whole table trained on are told apart.
@@ -100,7 +109,8 @@ def trained_rows(p, notes, data):
 
 
 def _marks(x):
-    """A digest of every row of x (n, d), 48 bits: of a million, none is a new row's but with chance 4e-9."""
+    """A digest of every row of x (n, d), 48 bits: of a million, none is a new row's but with chance
+    4e-9."""
     rows = np.ascontiguousarray(x, dtype=float) + 0.0  # -0.0 becomes 0.0
     return [hashlib.blake2b(row.tobytes(), digest_size=6).hexdigest() for row in rows]
 
@@ -116,12 +126,15 @@ def _named(data):
 
 
 def _require_units(target, p, standardised):
-    """Raise ValueError if a population cannot judge a model; `standardised`: of which data its columns are."""
+    """Raise ValueError if a population cannot judge a model; `standardised`: of which data its
+    columns are."""
     if target.space.discrete != p.space.discrete:
         raise ValueError(f"{target.name} lives on {target.space}, the model on {p.space}")
     if standardised:
-        raise ValueError(f"the model is of standardised columns of {standardised}, and the population "
-                         f"{target.name} has units of its own: it can judge a model fitted with --raw")
+        raise ValueError(
+            f"the model is of standardised columns of {standardised}, and the population "
+            f"{target.name} has units of its own: it can judge a model fitted with --raw"
+        )
 
 
 def _require_columns(data, known):
@@ -131,5 +144,7 @@ def _require_columns(data, known):
     missing = ", ".join(repr(name) for name in known.columns if name not in data.columns)
     more = ", ".join(repr(name) for name in data.columns if name not in known.columns)
     wrong = [f"it has no {missing}"] * bool(missing) + [f"it has {more}"] * bool(more)
-    raise ValueError(f"{data.name} does not have the columns of the model, {', '.join(known.columns)}: "
-                     f"{' and '.join(wrong) or 'it has them in another order'}")
+    raise ValueError(
+        f"{data.name} does not have the columns of the model, {', '.join(known.columns)}: "
+        f"{' and '.join(wrong) or 'it has them in another order'}"
+    )

@@ -13,13 +13,15 @@ from tinyebm.storage.checkpoint import load_tree
 
 
 def measurer(data, law, exact, normaliser):
-    """A function of a density and the last θ: {"nll": [...], "kl": [...]}, as far as they can be had exactly.
+    """A function of a density and the last θ: {"nll": [...], "kl": [...]}, as far as they can be
+    had exactly.
 
     If a normaliser is learned, for the last θ and not for an average, its log Z too.
     """
     entropy = getattr(data, "entropy", None)  # a population's
 
-    @np.errstate(over="ignore", invalid="ignore")  # an energy that overflows ends as inf or nan in the history
+    # an energy that overflows ends as inf or nan in the history
+    @np.errstate(over="ignore", invalid="ignore")
     def measure(p, last):
         if not exact:
             return {}
@@ -38,7 +40,10 @@ def measurer(data, law, exact, normaliser):
 def append(history, record):
     """History with one more entry; a metric that is missing in either is nan there."""
     before = len(history["step"])
-    return {name: history.get(name, [math.nan] * before) + record.get(name, [math.nan]) for name in {**history, **record}}
+    return {
+        name: history.get(name, [math.nan] * before) + record.get(name, [math.nan])
+        for name in {**history, **record}
+    }
 
 
 def resumed(path, identity):
@@ -46,12 +51,16 @@ def resumed(path, identity):
     state, notes = load_tree(path)
     for name, value in identity.items():
         if notes["identity"].get(name) != value:
-            raise ValueError(f"{path} belongs to another run: its {name} is {notes['identity'].get(name)!r}, not {value!r}")
+            raise ValueError(
+                f"{path} belongs to another run: its {name} is {notes['identity'].get(name)!r}, "
+                f"not {value!r}"
+            )
     return state, notes["history"]
 
 
 def fingerprint(data, x):
-    """What tells two runs' data apart: the name of a Target, or a digest of rows, or of a population's atoms."""
+    """What tells two runs' data apart: the name of a Target, or a digest of rows, or of a
+    population's atoms."""
     import hashlib  # takes 3 ms to load: only when used
 
     if hasattr(data, "sample") and not hasattr(data, "p"):
@@ -62,4 +71,5 @@ def fingerprint(data, x):
 
 def rollbacks(history):
     """How often the run has gone back and begun anew from a log point."""
-    return max((int(n) for n in history.get("rollbacks", ()) if n == n), default=0)  # nan where none were allowed
+    # nan where none were allowed
+    return max((int(n) for n in history.get("rollbacks", ()) if n == n), default=0)

@@ -25,15 +25,30 @@ from tinyebm.training.start import space_of, start_of, unstandardised
 SIGNS = 16  # random signs, which give a standard deviation to about a sixth
 LISTED = 2**8  # weighted states that it is taken over
 CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
-TIED, FAR = 1e-5, 1.0  # nats between NLLs that are as good as equal, and how far apart they may lie at a maximum
-AT_INFINITY = ("the maximum lies at infinity: parameters grow without end to give no probability to what the data never show "
-               "(a constant column, values that never meet), and the NLL tends to a limit")
-SPIKE = 12.0  # nats: how dense a model may be at a row, in units of the data's widths, or on a flat next to beside it
+# nats between NLLs that are as good as equal, and how far apart they may lie at a maximum
+TIED, FAR = 1e-5, 1.0
+AT_INFINITY = (
+    "the maximum lies at infinity: parameters grow without end to give no probability to what the "
+    "data never show "
+    "(a constant column, values that never meet), and the NLL tends to a limit"
+)
+# nats: how dense a model may be at a row, in units of the data's widths, or on a flat next to
+# beside it
+SPIKE = 12.0
 ASIDE = 0.1  # how far beside it, in units of the largest deviation from the mean
 
 
-def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree = None, seed: int = 0, gtol: float = 1e-6,
-        max_steps: int = 2000, rtol: float = 1e-8, progress: bool | str = True) -> Fit:
+def mle(
+    energy: Energy,
+    data: AnyData,
+    space: Space | None = None,
+    theta: Tree = None,
+    seed: int = 0,
+    gtol: float = 1e-6,
+    max_steps: int = 2000,
+    rtol: float = 1e-8,
+    progress: bool | str = True,
+) -> Fit:
     """Maximise the exact likelihood by L-BFGS until no component of its gradient exceeds gtol.
 
     The data are all rows of an array or Data, or a whole population, by
@@ -60,8 +75,9 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     Returns
     -------
     Fit
-        `history` holds "nll" (nats) at every θ that was tried and, last, at the result; the
-        number of steps, whether the run "converged" and if not the "cause", and "kl" = KL(data‖model) for a population.
+        `history` holds "nll" (nats) at every θ that was tried and, last, at the result; the number
+        of steps, whether the run "converged" and if not the "cause", and "kl" = KL(data‖model) for
+        a population.
 
     Warns
     -----
@@ -81,7 +97,9 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
         raise ValueError(f"some rows of the data lie outside {space}")
     require_positive("gtol", gtol)
     require_count(max_steps, "max_steps must be a positive number of iterations")
-    theta = tree_map(lambda leaf: leaf.astype("float64"), start_of(energy, theta, Stream(seed), (x, mass)))
+    theta = tree_map(
+        lambda leaf: leaf.astype("float64"), start_of(energy, theta, Stream(seed), (x, mass))
+    )
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may go anywhere
     def value_and_gradient(theta):
@@ -92,7 +110,11 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
         except ValueError:  # where Z is infinite, or out of reach: the start itself was not refused
             return math.inf, theta
         value = log_z - float(mass @ u)
-        if flat and value < min(history["nll"], default=-math.inf) and exponents(p, x + flat[1]).max() < u.max() - SPIKE:
+        if (
+            flat
+            and value < min(history["nll"], default=-math.inf)
+            and exponents(p, x + flat[1]).max() < u.max() - SPIKE
+        ):
             raise StopIteration  # from here the NLL falls for ever
         history["nll"].append(value)
         trail.extend([(value, ravel(theta)[0])] * space.discrete)
@@ -103,13 +125,19 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
     history: dict = {"nll": []}
     trail: list = []  # on states, where units are natural: (NLL, θ)
     bar = Progress("mle", max_steps, progress)
-    spread = None if space.discrete else lambda theta: spread_of_statistics(Density(energy, theta, space), x, mass)
+    spread = (
+        None
+        if space.discrete
+        else lambda theta: spread_of_statistics(Density(energy, theta, space), x, mass)
+    )
     with remembering(energy, space) as require_unchanged:
-        log_partition(Density(energy, theta, space), rtol, rows=x)  # where the start itself is refused, say why
+        # where the start itself is refused, say why
+        log_partition(Density(energy, theta, space), rtol, rows=x)
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
         require_unchanged()
         p = Density(energy, theta, space)
-        tied = [where for nll, where in trail if nll < value + TIED]  # at a maximum all close together
+        # at a maximum all close together
+        tied = [where for nll, where in trail if nll < value + TIED]
         cause = None if converged else why_not(p, x, mass, value, steps, max_steps)
         cause = AT_INFINITY if tied and np.ptp(tied, axis=0).max() > FAR else cause
     bar(max_steps, f"nll {value:.6f}")
@@ -123,10 +151,11 @@ def mle(energy: Energy, data: AnyData, space: Space | None = None, theta: Tree =
 
 
 def spread_of_statistics(p, x, mass):
-    """The standard deviation under the model of every ∂E/∂θ_i, a tree like theta: the root of the Fisher information's diagonal.
+    """The standard deviation under the model of every ∂E/∂θ_i, a tree like theta: the root of the
+    Fisher information's diagonal.
 
-    For signs s_j, independent, the mean square of Σ_j s_j √m_j (t_j - t̄) is Σ_j m_j (t_j - t̄)².  Under the rows x of
-    weight mass where the model's states cannot be listed.
+    For signs s_j, independent, the mean square of Σ_j s_j √m_j (t_j - t̄) is Σ_j m_j (t_j - t̄)².
+    Under the rows x of weight mass where the model's states cannot be listed.
     """
     rng = Stream(0).at(0)
     with contextlib.suppress(ValueError):
@@ -140,7 +169,8 @@ def spread_of_statistics(p, x, mass):
     for _ in range(SIGNS):
         weights = np.sqrt(mass) * np.where(rng.random(len(x)) < 0.5, -1.0, 1.0)
         flat, unravel = ravel(weighted_energy_gradient(p, x, weights))
-        square, variance = square + flat**2, variance + (flat - float(weights.sum()) * ravel(mean)[0]) ** 2
+        square = square + flat**2
+        variance = variance + (flat - float(weights.sum()) * ravel(mean)[0]) ** 2
     return unravel(np.where(variance > CONSTANT**2 * square, np.sqrt(variance / SIGNS), 0.0))
 
 
@@ -148,25 +178,37 @@ def why_not(p, x, mass, value, steps, max_steps):
     """Why a run has not converged, in one line."""
     advice = unstandardised(p.space, x, mass)
     if flat := flat_of(p.space, x):
-        return f"{flat[0]}: a density may rise there without bound, and the likelihood has no maximum"
-    u, widths = exponents(p, x), np.ones(1) if p.space.discrete else np.sqrt(mass @ np.square(x - mass @ x))
-    height = float(u.max() - mass @ u - value + np.log(widths).sum())  # of log p at a row, in units of the data's widths
+        return (
+            f"{flat[0]}: a density may rise there without bound, and the likelihood has no maximum"
+        )
+    u = exponents(p, x)
+    widths = np.ones(1) if p.space.discrete else np.sqrt(mass @ np.square(x - mass @ x))
+    # of log p at a row, in units of the data's widths
+    height = float(u.max() - mass @ u - value + np.log(widths).sum())
     if height > SPIKE:
-        return (f"the model has a spike of density e^{height:.0f}, in units of the data's widths, at the row "
-                f"{x[u.argmax()].tolist()}: the narrower it grows the larger the likelihood, which has no maximum")
+        return (
+            f"the model has a spike of density e^{height:.0f}, in units of the data's widths, at "
+            "the row "
+            f"{x[u.argmax()].tolist()}: the narrower it grows the larger the likelihood, which "
+            "has no maximum"
+        )
     if steps >= max_steps:
         return f"the {max_steps} steps of max_steps were not enough"
-    return f"no lower NLL was found, within its rounding and the reach of quadrature{f'; {advice}' if advice else ''}"
+    more = f"; {advice}" if advice else ""
+    return f"no lower NLL was found, within its rounding and the reach of quadrature{more}"
 
 
 def flat_of(space, x):
-    """(how rows (n, d) of R^d or a box fail to span it, a step away from the flat that they lie on), or None."""
+    """(how rows (n, d) of R^d or a box fail to span it, a step away from the flat that they lie
+    on), or None."""
     if space.discrete:
         return None
     z = x - x.mean(axis=0)
     unit = np.abs(z).max(axis=0)
     unit[unit <= 1e-13 * np.abs(x).max(axis=0)] = 0.0  # a constant column, seen through rounding
-    _, lengths, axes = np.linalg.svd(z / np.where(unit > 0, unit, np.inf), full_matrices=len(z) < space.dim)
+    _, lengths, axes = np.linalg.svd(
+        z / np.where(unit > 0, unit, np.inf), full_matrices=len(z) < space.dim
+    )
     rank = int((lengths > 1e-9 * math.sqrt(len(x))).sum())
     if rank == space.dim:
         return None

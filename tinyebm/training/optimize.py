@@ -44,12 +44,17 @@ def momentum(learning_rate: float | Callable[[int], float], decay: float = 0.9) 
     return Optimizer(init, update)
 
 
-def adam(learning_rate: float | Callable[[int], float], decay1: float = 0.9, decay2: float = 0.999,
-         epsilon: float = 1e-8) -> Optimizer:
+def adam(
+    learning_rate: float | Callable[[int], float],
+    decay1: float = 0.9,
+    decay2: float = 0.999,
+    epsilon: float = 1e-8,
+) -> Optimizer:
     """θ ← θ - η m̂ / (√v̂ + ε) with bias-corrected moments m̂, v̂ (Kingma & Ba 2015, algorithm 1).
 
     >>> init, update = adam(0.1)
-    >>> theta, state = update({"w": np.array([3.0])}, init({"w": np.array([1.0])}), {"w": np.array([1.0])})
+    >>> theta = {"w": np.array([1.0])}
+    >>> theta, state = update({"w": np.array([3.0])}, init(theta), theta)
     >>> theta["w"].round(6)
     array([0.9])
     """
@@ -59,7 +64,11 @@ def adam(learning_rate: float | Callable[[int], float], decay1: float = 0.9, dec
     require_nonnegative("epsilon", epsilon)
 
     def init(theta):
-        return {"step": np.array(0), "m": tree_map(np.zeros_like, theta), "v": tree_map(np.zeros_like, theta)}
+        return {
+            "step": np.array(0),
+            "m": tree_map(np.zeros_like, theta),
+            "v": tree_map(np.zeros_like, theta),
+        }
 
     def update(gradient, state, theta):
         step = int(state["step"])
@@ -67,7 +76,9 @@ def adam(learning_rate: float | Callable[[int], float], decay1: float = 0.9, dec
         v = tree_map(lambda v, g: _mix_squares(v, g, decay2, 1 - decay2), state["v"], gradient)
         unbias1, unbias2 = 1 - decay1 ** (step + 1), 1 - decay2 ** (step + 1)
         eta = rate(step) / unbias1
-        theta = tree_map(lambda t, m, v: _adam_step(t, m, v, eta, 1 / unbias2, epsilon), theta, m, v)
+        theta = tree_map(
+            lambda t, m, v: _adam_step(t, m, v, eta, 1 / unbias2, epsilon), theta, m, v
+        )
         return theta, {"step": np.array(step + 1), "m": m, "v": v}
 
     return Optimizer(init, update)
@@ -110,10 +121,13 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
     not depend on the units of θ.  `gtol` bounds the largest component of the gradient in those.
     """
     start, unravel = ravel(theta)
-    path = _Path(lambda flat: (lambda f, g: (f, ravel(g)[0]))(*value_and_gradient(unravel(flat))), start)
+    path = _Path(
+        lambda flat: (lambda f, g: (f, ravel(g)[0]))(*value_and_gradient(unravel(flat))), start
+    )
     steps, idle, before = 0, 0, (None, None)
     while True:
-        plain = spread is None or steps >= max_steps  # with all steps spent there is nothing more to measure
+        # with all steps spent there is nothing more to measure
+        plain = spread is None or steps >= max_steps
         unit = np.ones_like(start) if plain else _units(ravel(spread(unravel(path.best)))[0])
         converged = bool(np.abs(path.gradient * unit).max(initial=0.0) <= gtol)
         first = before[0] is None
@@ -127,13 +141,16 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
 
 
 NATURAL = (1e-2, 1e2)  # a spread in between leaves the unit of a parameter as it is
-PATIENCE, TINY = 3, 1e-6  # rounds of L-BFGS that lower the value by so small a part of it, after which no more are tried
+# rounds of L-BFGS that lower the value by so small a part of it, after which no more are tried
+PATIENCE, TINY = 3, 1e-6
 NOISE = 1e-8  # of a value: what its error may be
 
 
 def _units(spread):
     with np.errstate(divide="ignore"):
-        return np.where((spread == 0) | (spread > NATURAL[0]) & (spread < NATURAL[1]), 1.0, 1 / spread)
+        return np.where(
+            (spread == 0) | (spread > NATURAL[0]) & (spread < NATURAL[1]), 1.0, 1 / spread
+        )
 
 
 class _Path:
@@ -163,24 +180,41 @@ class _Path:
             return f, g * unit
 
         value, gradient = self.value, self.gradient
-        options = {"maxiter": steps, "maxfun": 2 * steps + 20, "gtol": gtol, "ftol": 0.0, "maxcor": 20}
+        options = {
+            "maxiter": steps,
+            "maxfun": 2 * steps + 20,
+            "gtol": gtol,
+            "ftol": 0.0,
+            "maxcor": 20,
+        }
         try:
-            found = scipy.optimize.minimize(function, np.zeros_like(origin), jac=True, method="L-BFGS-B", options=options)
+            found = scipy.optimize.minimize(
+                function, np.zeros_like(origin), jac=True, method="L-BFGS-B", options=options
+            )
         except StopIteration:
             self.ended = True
             return 1
-        if found.nit and np.abs(found.jac).max() <= gtol:  # the end, whose value rounding may place above the best
-            self.best, self.value, self.gradient = origin + unit * found.x, float(found.fun), found.jac / unit
+        # the end, whose value rounding may place above the best
+        if found.nit and np.abs(found.jac).max() <= gtol:
+            self.best, self.value, self.gradient = (
+                origin + unit * found.x,
+                float(found.fun),
+                found.jac / unit,
+            )
         if found.status != 1:  # it did not run out of steps
             self._polish(unit, gtol, found.hess_inv)
         return int(found.nit)
 
     def _polish(self, unit, gtol, inverse):
-        """Quasi-Newton steps that shorten the gradient, where values tell no more: they differ by their rounding alone."""
+        """Quasi-Newton steps that shorten the gradient, where values tell no more: they differ by
+        their rounding alone."""
         while (slope := np.abs(self.gradient * unit).max()) > gtol:
             flat = self.best - unit * inverse.matvec(self.gradient * unit)
             f, g = self.function(flat)
-            if not (abs(f - self.value) <= NOISE * max(1.0, abs(self.value)) and np.abs(g * unit).max() < 0.9 * slope):
+            if not (
+                abs(f - self.value) <= NOISE * max(1.0, abs(self.value))
+                and np.abs(g * unit).max() < 0.9 * slope
+            ):
                 break
             self.best, self.value, self.gradient = flat, float(f), g
 

@@ -1,4 +1,5 @@
-"""What a run begins with: its settings, refused where they do not fit together, and the parameters of its start."""
+"""What a run begins with: its settings, refused where they do not fit together, and the parameters
+of its start."""
 
 import os
 import warnings
@@ -6,57 +7,81 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyebm.common.checks import require_choice, require_count, require_decay, require_nonnegative, require_positive, require_space
+from tinyebm.common.checks import (
+    require_choice,
+    require_count,
+    require_decay,
+    require_nonnegative,
+    require_positive,
+    require_space,
+)
 from tinyebm.common.tree import tree_flatten
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.discrete import recognised, space_with
 
-FAR, NARROW = 10.0, 0.03  # units from the origin, or of width, beyond which energies from their own starts have not come
+# units from the origin, or of width, beyond which energies from their own starts have not come
+FAR, NARROW = 10.0, 0.03
 
 
 def space_of(data, x, energy=None):
     """Where the rows x (n, d) of data live: where the data say, or the energy is at home, else R^d.
 
-    Raises ValueError if the rows are no states of an energy of states, or (all ones) of both kinds; warns
-    of an array of 0 and 1, or of -1 and 1, that is taken for points of R^d.
+    Raises ValueError if the rows are no states of an energy of states, or (all ones) of both kinds;
+    warns of an array of 0 and 1, or of -1 and 1, that is taken for points of R^d.
     """
     if getattr(data, "space", None) is not None:
         return data.space
     homes = [space_with(values, x.shape[1]) for values in getattr(energy, "sites", ())]
     fitting = [space for space in homes if np.all(space.contains(x))]
     if len(homes) > 0 == len(fitting):
-        raise ValueError(f"the energy {energy!r} is for {' or '.join(map(str, homes))}, and not all rows of "
-                         f"the data are states there: {x[~homes[0].contains(x)][0].tolist()}")
+        raise ValueError(
+            f"the energy {energy!r} is for {' or '.join(map(str, homes))}, and not all rows of "
+            f"the data are states there: {x[~homes[0].contains(x)][0].tolist()}"
+        )
     if len(fitting) > 1:
         raise ValueError(f"the data may be states of {' or '.join(map(str, fitting))}: give space=")
     found = None if homes or hasattr(data, "x") else recognised(x)
     if found:
         low, high = found.values
-        warnings.warn(f"all entries of the data are {low:g} or {high:g}, and are taken for points of "
-                      f"R^{found.dim}: give space={found}, or Reals({found.dim})", stacklevel=3)
+        warnings.warn(
+            f"all entries of the data are {low:g} or {high:g}, and are taken for points of "
+            f"R^{found.dim}: give space={found}, or Reals({found.dim})",
+            stacklevel=3,
+        )
     return (fitting or [Reals(x.shape[1])])[0]
 
 
 def require_runnable(objective, space, x, optimizer, callback, options):
-    """Raise ValueError unless a run of `fit` can be made of these: its arguments of the same names, data x (n, d), and options."""
+    """Raise ValueError unless a run of `fit` can be made of these: its arguments of the same names,
+    data x (n, d), and options."""
     require_space(space)
     if isinstance(objective, type) or not hasattr(objective, "gradient"):
-        raise ValueError(f"fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10), "
-                         f"got {objective!r}")
+        raise ValueError(
+            f"fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10), "
+            f"got {objective!r}"
+        )
     if x.shape[1] != space.dim:
-        raise ValueError(f"the data have {x.shape[1]} columns, the space {space} has dimension {space.dim}")
+        raise ValueError(
+            f"the data have {x.shape[1]} columns, the space {space} has dimension {space.dim}"
+        )
     if not np.all(space.contains(x)):
-        raise ValueError(f"some data lie outside {space}, for example {x[~space.contains(x)][0].tolist()}")
+        raise ValueError(
+            f"some data lie outside {space}, for example {x[~space.contains(x)][0].tolist()}"
+        )
     if optimizer is not None and not hasattr(optimizer, "update"):
         raise ValueError(f"optimizer must be one, like te.adam(1e-3), got {optimizer!r}")
     if callback is not None and not callable(callback):
-        raise ValueError(f"callback must be a function of (step, density, record), got {callback!r}")
+        raise ValueError(
+            f"callback must be a function of (step, density, record), got {callback!r}"
+        )
     for name in ("steps", "rollback"):
         require_count(options[name], f"{name} must be an integer >= 0", least=0)
     if options["log_every"] is not None:
         require_count(options["log_every"], "log_every must be a positive number of steps")
     if options["batch_size"] is not None:
-        require_count(options["batch_size"], "batch_size must be a positive integer, or None for all rows")
+        require_count(
+            options["batch_size"], "batch_size must be a positive integer, or None for all rows"
+        )
     require_choice("dtype", options["dtype"], ("float32", "float64"))
     require_nonnegative("data_noise", options["data_noise"])
     if options["clip"] is not None:
@@ -66,11 +91,15 @@ def require_runnable(objective, space, x, optimizer, callback, options):
 
 
 def start_of(energy, theta, stream, law=()):
-    """Where a fit begins: the tree theta; if it is None what the energy's own `init` draws, or near a law of rows (x, mass)."""
+    """Where a fit begins: the tree theta; if it is None what the energy's own `init` draws, or near
+    a law of rows (x, mass)."""
     if theta is None:
         if isinstance(energy, type) or not hasattr(energy, "init"):
-            raise ValueError(f"the energy {energy!r} cannot start by itself: it has no init(rng). Give theta=, or an energy like "
-                             f"te.MLP((2, 64, 1))")
+            raise ValueError(
+                f"the energy {energy!r} cannot start by itself: it has no init(rng). Give theta=, "
+                "or an energy like "
+                f"te.MLP((2, 64, 1))"
+            )
         near = getattr(energy, "init_from_data", None) if law else None
         theta = near(*law, stream.at(0)) if near else energy.init(stream.at(0))
     leaves, rebuild = tree_flatten(theta)
@@ -86,21 +115,28 @@ def start_of(energy, theta, stream, law=()):
 
 
 def unstandardised(space, x, mass):
-    """What to say of rows (n, d) of weight mass on R^d that lie many units from where energies start, or None."""
+    """What to say of rows (n, d) of weight mass on R^d that lie many units from where energies
+    start, or None."""
     if space.discrete or space.bounded:
         return None
     unit = space.base_scale or 1.0
     mean, square = mass @ x / unit, mass @ (x / unit) ** 2
     sd = np.sqrt(np.maximum(square - mean**2, 0.0))
-    for j in np.flatnonzero((np.abs(mean) > FAR * np.maximum(sd, 1.0)) | (sd > FAR) | (sd > 0) & (sd < NARROW)):
-        return (f"column {int(j) + 1} of the data has mean {float(mean[j]) * unit:.3g} and standard deviation "
-                f"{float(sd[j]) * unit:.3g}, far from {unit:g}, the unit in which energies start: "
-                f"standardise it, (x - mean) / sd, as te.datasets.load does")
+    for j in np.flatnonzero(
+        (np.abs(mean) > FAR * np.maximum(sd, 1.0)) | (sd > FAR) | (sd > 0) & (sd < NARROW)
+    ):
+        return (
+            f"column {int(j) + 1} of the data has mean {float(mean[j]) * unit:.3g} and standard "
+            "deviation "
+            f"{float(sd[j]) * unit:.3g}, far from {unit:g}, the unit in which energies start: "
+            f"standardise it, (x - mean) / sd, as te.datasets.load does"
+        )
     return None
 
 
 def require_path(checkpoint):
-    """Refuse a checkpoint that cannot be written, before the work and not after it; its folder is made."""
+    """Refuse a checkpoint that cannot be written, before the work and not after it; its folder is
+    made."""
     if not isinstance(checkpoint, (str, os.PathLike)) or not os.fspath(checkpoint):
         raise ValueError(f"checkpoint must be a path, got {checkpoint!r}")
     if Path(checkpoint).is_dir():

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from random_densities import LINES, PLANES, judge, lines_mixture, mixture, plain, plane_stepped, wrong
 
 import tinyebm as te
+from random_densities import LINES, PLANES, judge, lines_mixture, mixture, plain, plane_stepped, wrong
 from tinyebm import ops
 from tinyebm.exact.nodes.scans import GAP, WHOLE, Scan, narrowest, nodes_to_see
 from tinyebm.exact.nodes.window import find_window

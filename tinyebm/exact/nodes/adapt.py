@@ -1,11 +1,11 @@
 """Quadrature for densities with kinks: split boxes until each is smooth enough.
 
-A ReLU, |x| or the tip of a cone stops the fast convergence of a product grid.
-Here the domain is cut into boxes; a box whose integral differs between 9
-Gauss-Lobatto nodes per axis, which see its boundary, and 12 Gauss-Legendre nodes
-is halved along the axis that is worst resolved.  So is, from the start, a box that holds a
-summit of log p and is much wider than it: at the nodes of both rules it could be unseen.  On the line, where one box holds a
-whole kink, two rules may agree by chance: a third has to agree as well.
+A ReLU, |x| or the tip of a cone stops the fast convergence of a product grid. Here the domain is
+cut into boxes; a box whose integral differs between 9 Gauss-Lobatto nodes per axis, which see its
+boundary, and 12 Gauss-Legendre nodes is halved along the axis that is worst resolved.  So is, from
+the start, a box that holds a summit of log p and is much wider than it: at the nodes of both rules
+it could be unseen.  On the line, where one box holds a whole kink, two rules may agree by chance: a
+third has to agree as well.
 """
 
 import math
@@ -22,9 +22,10 @@ from tinyebm.exact.nodes.scans import WHOLE, Scan, even_grid, nodes_to_see
 from tinyebm.spaces.grids import BLOCK, Grid, legendre, lobatto
 
 FINE = 12
-CAUTION = {1: 10, 2: 3, 3: 3}  # times the change between rules is the error: on the line one box holds a kink whole
-COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto),)}  # 9 is odd and 12 even: a jump in the
-# middle of a box looks different to them
+# times the change between rules is the error: on the line one box holds a kink whole
+CAUTION = {1: 10, 2: 3, 3: 3}
+# 9 is odd and 12 even: a jump in the middle of a box looks different to them
+COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto),)}
 BESIDE = 10.0  # widths of a summit, so far from which there is nothing left of it
 WIDE = 8.0  # widths of a summit across a box that need not be halved for it
 MANY_POLES = 256  # boxes with a node on one
@@ -34,7 +35,8 @@ SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
 
 @dataclass(frozen=True)
 class Patches:
-    """Boxes [low_i, high_i] with a product rule each (Gauss-Legendre); streams atoms as a `Grid` does."""
+    """Boxes [low_i, high_i] with a product rule each (Gauss-Legendre); streams atoms as a `Grid`
+    does."""
 
     low: np.ndarray  # (m, d)
     high: np.ndarray  # (m, d)
@@ -68,7 +70,10 @@ class Patches:
         for i in range(0, len(self.low), max(1, size // len(t))):
             low = self.low[i : i + max(1, size // len(t)), None, :]
             half = (self.high[i : i + max(1, size // len(t)), None, :] - low) / 2
-            yield (low + half * (t + 1)).reshape(-1, d), (log_w + np.log(half).sum(axis=2)).reshape(-1)
+            yield (
+                (low + half * (t + 1)).reshape(-1, d),
+                (log_w + np.log(half).sum(axis=2)).reshape(-1),
+            )
 
     def all(self):
         """All atoms at once."""
@@ -90,7 +95,8 @@ class Patches:
 
 
 def adapt(p, low, high, rtol, max_nodes, peaks=None, sizes=None):
-    """Split [low, high] until Z holds to rtol / 10, or rtol at max_nodes; return (Patches, log Z, error).
+    """Split [low, high] until Z holds to rtol / 10, or rtol at max_nodes; return (Patches, log Z,
+    error).
 
     `peaks` and their `sizes` (m, d) are those that are known; without them a scan looks for them.
 
@@ -108,29 +114,43 @@ def adapt(p, low, high, rtol, max_nodes, peaks=None, sizes=None):
     if peaks is None:
         scan = Scan(p, even_grid(low, high, nodes_to_see(p, low, high, WHOLE)))
         peaks, sizes = summits(p, scan, low, high, candidates(p))
-    slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)  # a box may know where its density jumps
+    # a box may know where its density jumps
+    slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)
     edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
-    low, high = (Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0] for end in (slice(None, -1), slice(1, None)))
+    low, high = (
+        Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0]
+        for end in (slice(None, -1), slice(1, None))
+    )
     low, high = _closer(low, high, peaks, sizes)
-    by_coarse_rules = lambda low, high: np.stack([_log_integrals(p, low, high, *rule) for rule in COARSE[d]])
+    by_coarse_rules = lambda low, high: np.stack(
+        [_log_integrals(p, low, high, *rule) for rule in COARSE[d]]
+    )
     coarse, fine = by_coarse_rules(low, high), _log_integrals(p, low, high, FINE)
     least, boxes = np.inf, 0  # the smallest error so far, and the number of boxes then
     while True:
-        coarse = np.where((coarse == np.inf) & (coarse.min(axis=0) < np.inf), fine, coarse)  # another rule has to do
+        # another rule has to do
+        coarse = np.where((coarse == np.inf) & (coarse.min(axis=0) < np.inf), fine, coarse)
         poles = (coarse == np.inf).any(axis=0) | (fine == np.inf)  # a node lies on one
         top = max(fine[~poles].max(initial=-np.inf), coarse[:, ~poles].max(initial=-np.inf))
         if top == -np.inf:
             raise EmptyError("the energy is +inf at every node")
         total = np.exp(fine[~poles] - top).sum()
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # 0 / 0 and 1 / 0: only the coarse rules saw any mass
+        # 0 / 0 and 1 / 0: only the coarse rules saw any mass
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             change = np.abs(np.exp(fine - top) - np.exp(coarse - top)).max(axis=0) / total
         change = np.where(poles, 1.0, np.nan_to_num(change, nan=0.0, posinf=1.0))
         error, thin = CAUTION[d] * float(change.sum()), np.any(too_thin(low, high), axis=1)
-        split = ~thin & (change > max(rtol / (40 * len(change)), change[~thin].max(initial=0.0) / 100))
+        split = ~thin & (
+            change > max(rtol / (40 * len(change)), change[~thin].max(initial=0.0) / 100)
+        )
         if error < 0.95 * least:
             least, boxes = error, len(low)
         spent = len(low) > 2 * boxes + 64  # rounding, which more boxes do not mend
-        spent |= not split.any() or (len(low) + split.sum()) * FINE**d > max_nodes or poles.sum() > MANY_POLES
+        spent |= (
+            not split.any()
+            or (len(low) + split.sum()) * FINE**d > max_nodes
+            or poles.sum() > MANY_POLES
+        )
         if error <= rtol / 10 or (spent and error <= rtol):
             return Patches(low, high), float(top + math.log(total)), error
         if spent:
@@ -148,35 +168,51 @@ def _refuse(p, low, high, change, thin, error, rtol, max_nodes):
     worst = np.argmax(change)
     where = np.round((low + high)[worst] / 2, 4).tolist()
     if thin[worst] and np.abs(low).max() > 1e4 * (high.max() - low.min()):
-        raise QuadratureError(f"the density has a peak near x = {where}, so far from the origin that doubles do not resolve "
-                              f"it to rtol={rtol:g}, but to {error:.1e}: shift x, (x - mean) / scale")
+        raise QuadratureError(
+            f"the density has a peak near x = {where}, so far from the origin that doubles do not "
+            "resolve "
+            f"it to rtol={rtol:g}, but to {error:.1e}: shift x, (x - mean) / scale"
+        )
     if thin[worst] or change[worst] >= 1:
-        raise QuadratureError(f"log p rises without end towards x = {where}: a pole there leaves a relative error of "
-                              f"{error:.1e} of Z, asked for rtol={rtol:g}. Z may be infinite; if it is not, accept a larger rtol, "
-                              f"or substitute for x so that the pole lies at 0, where doubles are dense, or vanishes")
+        raise QuadratureError(
+            f"log p rises without end towards x = {where}: a pole there leaves a relative error of "
+            f"{error:.1e} of Z, asked for rtol={rtol:g}. Z may be infinite; if it is not, accept "
+            "a larger rtol, "
+            f"or substitute for x so that the pole lies at 0, where doubles are dense, or vanishes"
+        )
     axis = _worst_axis(p, low[[worst]], high[[worst]])[0]
     raise QuadratureError(
-        f"Z is known to a relative error of {error:.1e} with {max_nodes} nodes, asked for rtol={rtol:g}; the "
+        f"Z is known to a relative error of {error:.1e} with {max_nodes} nodes, asked for "
+        f"rtol={rtol:g}; the "
         f"worst place is x = {where}, along axis {axis}. A kink or "
-        f"jump (relu?) converges slowly: accept a larger rtol, or raise max_nodes")
+        f"jump (relu?) converges slowly: accept a larger rtol, or raise max_nodes"
+    )
 
 
 def _log_integrals(p, low, high, nodes, rule=legendre):
     """log ∫ e^{-E} dμ over each box; inf where a node lies on a pole."""
     with np.errstate(divide="ignore"):
-        u = np.concatenate([exponent(p, x) + log_w for x, log_w in Patches(low, high, nodes, rule).blocks()])
+        u = np.concatenate(
+            [exponent(p, x) + log_w for x, log_w in Patches(low, high, nodes, rule).blocks()]
+        )
     if np.isnan(u).any():
         raise ValueError("the energy is nan or -inf somewhere")
     return logsumexp(np.where(u == np.inf, 0.0, u).reshape(len(low), -1), axis=1) + np.where(
-        (u == np.inf).reshape(len(low), -1).any(axis=1), np.inf, 0.0)
+        (u == np.inf).reshape(len(low), -1).any(axis=1), np.inf, 0.0
+    )
 
 
 def _closer(low, high, peaks, width):
-    """The boxes, those in or beside which a peak lies halved until they are no wider than some of its widths."""
+    """The boxes, those in or beside which a peak lies halved until they are no wider than some of
+    its widths."""
     near = BESIDE * width
     while True:
-        holds = ((low[:, None] - near <= peaks) & (peaks <= high[:, None] + near)).all(axis=2)  # (m, peaks)
-        excess = np.where(holds[:, :, None], (high - low)[:, None] / width, 0.0).max(axis=1, initial=0.0)  # (m, d)
+        # (m, peaks)
+        holds = ((low[:, None] - near <= peaks) & (peaks <= high[:, None] + near)).all(axis=2)
+        # (m, d)
+        excess = np.where(holds[:, :, None], (high - low)[:, None] / width, 0.0).max(
+            axis=1, initial=0.0
+        )
         split = (excess > WIDE).any(axis=1) & ~np.any(too_thin(low, high), axis=1)
         if not split.any():
             return low, high
@@ -193,7 +229,8 @@ def _halves(low, high, axis):
 
 
 def _worst_axis(p, low, high):
-    """The axis of each box along which log p deviates most from a straight line between mid-faces and centre."""
+    """The axis of each box along which log p deviates most from a straight line between mid-faces
+    and centre."""
     d = low.shape[1]
     if d == 1:
         return np.zeros(len(low), dtype=int)
@@ -203,10 +240,15 @@ def _worst_axis(p, low, high):
         step = np.zeros_like(low)
         step[:, i] = 0.5 * (high - low)[:, i]
         with np.errstate(invalid="ignore"):  # inf - inf: the edge of the support
-            bend.append(np.abs(exponent(p, centre - step) + exponent(p, centre + step) - 2 * u_centre))
+            bend.append(
+                np.abs(exponent(p, centre - step) + exponent(p, centre + step) - 2 * u_centre)
+            )
     bend = np.nan_to_num(np.stack(bend, axis=1), nan=np.inf)
     length = high - low
-    return np.argmax(np.where(length > length.max(axis=1, keepdims=True) / 8, bend + 1e-12 * length, -1.0), axis=1)
+    return np.argmax(
+        np.where(length > length.max(axis=1, keepdims=True) / 8, bend + 1e-12 * length, -1.0),
+        axis=1,
+    )
 
 
 def halved(low, high):

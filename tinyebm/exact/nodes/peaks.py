@@ -6,7 +6,8 @@ On R^d, climb log p from
 2. what is known: the modes that the energy states (`modes`), and rows of data;
 3. the bumps of an even scan of the window that was found, and of a wider region around it.
 
-In a box the *summits* of log p, kinks and points on the walls included, are found from its values alone.
+In a box the *summits* of log p, kinks and points on the walls included, are found from its values
+alone.
 
 What a scan can see, and what may hide from it, is said in `exact.scans`.
 """
@@ -24,7 +25,8 @@ from tinyebm.exact.nodes.scans import AROUND, WHOLE, Scan, even_grid, narrowest,
 from tinyebm.spaces.grids import Grid
 
 FAR_SCAN = {1: 3001, 2: 61, 3: 27}  # nodes per axis of the geometric scan, odd: one is the origin
-REACH = {1: (1e-3, 1e9), 2: (1e-1, 1e4), 3: (0.25, 4096.0)}  # of the geometric scan, in natural scales
+# of the geometric scan, in natural scales
+REACH = {1: (1e-3, 1e9), 2: (1e-1, 1e4), 3: (0.25, 4096.0)}
 FAN = (0.25, 1.0, 4.0, 16.0, 64.0)  # half widths of the fans of points, in natural scales
 FAR = 30.0  # standard deviations from the origin, from where on a peak is looked around
 FARTHEST = 1e12  # a face that goes farther belongs to a density without a bounded window
@@ -35,7 +37,8 @@ NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum of d
 
 
 def candidates(p, rows=None):
-    """Points that may lie near peaks, (m, d): the modes that the energy states, and rows of data spread over all heights.
+    """Points that may lie near peaks, (m, d): the modes that the energy states, and rows of data
+    spread over all heights.
 
     No rows where a scan sees every peak.
     """
@@ -49,6 +52,7 @@ def candidates(p, rows=None):
 
 
 # ----------------------------------------------------------------------------------- on R^d
+
 
 def climb(p, x, stride, steps, frozen=None):
     """Resilient ascent of log p from the rows of x: (best points, their exponents).
@@ -65,7 +69,9 @@ def climb(p, x, stride, steps, frozen=None):
         better = u > top
         best[better], top[better] = x[better], u[better]
         direction = np.sign(np.nan_to_num(s))
-        stride = stride * np.where(direction * before < 0, 0.5, np.where(direction * before > 0, 1.3, 1.0))
+        stride = stride * np.where(
+            direction * before < 0, 0.5, np.where(direction * before > 0, 1.3, 1.0)
+        )
         before = direction
         if frozen is not None:
             direction[frozen] = 0.0
@@ -74,7 +80,8 @@ def climb(p, x, stride, steps, frozen=None):
 
 
 def find_peaks(p, rows=None):
-    """Climb from a wide scan, from fans of points at scales from 1/4 to 64 times the natural one, and from what is known.
+    """Climb from a wide scan, from fans of points at scales from 1/4 to 64 times the natural one,
+    and from what is known.
 
     Around a peak far from the origin nodes lie far apart, so a second scan spreads out from there.
     """
@@ -86,12 +93,17 @@ def find_peaks(p, rows=None):
     fan = np.array(list(itertools.product(ticks, repeat=d)))
     known = candidates(p, rows)
     starts = [*(fan * unit * scale for scale in FAN), wide.bumps, known]
-    strides = [*(np.full(fan.shape, unit * scale / 8) for scale in FAN), wide.gaps / 4,
-               np.minimum(scales(p, known), unit) / 4]
+    strides = [
+        *(np.full(fan.shape, unit * scale / 8) for scale in FAN),
+        wide.gaps / 4,
+        np.minimum(scales(p, known), unit) / 4,
+    ]
     peaks, top = climb(p, np.concatenate(starts), np.concatenate(strides), steps=50)
     if not np.isfinite(top).any():
-        raise QuadratureError("log p is -inf at every starting point: the density was not found near the origin; "
-                              "shift or scale x, or use Box")
+        raise QuadratureError(
+            "log p is -inf at every starting point: the density was not found near the origin; "
+            "shift or scale x, or use Box"
+        )
     require_reached(p, peaks, top)
     peaks, top = distinct(p, peaks, top)
     size, distance = sizes(p, peaks[:1], top[:1]).min(), np.abs(peaks[0]).max()
@@ -116,24 +128,38 @@ def require_reached(p, peaks, top):
 
 
 def unreached(p, peaks, top):
-    """The refusal of a density whose peaks were not all reached, by what stands at the highest, and the farthest of these."""
+    """The refusal of a density whose peaks were not all reached, by what stands at the highest, and
+    the farthest of these."""
     high = peaks[top >= top.max() - 1.0]
     near, far = (high[order(np.abs(high).max(axis=1))] for order in (np.argmin, np.argmax))
     where, axis = f"x = {np.round(far, 6).tolist()}", int(np.argmax(np.abs(far)))
     if exponent(p, 2 * far[None]) > exponent(p, far[None]):
-        return QuadratureError(f"log p rises without end, still at {where}: the energy is unbounded below, so Z is infinite "
-                               f"(or its peak lies farther: shift or scale x)")
+        return QuadratureError(
+            f"log p rises without end, still at {where}: the energy is unbounded below, so Z is "
+            "infinite "
+            f"(or its peak lies farther: shift or scale x)"
+        )
     if np.abs(far).max() > 1e3 * (np.abs(near).max() + (p.space.base_scale or 1.0)):
-        return QuadratureError(f"the density does not decay along axis {axis}: at {where} it is as high as near the origin")
+        return QuadratureError(
+            f"the density does not decay along axis {axis}: at {where} it is as high as near the "
+            "origin"
+        )
     if np.isfinite(raw_scales(p, far[None])).all():
-        return QuadratureError(f"the density has a peak near {where}, so far from the origin, or so narrow, that doubles do not "
-                               f"resolve it: shift and scale x, (x - mean) / scale")
-    return QuadratureError(f"log p rises without end towards {where}: a pole, of which Z may be infinite; use Box, with "
-                           f"the pole at a corner")
+        return QuadratureError(
+            f"the density has a peak near {where}, so far from the origin, or so narrow, that "
+            "doubles do not "
+            f"resolve it: shift and scale x, (x - mean) / scale"
+        )
+    return QuadratureError(
+        f"log p rises without end towards {where}: a pole, of which Z may be infinite; use Box, "
+        "with "
+        f"the pole at a corner"
+    )
 
 
 def distinct(p, peaks, top):
-    """One of every group of climbers that reached the same peak, the highest first: (peaks, their exponents)."""
+    """One of every group of climbers that reached the same peak, the highest first: (peaks, their
+    exponents)."""
     order = np.argsort(-top, kind="stable")
     order = order[top[order] > -np.inf]
     peaks, top = peaks[order], top[order]
@@ -153,7 +179,10 @@ def missed_peaks(p, peaks, top, low, high):
     inner = Scan(p, even_grid(low, high, nodes_to_see(p, low, high, WHOLE)))
     low, high = low - around, high + around
     outer = Scan(p, even_grid(low, high, nodes_to_see(p, low, high, AROUND)))
-    bumps, u, gaps = (np.concatenate(pair) for pair in zip(*((s.bumps, s.levels, s.gaps) for s in (inner, outer)), strict=True))
+    bumps, u, gaps = (
+        np.concatenate(pair)
+        for pair in zip(*((s.bumps, s.levels, s.gaps) for s in (inner, outer)), strict=True)
+    )
     widths = sizes(p, peaks, top)
     far = (np.abs(bumps[:, None] - peaks) > np.maximum(widths, 2 * gaps[:, None])).any(axis=2)
     unknown = (far | (u[:, None] > top + 1e-6)).all(axis=1)
@@ -170,30 +199,39 @@ def missed_peaks(p, peaks, top, low, high):
 
 
 def raw_scales(p, x):
-    """(-∂²_i log p)^{-1/2} at the rows of x, (n, d); inf where log p is not concave along axis i."""
+    """(-∂²_i log p)^{-1/2} at the rows of x, (n, d); inf where log p is not concave along axis
+    i."""
     total = lambda x: ops_sum(exponent(p, x))
-    curvature = np.stack([hvp(total, x, np.zeros_like(x) + e)[:, i] for i, e in enumerate(np.eye(x.shape[1]))], axis=1)
+    curvature = np.stack(
+        [hvp(total, x, np.zeros_like(x) + e)[:, i] for i, e in enumerate(np.eye(x.shape[1]))],
+        axis=1,
+    )
     curvature = -np.nan_to_num(curvature, nan=0.0, posinf=0.0, neginf=0.0)
     return np.where(curvature > 0, 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), np.inf)
 
 
 def scales(p, x):
-    """`raw_scales`, with the natural scale on an axis along which log p is concave at none of the rows."""
+    """`raw_scales`, with the natural scale on an axis along which log p is concave at none of the
+    rows."""
     scale = raw_scales(p, x)
     return np.where(np.isinf(scale).all(axis=0), p.space.base_scale or 1.0, scale)
 
 
 def sizes(p, x, u):
-    """How wide p is at the rows of x with exponents u, (n, d): its scale, or where it has none the distance of one nat."""
+    """How wide p is at the rows of x with exponents u, (n, d): its scale, or where it has none the
+    distance of one nat."""
     scale = raw_scales(p, x)
     flat = np.isinf(scale).any(axis=1)
     if flat.any():
         step = np.where(np.isinf(scale[flat]), p.space.base_scale or 1.0, scale[flat])
-        scale[flat] = np.minimum(scale[flat], Slopes(p, -np.inf, np.inf).width(x[flat], u[flat], step))
+        scale[flat] = np.minimum(
+            scale[flat], Slopes(p, -np.inf, np.inf).width(x[flat], u[flat], step)
+        )
     return scale
 
 
 # --------------------------------------------------------------------------------- in a box
+
 
 class Slopes:
     """Steps along the axes that stay in a box, and how far log p falls on them."""
@@ -203,10 +241,13 @@ class Slopes:
         self.moves = np.concatenate([np.eye(p.space.dim), -np.eye(p.space.dim)])
 
     def falls(self, x, u, step):
-        """Where the 2d steps lead from every point, (m, 2d, d), and how far log p falls on the way, (m, 2d)."""
+        """Where the 2d steps lead from every point, (m, 2d, d), and how far log p falls on the way,
+        (m, 2d)."""
         d = x.shape[1]
         there = np.clip(x[:, None] + self.moves * step[:, None], self.low, self.high)
-        fall = u[:, None] - np.nan_to_num(exponents(self.p, there.reshape(-1, d)), nan=-np.inf).reshape(-1, 2 * d)
+        fall = u[:, None] - np.nan_to_num(
+            exponents(self.p, there.reshape(-1, d)), nan=-np.inf
+        ).reshape(-1, 2 * d)
         return there, np.nan_to_num(fall, nan=0.0)
 
     def ascend(self, x, u, step):
@@ -215,7 +256,8 @@ class Slopes:
             there, fall = self.falls(x, u, step)
             best, rows = fall.argmin(axis=1), np.arange(len(x))
             higher = fall[rows, best] < 0
-            x, u = np.where(higher[:, None], there[rows, best], x), np.where(higher, u - fall[rows, best], u)
+            x = np.where(higher[:, None], there[rows, best], x)
+            u = np.where(higher, u - fall[rows, best], u)
             step = np.where(higher[:, None], step, step / 2)
             if (np.abs(fall).max(axis=1) < LEVEL).all():
                 break
@@ -223,9 +265,13 @@ class Slopes:
 
     def width(self, x, u, step):
         """How far it takes to fall by one nat, within a factor of two, (m, d)."""
-        def steep(width):  # towards the side that falls less, (m, d); beyond a wall there is nothing
+
+        # towards the side that falls less, (m, d); beyond a wall there is nothing
+        def steep(width):
             there, fall = self.falls(x, u, width)
-            clipped = np.abs(there - x[:, None]).sum(axis=2) < 0.99 * np.concatenate([width, width], axis=1)
+            clipped = np.abs(there - x[:, None]).sum(axis=2) < 0.99 * np.concatenate(
+                [width, width], axis=1
+            )
             return np.minimum(*np.split(np.where(clipped, np.inf, fall), 2, axis=1)) > 1.0
 
         width = step.copy()
@@ -240,21 +286,26 @@ class Slopes:
         return width
 
 
-@np.errstate(invalid="ignore", divide="ignore", over="ignore")  # on walls, and where two points lie outside the support
+# on walls, and where two points lie outside the support
+@np.errstate(invalid="ignore", divide="ignore", over="ignore")
 def summits(p, scan, low, high, known):
-    """The highest points of log p in a box, (m, d), and how far it takes to fall by one nat there, (m, d).
+    """The highest points of log p in a box, (m, d), and how far it takes to fall by one nat there,
+    (m, d).
 
-    From values alone: steps along the axes from the bumps of a scan and from known points (k, d).  What carries no mass
-    beside the others is left out.
+    From values alone: steps along the axes from the bumps of a scan and from known points (k, d).
+    What carries no mass beside the others is left out.
     """
     x = np.concatenate([scan.bumps, np.clip(known, low, high)])
     if len(x) == 0:
         return x, x
-    u = np.concatenate([scan.levels, np.nan_to_num(exponents(p, x[len(scan.bumps) :]), nan=-np.inf)])
+    u = np.concatenate(
+        [scan.levels, np.nan_to_num(exponents(p, x[len(scan.bumps) :]), nan=-np.inf)]
+    )
     gap = (high - low) / np.array(scan.shape)
     step, slopes = np.concatenate([scan.gaps, np.zeros_like(known) + gap]), Slopes(p, low, high)
     x, u = slopes.ascend(x, u, step)
     width = slopes.width(x, u, step)
-    heavy = np.where(np.isfinite(u), u, -np.inf) + np.log(width).sum(axis=1)  # of a pole the tip has no mass
+    # of a pole the tip has no mass
+    heavy = np.where(np.isfinite(u), u, -np.inf) + np.log(width).sum(axis=1)
     kept = heavy > heavy.max() - NEGLIGIBLE
     return x[kept], width[kept]

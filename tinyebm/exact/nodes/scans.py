@@ -29,9 +29,11 @@ MANY = 4096  # bumps that are climbed from, the highest ones
 
 
 class Scan:
-    """A grid of nodes, log ∫ e^{-E} dμ over it, and its bumps: nodes no lower than their neighbours along every axis.
+    """A grid of nodes, log ∫ e^{-E} dμ over it, and its bumps: nodes no lower than their neighbours
+    along every axis.
 
-    `bumps` (m, d) with their exponents `levels` (m,), the highest first, and the `gaps` to the next nodes (m, d).
+    `bumps` (m, d) with their exponents `levels` (m,), the highest first, and the `gaps` to the next
+    nodes (m, d).
     """
 
     @np.errstate(invalid="ignore", over="ignore", divide="ignore")  # far from the density
@@ -59,10 +61,15 @@ class Scan:
 
 
 def narrowest(p):
-    """A standard deviation below which p has no peak, from its energy's bound of its curvature; 0 if it states none."""
+    """A standard deviation below which p has no peak, from its energy's bound of its curvature; 0
+    if it states none."""
     bound = part_of(p.energy, "curvature", ENERGY) if type(p.space) in (Reals, Box) else None
     base = getattr(p.space, "base_scale", None)
-    return 0.0 if bound is None else 1 / math.sqrt(bound(p.theta) + (base**-2 if base else 0.0) + 1e-300)
+    return (
+        0.0
+        if bound is None
+        else 1 / math.sqrt(bound(p.theta) + (base**-2 if base else 0.0) + 1e-300)
+    )
 
 
 def nodes_to_see(p, low, high, most):

@@ -33,17 +33,20 @@ from tinyebm.exact.nodes.peaks import (
 from tinyebm.exact.nodes.scans import Scan
 from tinyebm.spaces.grids import Grid, sinh_trapezoid, trapezoid
 
-SHIFTS = {1: (0.6180,), 2: (0.7549, 0.5698), 3: (0.8192, 0.6710, 0.5497)}  # their multiples modulo 1 lie evenly
+# their multiples modulo 1 lie evenly
+SHIFTS = {1: (0.6180,), 2: (0.7549, 0.5698), 3: (0.8192, 0.6710, 0.5497)}
 DROPS = (NEGLIGIBLE, 55.0, 75.0)  # nats below the peak
 GRADED = 200  # scales across the window from which a graded axis pays
 
 
 @dataclass(frozen=True)
 class Window:
-    """A box [low, high] holding the mass, its best peak, the finest scale on each axis, and the mass left outside.
+    """A box [low, high] holding the mass, its best peak, the finest scale on each axis, and the
+    mass left outside.
 
-    `tail` bounds the relative mass beyond the faces, from the decay of log p there.  `peaks` and `sizes` (m, d) are
-    those of all peaks, and `scan` looked for others between them.  If there is only one, axes may be `graded` towards the best.
+    `tail` bounds the relative mass beyond the faces, from the decay of log p there.  `peaks` and
+    `sizes` (m, d) are those of all peaks, and `scan` looked for others between them.  If there is
+    only one, axes may be `graded` towards the best.
     """
 
     low: np.ndarray
@@ -60,25 +63,39 @@ class Window:
         """Nodes per axis for steps of about 0.9 scale / refinement; at least 24 to start with."""
         length = (self.high - self.low) / self.scale
         if self.graded:
-            stretched = 4 * sum(np.arcsinh(np.abs(end - self.peak) / self.scale) for end in (self.low, self.high))
+            stretched = 4 * sum(
+                np.arcsinh(np.abs(end - self.peak) / self.scale) for end in (self.low, self.high)
+            )
             length = np.where(length > GRADED, stretched, length)
         return tuple(int(n) for n in np.ceil(np.maximum(24.0, length / 0.9 + 1) * refinement))
 
     def grid(self, counts, shift=(0.0, 0.0, 0.0)):
-        """The trapezoidal grid, shifted by parts of a step; if `graded`, close at the peak and coarse far out."""
+        """The trapezoidal grid, shifted by parts of a step; if `graded`, close at the peak and
+        coarse far out."""
         axes = []
-        for n, low, high, peak, scale, part in zip(counts, self.low, self.high, self.peak, self.scale, shift, strict=False):
+        for n, low, high, peak, scale, part in zip(
+            counts, self.low, self.high, self.peak, self.scale, shift, strict=False
+        ):
             far = self.graded and high - low > GRADED * scale
-            axes.append(sinh_trapezoid(n, low, high, peak, scale, part) if far else trapezoid(n, low, high, part))
+            axes.append(
+                sinh_trapezoid(n, low, high, peak, scale, part)
+                if far
+                else trapezoid(n, low, high, part)
+            )
         return Grid(tuple(axes))
 
     def variants(self, counts):
-        """Three grids as good as `grid(counts)` for what is smooth, and different for what is not: shifted ones."""
-        return [self.grid(counts, tuple(k * part % 1 for part in SHIFTS[len(counts)])) for k in (1, 2, 3)]
+        """Three grids as good as `grid(counts)` for what is smooth, and different for what is not:
+        shifted ones."""
+        return [
+            self.grid(counts, tuple(k * part % 1 for part in SHIFTS[len(counts)]))
+            for k in (1, 2, 3)
+        ]
 
 
 def find_window(p, rtol=1e-8, least=DROPS[0], rows=None):
-    """The Window of a density on R^d, d ≤ 3, leaving out a mass of at most rtol / 10; its faces lie `least` nats down.
+    """The Window of a density on R^d, d ≤ 3, leaving out a mass of at most rtol / 10; its faces lie
+    `least` nats down.
 
     Rows of data, if there are any, are candidates for peaks.
 
@@ -94,12 +111,16 @@ def find_window(p, rtol=1e-8, least=DROPS[0], rows=None):
             window = _find(p, *found, drop)
             if window.tail <= rtol / 10:
                 return window
-    raise QuadratureError(f"the tails are too heavy: a window of 10^{math.log10(np.max(window.high - window.low)):.0f} "
-                          f"still leaves out a mass of {window.tail:.1e}; accept a larger rtol, or use Box")
+    raise QuadratureError(
+        "the tails are too heavy: a window of "
+        f"10^{math.log10(np.max(window.high - window.low)):.0f} "
+        f"still leaves out a mass of {window.tail:.1e}; accept a larger rtol, or use Box"
+    )
 
 
 def _find(p, peaks, top, enough):
-    """The Window for one drop; begins anew when a face runs into a higher peak than was known, or a scan into another."""
+    """The Window for one drop; begins anew when a face runs into a higher peak than was known, or a
+    scan into another."""
     rise = 1e-6  # what a face may lie above the peaks
     for _ in range(20):
         size = sizes(p, peaks, top)
@@ -107,7 +128,8 @@ def _find(p, peaks, top, enough):
         near = mass >= mass.max() - enough
         peaks, top, size, mass = peaks[near], top[near], size[near], mass[near]
         best, narrow = peaks[np.argmax(top)], scales(p, peaks).min(axis=0)
-        depth = enough + top.max() - (mass.max() - np.log(size).sum(axis=1).max())  # for the widest peak, too
+        # for the widest peak, too
+        depth = enough + top.max() - (mass.max() - np.log(size).sum(axis=1).max())
         places, u, tails = _push_faces(p, _spread(peaks), top.max(), narrow, depth, rise)
         if u.max() <= top.max() + rise:
             d = p.space.dim
@@ -116,7 +138,9 @@ def _find(p, peaks, top, enough):
             if len(found) == 0:
                 heavy = mass > mass.max() - NEGLIGIBLE
                 scale = _finest(p, peaks, best, low, high)
-                return Window(low, high, best, scale, float(tails.sum()), peaks[heavy], size[heavy], scan)
+                return Window(
+                    low, high, best, scale, float(tails.sum()), peaks[heavy], size[heavy], scan
+                )
         else:
             found, level = climb(p, places[[np.argmax(u)]], narrow / 4, steps=50)
             if (np.abs(found - peaks) < 1e-3 * narrow).all(axis=1).any():
@@ -129,7 +153,13 @@ def _find(p, peaks, top, enough):
 
 def _spread(peaks):
     """The highest sixteen of some peaks, and the outermost along every axis."""
-    return peaks[np.unique(np.concatenate([np.arange(min(16, len(peaks))), peaks.argmin(axis=0), peaks.argmax(axis=0)]))]
+    return peaks[
+        np.unique(
+            np.concatenate(
+                [np.arange(min(16, len(peaks))), peaks.argmin(axis=0), peaks.argmax(axis=0)]
+            )
+        )
+    ]
 
 
 def _push_faces(p, peaks, top, narrow, enough, rise):
@@ -146,7 +176,8 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
     origin = np.concatenate([peaks.min(axis=0), peaks.max(axis=0)])
     low, high = origin[:d] - 6 * narrow, origin[d:] + 6 * narrow
     diagonal = low + np.linspace(0, 1, 9)[:, None] * (high - low)
-    x = np.tile(np.concatenate([diagonal, peaks, peaks]), (2 * d, 1, 1))  # (faces, points, d); the last stay beside their peaks
+    # (faces, points, d); the last stay beside their peaks
+    x = np.tile(np.concatenate([diagonal, peaks, peaks]), (2 * d, 1, 1))
     frozen = np.zeros(x.shape, dtype=bool)
     frozen[face, :, axis] = True
     stride = np.broadcast_to((high - low) / 20, x.shape).copy()
@@ -156,9 +187,12 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
     moving = np.ones(2 * d, dtype=bool)
 
     def decay(place):
-        """How log p falls along the rays from the best peak, where it is like -decay log(distance)."""
+        """How log p falls along the rays from the best peak, where it is like -decay
+        log(distance)."""
         with np.errstate(divide="ignore"):
-            return (exponent(p, place) - exponent(p, peaks[0] + 1.1 * (place - peaks[0]))) / math.log(1.1)
+            return (
+                exponent(p, place) - exponent(p, peaks[0] + 1.1 * (place - peaks[0]))
+            ) / math.log(1.1)
 
     for _ in range(100):
         x[:, -len(peaks) :] = peaks
@@ -177,11 +211,16 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
         moving = ~(deep & ((drop <= 1.5 * enough) | closed) | (distance > FARTHEST))
         if not moving.any():
             break
-        guess = distance * np.where((drop >= enough) & ~decays, 1.5, np.sqrt(1.2 * enough / np.clip(drop, 1e-9, 1e12)))
+        guess = distance * np.where(
+            (drop >= enough) & ~decays, 1.5, np.sqrt(1.2 * enough / np.clip(drop, 1e-9, 1e12))
+        )
         guess = np.minimum(np.maximum(np.maximum(guess, 1.02 * near), distance / 8), 2 * distance)
-        guess = np.where(closed, far, np.where(far < np.inf, np.minimum(guess, (near + far) / 2), guess))
+        guess = np.where(
+            closed, far, np.where(far < np.inf, np.minimum(guess, (near + far) / 2), guess)
+        )
         before, distance = distance, np.where(moving, guess, distance)
-        x = peaks[0] + (x - peaks[0]) * (distance / before)[:, None, None]  # a straight ridge is followed outwards
+        # a straight ridge is followed outwards
+        x = peaks[0] + (x - peaks[0]) * (distance / before)[:, None, None]
 
     place = x[face, u.argmax(axis=1)]
     if drop.min() < -rise:
@@ -189,17 +228,28 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
     endless = (distance > FARTHEST) | ~decays
     if endless.any():
         i = np.argmax(endless)
-        raise QuadratureError(f"the density does not decay along axis {axis[i]} towards {'-+'[int(sign[i] > 0)]}infinity: "
-                              f"{drop[i]:.3g} nats below its peak at a distance of {distance[i]:.3g}")
+        raise QuadratureError(
+            f"the density does not decay along axis {axis[i]} towards "
+            f"{'-+'[int(sign[i] > 0)]}infinity: "
+            f"{drop[i]:.3g} nats below its peak at a distance of {distance[i]:.3g}"
+        )
     extent = place[d:].diagonal() - place[:d].diagonal()
-    wide = np.minimum(scales(p, place), extent) / narrow  # how wide the density is on the face, next to the peak
+    # how wide the density is on the face, next to the peak
+    wide = np.minimum(scales(p, place), extent) / narrow
     wide[face, axis] = 1.0
-    tail = np.exp(-drop) * wide.prod(axis=1) * distance / np.maximum(decay(place) - d, 1e-3) / narrow[axis]
+    tail = (
+        np.exp(-drop)
+        * wide.prod(axis=1)
+        * distance
+        / np.maximum(decay(place) - d, 1e-3)
+        / narrow[axis]
+    )
     return place, u.max(axis=1), np.where(drop == np.inf, 0.0, tail)
 
 
 def _finest(p, peaks, best, low, high):
-    """The least scale per axis at the peaks and on lines through the best one, where e^u Π scale is not negligible."""
+    """The least scale per axis at the peaks and on lines through the best one, where e^u Π scale is
+    not negligible."""
     d = p.space.dim
     lines = np.tile(best, (33 * d, 1))
     for i in range(d):
