@@ -18,8 +18,7 @@ def constant(a):
     if isinstance(a, complex) or getattr(getattr(a, "dtype", None), "kind", None) == "c":
         raise TypeError(
             "derivatives are those of real numbers, and a complex one was met under grad: write "
-            "out its real and "
-            "imaginary parts"
+            "out its real and imaginary parts"
         )
     if isinstance(a, np.ndarray) and (a.flags.writeable or type(a) is not np.ndarray):
         if type(a) is not np.ndarray and np.ma.is_masked(a):

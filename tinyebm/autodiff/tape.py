@@ -37,8 +37,7 @@ from tinyebm.common.tree import structure, tree_flatten
 
 ADVICE = (
     "an array under grad met a function that would lose its derivative: use the tinyebm.ops "
-    "function of that name, or "
-    "tinyebm.stop_gradient(x) if a constant is meant"
+    "function of that name, or tinyebm.stop_gradient(x) if a constant is meant"
 )
 # NumPy on np.exp(var), and on y[0] = var for an array y
 LOST = ("__array_ufunc__", "setting an array element with a sequence")
@@ -242,8 +241,8 @@ def value_and_grad(function: Callable, argnum: int = 0) -> Callable:
         )
         if np.shape(stop_gradient(value)) != ():
             raise TypeError(
-                f"grad needs a scalar function, this one returned an array of shape "
-                f"{value.shape}: take its sum or mean first"
+                f"grad needs a scalar function, this one returned an array of shape {value.shape}: "
+                "take its sum or mean first"
             )
         if getattr(value, "dtype", np.dtype(float)).kind != "f":
             raise TypeError(

@@ -214,8 +214,8 @@ def _chosen(a, p, notes):
     model."""
     if a.raw and notes.get("standardise"):
         raise ValueError(
-            f"{a.model} is of standardised columns: leave --raw out, and the data are put into "
-            "its units"
+            f"{a.model} is of standardised columns: leave --raw out, and the data are put into its "
+            "units"
         )
     name = a.data or notes.get("data")
     if name is None:

@@ -185,8 +185,7 @@ def require_own(thing, name, mains):
         if hasattr(thing, name) and _age(thing, main) < _age(thing, name):
             raise ValueError(
                 f"{thing!r} has a {main} of its own but the {name} of another class, which knows "
-                "nothing of it: write "
-                f"its {name}, too"
+                f"nothing of it: write its {name}, too"
             )
 
 
@@ -204,6 +203,6 @@ def require_parameters(energy, theta, /, **shapes):
         if found != shape:
             what = f"has no {name!r}" if found is None else f"holds {name!r} of shape {found}"
             raise ValueError(
-                f"theta does not belong to {energy!r}: it {what}, and {name!r} of shape {shape} "
-                "is wanted"
+                f"theta does not belong to {energy!r}: it {what}, and {name!r} of shape {shape} is "
+                "wanted"
             )

@@ -173,8 +173,7 @@ def load(
         return replace(data, header=header)
     raise ValueError(
         f"unknown data set {name!r}: {did_you_mean(name, NAMES)}The names are {', '.join(NAMES)}, "
-        "or give a path "
-        f"ending in .csv or .npy (also .tsv, .txt, and these with .gz)"
+        "or give a path ending in .csv or .npy (also .tsv, .txt, and these with .gz)"
     )
 
 
@@ -190,8 +189,8 @@ def _faithful(standardise, space):
     x, *_ = read_csv(DATA / "faithful.csv")
     source = (
         "Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & "
-        "Bowman "
-        "(1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, 357-365"
+        "Bowman (1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, "
+        "357-365"
     )
     columns = ("eruption (min)", "waiting (min)")
     data = _data(
@@ -218,8 +217,7 @@ def _digits(name):
     x = (images.reshape(len(images), -1) >= 8) * 1.0
     source = (
         "E. Alpaydin & C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine "
-        "Learning Repository, "
-        "doi:10.24432/C50P49; binarised at half of the full value"
+        "Learning Repository, doi:10.24432/C50P49; binarised at half of the full value"
     )
     columns = tuple(f"pixel {i + 1}" for i in range(x.shape[1]))
     return Data(

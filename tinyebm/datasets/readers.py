@@ -164,8 +164,8 @@ def _holds_names(path, lines, quoted):
     alone = whole and not any(WHOLE.fullmatch(cell) for cells in body for cell in cells)
     if apart or alone or whole and values == list(range(len(first))):
         raise ValueError(
-            f"{path}, line 1: {', '.join(first)} may be names of columns, or a row of "
-            "numbers: say which by header=True or header=False (--header yes or no)"
+            f"{path}, line 1: {', '.join(first)} may be names of columns, or a row of numbers: say "
+            "which by header=True or header=False (--header yes or no)"
         )
     return False
 
@@ -195,8 +195,8 @@ def _without_index(path, mark, names, body, quoted, notes):
         index = words or len(set(column)) == len(column) and all(map(WHOLE.fullmatch, column))
         if not index:
             raise ValueError(
-                f"{path}, line 1: column 1 has no name, and does not number the rows: "
-                "give it a name"
+                f"{path}, line 1: column 1 has no name, and does not number the rows: give it a "
+                "name"
             )
     else:
         index = bool(names) and names[0].lower() in NUMBERING and (counts or words)
@@ -213,8 +213,8 @@ def _decimal_commas(path, cells, notes):
     thousands = all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas)
     if commas and (thousands or any("." in cell for cell in cells)):
         raise ValueError(
-            f"{path}: the comma in {commas[0]} may stand before decimals, or between "
-            "thousands: write decimal points, and nothing between thousands"
+            f"{path}: the comma in {commas[0]} may stand before decimals, or between thousands: "
+            "write decimal points, and nothing between thousands"
         )
     if commas:
         notes.append("decimal commas")

@@ -168,8 +168,7 @@ def _reached(p, x):
         i = int(np.argmin(u < math.inf))
         raise ValueError(
             f"the energy is {-float(u[i])} at x = {x[i].tolist()}, a draw of the base: it must be "
-            "a number, or "
-            f"+inf where the density is 0"
+            "a number, or +inf where the density is 0"
         )
     if not (u > -math.inf).any():
         raise FloatingPointError(
@@ -227,9 +226,8 @@ def _plan(p, n, rng, temperatures, base, kernel):
     require_own(made, "step", ("drift",))
     if not part_of(made, "invariant", KERNEL):
         raise ValueError(
-            f"weights are right only if every kernel leaves its density invariant: {kernel!r} "
-            "does not say "
-            f"`invariant = True`; use MALA, HMC, Gibbs or their relatives"
+            f"weights are right only if every kernel leaves its density invariant: {kernel!r} does "
+            "not say `invariant = True`; use MALA, HMC, Gibbs or their relatives"
         )
     if not callable(kernel):
         return path, lambda beta: kernel, betas

@@ -87,8 +87,8 @@ def autocorrelation(chains: Array) -> Array:
 def _each(chains, function):
     """The function of every quantity's chains (m, draws)."""
     wanted = (
-        "chains are numbers of shape (draws, m, d) as `run` records them, "
-        "or (m, draws) with a chain in every row"
+        "chains are numbers of shape (draws, m, d) as `run` records them, or (m, draws) with a "
+        "chain in every row"
     )
     chains = double(to_numpy(numbers(chains, wanted)))
     if chains.ndim not in (2, 3):

@@ -110,8 +110,7 @@ def _require_resolved(side, rows, h):
     if h < gap:
         raise QuadratureError(
             f"the nodes of {side.space} are {gap:.2g} apart, too coarse for a bandwidth of "
-            f"{h:.2g}: take a "
-            f"larger one, or a sample in place of the population"
+            f"{h:.2g}: take a larger one, or a sample in place of the population"
         )
 
 

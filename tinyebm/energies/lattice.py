@@ -203,9 +203,8 @@ def _listed(model, q, where, also):
     side = max((r for r in range(1, 15) if q**r <= LARGEST_COLUMN), default=0)
     raise QuadratureError(
         f"{q}^{model.dim} states are too many to list, and there is no formula for log Z of "
-        f"{model!r} "
-        f"at {where}, only with a side of at most {side}{also}; te.ais estimates log Z, "
-        f"te.Pseudolikelihood and te.ContrastiveDivergence train without it"
+        f"{model!r} at {where}, only with a side of at most {side}{also}; te.ais estimates log Z, "
+        "te.Pseudolikelihood and te.ContrastiveDivergence train without it"
     )
 
 

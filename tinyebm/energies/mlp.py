@@ -95,8 +95,7 @@ class MLP:
         if not isinstance(theta, (list, tuple)) or len(theta) != len(widths):
             raise ValueError(
                 f"theta does not belong to {self!r}: it is a list of {len(widths)} layers, got "
-                f"{type(theta).__name__}"
-                f"{f' of {len(theta)}' if isinstance(theta, (list, tuple)) else ''}"
+                f"{type(theta).__name__}{f' of {len(theta)}' if isinstance(theta, (list, tuple)) else ''}"
             )
         for layer, (n_in, n_out) in zip(theta, widths, strict=True):
             require_parameters(self, layer, W=(n_in, n_out), b=(n_out,))
@@ -139,8 +138,6 @@ class MLP:
         if growth <= ROUNDING * math.prod(float(np.linalg.norm(layer["W"])) for layer in theta):
             raise DivergentPartitionError(
                 f"Z is infinite: along the direction {np.round(direction, 3).tolist()} the energy "
-                "grows like "
-                f"{growth:.3g} |x|, and it must grow in every direction. Add confinement=0.1 "
-                "(say) to MLP, "
-                f"or use Box(...) or Reals(dim, base_scale=...)"
+                f"grows like {growth:.3g} |x|, and it must grow in every direction. Add "
+                "confinement=0.1 (say) to MLP, or use Box(...) or Reals(dim, base_scale=...)"
             )

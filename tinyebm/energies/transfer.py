@@ -205,9 +205,8 @@ def vanishing(x, name, order):
         def zero(g, y, x):
             if not left:
                 raise ValueError(
-                    f"of log Z of a large lattice the derivatives by its {name} are known to "
-                    f"order {order} here, "
-                    f"and not higher"
+                    f"of log Z of a large lattice the derivatives by its {name} are known to order "
+                    f"{order} here, and not higher"
                 )
             return g * flat(left - 1)(x)
 

@@ -44,8 +44,8 @@ def density_of(thing):
     log_z = log_partition(p)
     if abs(log_z) > log_z.error + NORMALISED:
         raise ValueError(
-            f"log_prob of {thing!r} integrates to e^({float(log_z):.6g}), and that of a "
-            "population integrates to 1"
+            f"log_prob of {thing!r} integrates to e^({float(log_z):.6g}), and that of a population "
+            "integrates to 1"
         )
     return p
 

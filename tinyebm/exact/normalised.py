@@ -64,9 +64,8 @@ def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Arr
         if not off <= rtol:
             raise QuadratureError(
                 f"the {len(u)} atoms of {p.space} give log Z wrong by {off:.1e}: the density lies "
-                "outside "
-                "them or is finer than they are; use Reals(dim, extent=...), a smaller Box or "
-                "nodes="
+                "outside them or is finer than they are; use Reals(dim, extent=...), a smaller "
+                "Box or nodes="
             )
     mass = np.exp(u - u.max())
     return mass / mass.sum()

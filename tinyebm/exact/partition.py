@@ -134,8 +134,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
     ) <= rtol + found.error:
         raise QuadratureError(
             f"log Z is {float(known):.6g} by formula and {found.log_z:.6g} by quadrature: a peak "
-            "is too "
-            f"narrow for its nodes to see"
+            "is too narrow for its nodes to see"
         )
     return found
 
@@ -176,8 +175,8 @@ def _integrate(p, host, rtol, max_nodes, least, rows):
     error += tail + rounding(log_z)
     if error > rtol:
         raise QuadratureError(
-            f"log Z = {log_z:.6g} is known to {error:.1e}, rounding included: rtol={rtol:g} is "
-            "too small"
+            f"log Z = {log_z:.6g} is known to {error:.1e}, rounding included: rtol={rtol:g} is too "
+            "small"
         )
     return Quadrature(
         patches, log_z, error, lambda: replace(patches, nodes=16), patches.variants
@@ -198,8 +197,8 @@ def _require_seen(p, q, scan, rows):
     if u.max() > nodes + 1:
         raise QuadratureError(
             f"the density at the row {rows[u.argmax()].tolist()} of the data is "
-            f"e^{u.max() - nodes:.3g} times as "
-            f"high as at every node: a peak there is too narrow for the quadrature to see"
+            f"e^{u.max() - nodes:.3g} times as high as at every node: a peak there is too narrow "
+            "for the quadrature to see"
         )
 
 

@@ -33,8 +33,7 @@ def _log_sum(p, x, log_w):
     if u.dtype != log_w.dtype:
         raise ValueError(
             f"the energies are {u.dtype} where rows and parameters are {log_w.dtype}, the "
-            "precision of log Z and its "
-            f"error: leave out what narrows them"
+            "precision of log Z and its error: leave out what narrows them"
         )
     u = u + log_w
     top = u.max()

@@ -7,8 +7,7 @@ from tinyebm.common.estimate import mean_of
 
 LEGEND = {
     "consistent": "whether infinite data lead to the truth, if the model holds it; "
-    "at rest: truth is where the mean gradient is 0, "
-    "but no minimum",
+    "at rest: truth is where the mean gradient is 0, but no minimum",
     "seconds": "training alone, without the exact evaluation",
     "NLL": "exact mean negative log-likelihood {of}, nats (lower is better)",
     "test NLL": "the same on the {held_out} held-out rows",
@@ -64,8 +63,7 @@ def table(comparison):
     }
     learned = [
         f"{row['method']}: the learned log normaliser is {row['log_normaliser']:.4f}, the exact "
-        "log Z of the last "
-        f"parameters {row['log_z']:.4f}"
+        f"log Z of the last parameters {row['log_z']:.4f}"
         for row in comparison.rows
         if "log_normaliser" in row
     ]

@@ -31,8 +31,7 @@ from tinyebm.samplers.langevin import ULA
 
 METHOD_NAMES = (
     "mle, perfect, cd-K, pcd-K, short-K (K chain steps), nce-R (R draws of noise per datum); on "
-    "R^d also sm, ssm-M "
-    "(M projections), dsm-S (noise S); on bits pl, rm"
+    "R^d also sm, ssm-M (M projections), dsm-S (noise S); on bits pl, rm"
 )
 EXAMPLES = (
     "mle",

@@ -150,8 +150,6 @@ def _require_portable(job):
     except Exception as error:
         raise ValueError(
             f"another process cannot be sent {getattr(job.run, '__qualname__', job.run)} and its "
-            f"settings ({error}): "
-            "run must be a function at the top level of a module, not a lambda or a function "
-            "within a function, "
-            f"and its settings must be picklable"
+            f"settings ({error}): run must be a function at the top level of a module, not a "
+            "lambda or a function within a function, and its settings must be picklable"
         ) from error

@@ -93,8 +93,8 @@ def neglected_term(
         if x.shape != atoms.shape or (x != atoms).any():
             raise ValueError(
                 f"{kernel!r} leaves point masses at the rows of the data, and KL(p_k‖p) is "
-                "infinite: give the "
-                f"data as a Density, or as probabilities over the atoms of {p.space}"
+                "infinite: give the data as a Density, or as probabilities over the atoms of "
+                f"{p.space}"
             )
         return on_grid + stay
 
@@ -110,8 +110,7 @@ def neglected_term(
         raise QuadratureError(
             f"{kernel!r} gives some atoms negative probabilities, which make KL(p_k‖p) wrong by "
             f"{error:.1e} nats: give the data as probabilities over atoms no farther than p "
-            "reaches "
-            f"(Reals(dim, extent=...)), use more nodes, or ULA or MALA"
+            "reaches (Reals(dim, extent=...)), use more nodes, or ULA or MALA"
         )
     return pullback(-np.where(reached, surprise, 0.0))[0]
 

@@ -51,8 +51,8 @@ class NoiseContrastive:
             self.noise, "energy"
         ):
             raise ValueError(
-                "noise is a law to draw from, like te.Normal(mean, covariance), or a Density, "
-                f"not {self.noise!r}"
+                "noise is a law to draw from, like te.Normal(mean, covariance), or a Density, not "
+                f"{self.noise!r}"
             )
         require_count(self.ratio, "ratio must be a positive number of draws per datum")
         if not 0 < number(self.rate) <= 1:

@@ -105,9 +105,8 @@ def _require_curvature(objective, p):
     derivative sees."""
     if not getattr(p.energy, "smooth", True):
         raise ValueError(
-            f"{type(objective).__name__} needs second derivatives, and {p.energy!r} has kinks: "
-            "use another activation "
-            f"(silu, softplus, tanh) or DenoisingScoreMatching"
+            f"{type(objective).__name__} needs second derivatives, and {p.energy!r} has kinks: use "
+            "another activation (silu, softplus, tanh) or DenoisingScoreMatching"
         )
 
 
@@ -132,8 +131,7 @@ def _descend(objective, loss, p, rows):
     if p.space.discrete:
         raise ValueError(
             f"{type(objective).__name__} matches slopes, and {p.space} has none: use "
-            "Pseudolikelihood or "
-            f"RatioMatching"
+            "Pseudolikelihood or RatioMatching"
         )
     rows = (require_batch(p, rows[0]), *rows[1:])
     weights = np.zeros_like(rows[0], shape=len(rows[0])) + 1 / len(rows[0])

@@ -184,10 +184,9 @@ class Plan:
         if not all(same):
             raise ChangedEnergyError(
                 f"the energy {self.model.energy!r} (or its space) gives other values than when it "
-                "was compiled: it reads something "
-                "that changes (a global, an attribute, a random number). Pass that through theta: "
-                "an energy is a function of theta "
-                "and x alone, which does not ask whether they are NumPy's arrays"
+                "was compiled: it reads something that changes (a global, an attribute, a random "
+                "number). Pass that through theta: an energy is a function of theta and x alone, "
+                "which does not ask whether they are NumPy's arrays"
             )
 
     def each(self, fixed, rows, jobs, take, steps=1):

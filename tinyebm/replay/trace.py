@@ -17,8 +17,7 @@ from tinyebm.replay.graph import Graph
 
 REFUSAL = (
     "this function cannot be replayed: it takes a branch, a number or a plain array from the "
-    "value of an array "
-    "that changes from call to call"
+    "value of an array that changes from call to call"
 )
 
 

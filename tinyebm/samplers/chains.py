@@ -118,13 +118,12 @@ def _lost(p, x, trajectory, record, walls):
     count = lambda lost: f"{len(set(np.flatnonzero(lost) % n))} of {n} chains"
     if outside.any():
         return (
-            f"{count(outside)} left {p.space} or became nan: try a smaller step_size, "
-            "or an energy that is nowhere nan or -inf"
+            f"{count(outside)} left {p.space} or became nan: try a smaller step_size, or an energy "
+            "that is nowhere nan or -inf"
         )
     return (
         f"{count(empty)} came to points where the density is 0, infinite or nan: a kernel that "
-        "never rejects does not see "
-        f"walls; use te.MALA, te.HMC or a te.Box"
+        "never rejects does not see walls; use te.MALA, te.HMC or a te.Box"
     )
 
 
@@ -140,8 +139,8 @@ def _stuck(info, steps):
     rest = f", while the others accepted {rate:.2g} of their proposals" * bool(len(moved))
     return (
         f"{len(rates) - len(moved)} of {len(rates)} chains never moved in {steps} steps{rest}: "
-        "start them elsewhere, or try a "
-        f"smaller step_size (info['acceptance_per_chain'] tells which they are)"
+        "start them elsewhere, or try a smaller step_size (info['acceptance_per_chain'] tells "
+        "which they are)"
     )
 
 

@@ -76,8 +76,8 @@ def grid_of(p, probabilities):
     )
     if grid.size != len(probabilities):
         raise ValueError(
-            f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: "
-            f"use te.probabilities(p) or space.atoms(nodes)"
+            f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: use "
+            "te.probabilities(p) or space.atoms(nodes)"
         )
     return grid
 
@@ -103,10 +103,8 @@ def require_resolution(noise_scale, grid):
         wanted = math.ceil(1.1 * max(grid.shape) * widest / (COARSEST * noise_scale))
         raise QuadratureError(
             f"the atoms are {widest:.3g} apart, too coarse for steps with noise of standard "
-            "deviation "
-            f"{noise_scale:.3g}: use about {wanted} nodes per axis (space.atoms(nodes)), or a "
-            "larger "
-            f"step_size"
+            f"deviation {noise_scale:.3g}: use about {wanted} nodes per axis (space.atoms(nodes)), "
+            "or a larger step_size"
         )
 
 
@@ -115,6 +113,5 @@ def require_conserved(before, after):
     if not abs(after - before) <= 1e-6 * abs(before):
         raise QuadratureError(
             f"the steps take a mass of {abs(after - before):.1e} off the grid: use a larger "
-            "extent, "
-            f"more nodes, or a smaller step_size"
+            "extent, more nodes, or a smaller step_size"
         )

@@ -175,8 +175,7 @@ def _require_resolved(law):
     if not float(values.min()) >= -ROUGH * float(values.max()):
         raise QuadratureError(
             "the law after a trajectory is finer than the atoms: use more nodes, or longer or "
-            "shorter "
-            "trajectories (half a period of an oscillation leads back to a point)"
+            "shorter trajectories (half a period of an oscillation leads back to a point)"
         )
     return law
 

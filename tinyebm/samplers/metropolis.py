@@ -76,8 +76,8 @@ def require_possible(p, x, suspects=None, move=None):
         )
         raise Stranded(
             f"{what} at row {row} of x, x = {x[row].tolist()} ({len(lost)} such rows of "
-            f"{len(x)}): start where it is "
-            f"positive and finite, as at rows of data or draws by te.sample",
+            f"{len(x)}): start where it is positive and finite, as at rows of data or draws by "
+            "te.sample",
             move,
         )
 

@@ -37,8 +37,7 @@ def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Ar
     if grid.size > LARGEST:
         raise QuadratureError(
             f"a transition matrix of {p.space} would be {grid.size} x {grid.size}; it is for at "
-            "most "
-            f"{LARGEST} atoms: use kernel.push, which never forms it"
+            f"most {LARGEST} atoms: use kernel.push, which never forms it"
         )
     push = kernel.operator(p, grid)
     return np.stack([push(row) for row in np.eye(grid.size)])

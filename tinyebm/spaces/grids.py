@@ -141,12 +141,10 @@ class Enumeration:
         if not self.listable:
             raise QuadratureError(
                 f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some "
-                "minutes. Estimate log Z by "
-                "annealed importance sampling (te.ais), draw by te.run with te.Gibbs(), or train "
-                "without Z by Pseudolikelihood "
-                "or contrastive divergence; an RBM with at most 26 hidden units and an Ising "
-                "lattice with a side of at most 14 "
-                f"need no list"
+                "minutes. Estimate log Z by annealed importance sampling (te.ais), draw by te.run "
+                "with te.Gibbs(), or train without Z by Pseudolikelihood or contrastive "
+                "divergence; an RBM with at most 26 hidden units and an Ising lattice with a side "
+                "of at most 14 need no list"
             )
 
     def blocks(self, size=STATES):

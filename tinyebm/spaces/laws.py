@@ -45,9 +45,8 @@ class Normal:
         d = np.size(self.mean)
         if np.shape(self.mean) != (d,) or np.shape(self.covariance) != (d, d):
             raise ValueError(
-                f"a mean of {d} numbers has the shape ({d},) and needs a covariance of shape "
-                f"({d}, {d}), got "
-                f"{np.shape(self.mean)} and {np.shape(self.covariance)}"
+                f"a mean of {d} numbers has the shape ({d},) and needs a covariance of shape ({d}, "
+                f"{d}), got {np.shape(self.mean)} and {np.shape(self.covariance)}"
             )
         try:
             sound = bool(
@@ -152,8 +151,8 @@ class Independent:
             (law > 0).all() and (np.abs(law.sum(axis=1) - 1) < 1e-9).all()
         ):
             raise ValueError(
-                f"probabilities have shape {wanted}, are positive and sum to 1 in every row: "
-                "these do not"
+                f"probabilities have shape {wanted}, are positive and sum to 1 in every row: these "
+                "do not"
             )
 
     @property

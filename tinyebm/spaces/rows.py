@@ -126,8 +126,8 @@ def numbers(x, wanted):
         return _floats(x, wanted, "an array")
     if np.ma.is_masked(x):
         raise ValueError(
-            f"{wanted}, got a masked array with masked entries: leave their rows out, or fill "
-            "them in"
+            f"{wanted}, got a masked array with masked entries: leave their rows out, or fill them "
+            "in"
         )
     given = type(x).__name__
     try:

@@ -75,8 +75,8 @@ def _spell(part):
     name = type(part).__name__
     if KINDS.get(name) is not type(part):
         raise ValueError(
-            f"only energies and spaces of tinyebm can be saved, not {part!r}: "
-            f"keep theta with checkpoint.save_tree"
+            f"only energies and spaces of tinyebm can be saved, not {part!r}: keep theta with "
+            "checkpoint.save_tree"
         )
     return {"kind": name, **dataclasses.asdict(part)}
 

@@ -29,8 +29,7 @@ CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are 
 TIED, FAR = 1e-5, 1.0
 AT_INFINITY = (
     "the maximum lies at infinity: parameters grow without end to give no probability to what the "
-    "data never show "
-    "(a constant column, values that never meet), and the NLL tends to a limit"
+    "data never show (a constant column, values that never meet), and the NLL tends to a limit"
 )
 # nats: how dense a model may be at a row, in units of the data's widths, or on a flat next to
 # beside it
@@ -188,9 +187,8 @@ def why_not(p, x, mass, value, steps, max_steps):
     if height > SPIKE:
         return (
             f"the model has a spike of density e^{height:.0f}, in units of the data's widths, at "
-            "the row "
-            f"{x[u.argmax()].tolist()}: the narrower it grows the larger the likelihood, which "
-            "has no maximum"
+            f"the row {x[u.argmax()].tolist()}: the narrower it grows the larger the likelihood, "
+            "which has no maximum"
         )
     if steps >= max_steps:
         return f"the {max_steps} steps of max_steps were not enough"

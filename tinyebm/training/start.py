@@ -35,8 +35,8 @@ def space_of(data, x, energy=None):
     fitting = [space for space in homes if np.all(space.contains(x))]
     if len(homes) > 0 == len(fitting):
         raise ValueError(
-            f"the energy {energy!r} is for {' or '.join(map(str, homes))}, and not all rows of "
-            f"the data are states there: {x[~homes[0].contains(x)][0].tolist()}"
+            f"the energy {energy!r} is for {' or '.join(map(str, homes))}, and not all rows of the "
+            f"data are states there: {x[~homes[0].contains(x)][0].tolist()}"
         )
     if len(fitting) > 1:
         raise ValueError(f"the data may be states of {' or '.join(map(str, fitting))}: give space=")
@@ -57,7 +57,7 @@ def require_runnable(objective, space, x, optimizer, callback, options):
     require_space(space)
     if isinstance(objective, type) or not hasattr(objective, "gradient"):
         raise ValueError(
-            f"fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10), "
+            "fit needs an objective, for example te.ContrastiveDivergence(te.ULA(0.01), k=10), "
             f"got {objective!r}"
         )
     if x.shape[1] != space.dim:
@@ -97,8 +97,7 @@ def start_of(energy, theta, stream, law=()):
         if isinstance(energy, type) or not hasattr(energy, "init"):
             raise ValueError(
                 f"the energy {energy!r} cannot start by itself: it has no init(rng). Give theta=, "
-                "or an energy like "
-                f"te.MLP((2, 64, 1))"
+                "or an energy like te.MLP((2, 64, 1))"
             )
         near = getattr(energy, "init_from_data", None) if law else None
         theta = near(*law, stream.at(0)) if near else energy.init(stream.at(0))
@@ -127,9 +126,8 @@ def unstandardised(space, x, mass):
     ):
         return (
             f"column {int(j) + 1} of the data has mean {float(mean[j]) * unit:.3g} and standard "
-            "deviation "
-            f"{float(sd[j]) * unit:.3g}, far from {unit:g}, the unit in which energies start: "
-            f"standardise it, (x - mean) / sd, as te.datasets.load does"
+            f"deviation {float(sd[j]) * unit:.3g}, far from {unit:g}, the unit in which energies "
+            "start: standardise it, (x - mean) / sd, as te.datasets.load does"
         )
     return None
 

@@ -17,16 +17,13 @@ from tinyebm.common.tree import tree_flatten
 FLAT = 1e-2  # nats: an energy that stays within them on data and negatives says nothing
 STARTS = (
     "persistent chains and short runs start at draws of space.initial, contrastive divergence at "
-    "the data: is the density 0 "
-    "there?"
+    "the data: is the density 0 there?"
 )
 CURES = {  # what was lost -> what may help
     "chains": "some persistent chains are nan or outside {space}: try a smaller step_size, "
-    "or confinement= in the energy; "
-    f"{STARTS}",
+    f"or confinement= in the energy; {STARTS}",
     "gradient": "the gradient is not finite. The chains or the energy have diverged: "
-    "try a smaller learning rate or step_size, "
-    f"clip=, or alpha=; {STARTS}",
+    f"try a smaller learning rate or step_size, clip=, or alpha=; {STARTS}",
     "parameters": "the parameters would not be finite, though the gradient is: "
     "try a smaller learning rate",
 }
@@ -74,8 +71,7 @@ def flatness(metrics):
         return None
     return (
         f"the energies have collapsed: on data and negatives they are {float(spread):.1e} nats in "
-        "root mean square, so the "
-        f"model is as good as uniform there; try a smaller alpha"
+        "root mean square, so the model is as good as uniform there; try a smaller alpha"
     )
 
 

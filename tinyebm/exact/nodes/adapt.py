@@ -170,22 +170,20 @@ def _refuse(p, low, high, change, thin, error, rtol, max_nodes):
     if thin[worst] and np.abs(low).max() > 1e4 * (high.max() - low.min()):
         raise QuadratureError(
             f"the density has a peak near x = {where}, so far from the origin that doubles do not "
-            "resolve "
-            f"it to rtol={rtol:g}, but to {error:.1e}: shift x, (x - mean) / scale"
+            f"resolve it to rtol={rtol:g}, but to {error:.1e}: shift x, (x - mean) / scale"
         )
     if thin[worst] or change[worst] >= 1:
         raise QuadratureError(
             f"log p rises without end towards x = {where}: a pole there leaves a relative error of "
-            f"{error:.1e} of Z, asked for rtol={rtol:g}. Z may be infinite; if it is not, accept "
-            "a larger rtol, "
-            f"or substitute for x so that the pole lies at 0, where doubles are dense, or vanishes"
+            f"{error:.1e} of Z, asked for rtol={rtol:g}. Z may be infinite; if it is not, accept a "
+            "larger rtol, or substitute for x so that the pole lies at 0, where doubles are "
+            "dense, or vanishes"
         )
     axis = _worst_axis(p, low[[worst]], high[[worst]])[0]
     raise QuadratureError(
         f"Z is known to a relative error of {error:.1e} with {max_nodes} nodes, asked for "
-        f"rtol={rtol:g}; the "
-        f"worst place is x = {where}, along axis {axis}. A kink or "
-        f"jump (relu?) converges slowly: accept a larger rtol, or raise max_nodes"
+        f"rtol={rtol:g}; the worst place is x = {where}, along axis {axis}. A kink or jump (relu?) "
+        "converges slowly: accept a larger rtol, or raise max_nodes"
     )
 
 

@@ -136,8 +136,7 @@ def unreached(p, peaks, top):
     if exponent(p, 2 * far[None]) > exponent(p, far[None]):
         return QuadratureError(
             f"log p rises without end, still at {where}: the energy is unbounded below, so Z is "
-            "infinite "
-            f"(or its peak lies farther: shift or scale x)"
+            "infinite (or its peak lies farther: shift or scale x)"
         )
     if np.abs(far).max() > 1e3 * (np.abs(near).max() + (p.space.base_scale or 1.0)):
         return QuadratureError(
@@ -147,13 +146,11 @@ def unreached(p, peaks, top):
     if np.isfinite(raw_scales(p, far[None])).all():
         return QuadratureError(
             f"the density has a peak near {where}, so far from the origin, or so narrow, that "
-            "doubles do not "
-            f"resolve it: shift and scale x, (x - mean) / scale"
+            "doubles do not resolve it: shift and scale x, (x - mean) / scale"
         )
     return QuadratureError(
         f"log p rises without end towards {where}: a pole, of which Z may be infinite; use Box, "
-        "with "
-        f"the pole at a corner"
+        "with the pole at a corner"
     )
 
 

@@ -113,8 +113,8 @@ def find_window(p, rtol=1e-8, least=DROPS[0], rows=None):
                 return window
     raise QuadratureError(
         "the tails are too heavy: a window of "
-        f"10^{math.log10(np.max(window.high - window.low)):.0f} "
-        f"still leaves out a mass of {window.tail:.1e}; accept a larger rtol, or use Box"
+        f"10^{math.log10(np.max(window.high - window.low)):.0f} still leaves out a mass of "
+        f"{window.tail:.1e}; accept a larger rtol, or use Box"
     )
 
 
@@ -230,8 +230,8 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
         i = np.argmax(endless)
         raise QuadratureError(
             f"the density does not decay along axis {axis[i]} towards "
-            f"{'-+'[int(sign[i] > 0)]}infinity: "
-            f"{drop[i]:.3g} nats below its peak at a distance of {distance[i]:.3g}"
+            f"{'-+'[int(sign[i] > 0)]}infinity: {drop[i]:.3g} nats below its peak at a distance of "
+            f"{distance[i]:.3g}"
         )
     extent = place[d:].diagonal() - place[:d].diagonal()
     # how wide the density is on the face, next to the peak
