@@ -2,7 +2,7 @@
 
     python tests/mutation.py [words ...] [--workers 2]
 
-Every fault of `mutants.py` (or those whose names hold one of the words) is planted in a copy of the package, and the tests that
+Every fault of `mutants` (or those whose names hold one of the words) is planted in a copy of the package, and the tests that
 are to see it run there until the first one fails.  A fault that no test sees *survives*: it is named, and the status is 1.  At
 last the tests that failed run without any fault: one that fails then, too, has seen nothing.
 """

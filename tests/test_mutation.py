@@ -26,6 +26,7 @@ def test_all_can_be_planted():
 @pytest.mark.parametrize(("test", "survive"), [("samplers/test_langevin.py", 0), ("common/test_tree.py", 1)])
 def test_the_judge(monkeypatch, capsys, test, survive):
     """A real fault, shown to tests that see it and to tests that cannot.  Catches a judge who lets all pass, or none."""
-    monkeypatch.setattr(mutation, "MUTANTS", [(*MUTANTS[0][:-1], test)])
+    [fault] = [mutant for mutant in MUTANTS if mutant[0] == "Langevin noise 1.5 times too large"]
+    monkeypatch.setattr(mutation, "MUTANTS", [(*fault[:-1], test)])
     assert mutation.main([], 1) == survive
     assert capsys.readouterr().out.startswith("SURVIVED" if survive else "killed")

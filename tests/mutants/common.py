@@ -1,0 +1,14 @@
+"""Faults of `common`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
+
+MUTANTS = [
+    ("every step draws the same", "common/backend.py", "if self.attempt else (step,))", "if self.attempt else (0,))",
+     "training/test_fit.py"),
+    ("a standard error without its root", "common/estimate.py", "/ np.sqrt(len(values)) if", "/ len(values) if",
+     "experiment/test_sweeps.py"),
+    ("θ with its keys sorted", "common/tree.py", "new = dict.fromkeys(tree)", "new = {}", "replay/test_changes.py"),
+    ("whatever is inherited belongs to it", "common/checks.py",
+     "return None if any(_age(thing, main) < age for main in mains) else getattr(thing, name, None)",
+     "return getattr(thing, name, None)", "samplers/test_own.py"),
+    ("steps of double precision", "common/checks.py", "object.__setattr__(part, name, value.item())", "pass",
+     "spaces/test_rows.py"),
+]

@@ -1,0 +1,12 @@
+"""Faults of `density`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
+
+MUTANTS = [
+    ("low energy is unlikely", "density.py", "return p.space.log_base(x) - energies", "return p.space.log_base(x) + energies",
+     "test_density.py"),
+    ("the base measure left out", "density.py", "return p.space.log_base(x) - energies", "return -energies", "test_density.py"),
+    ("an RBM on real numbers", "density.py", "if sites and not self.space.discrete:", "if False:", "test_density.py"),
+    ("parameters of single precision under an error bar", "density.py",
+     'if every(lambda leaf: getattr(leaf, "dtype", FLOATS[0]) is FLOATS[0], p.theta):', "if True:", "spaces/test_rows.py"),
+    ("parameters without a sign", "density.py", 'object.__setattr__(self, "theta", parameters(self.theta))', "pass",
+     "spaces/test_rows.py"),
+]

@@ -1,0 +1,14 @@
+"""Faults of `experiment`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
+
+MUTANTS = [
+    ("all seeds of a sweep alike", "experiment/sweeps.py", "spawn_key=(j, i)).generate", "spawn_key=(j, 0)).generate",
+     "experiment/test_sweeps.py"),
+    ("held-out rows among those trained on", "experiment/compare.py", "x[order[cut:]], x[order[:cut]]", "x, x[order[:cut]]",
+     "experiment/test_compare.py"),
+    ("the angle in radians", "experiment/judging.py", "math.degrees(math.acos(cosine))", "math.acos(cosine)",
+     "experiment/test_compare.py"),
+    ("a comparison judges by the parent's law", "experiment/judging.py", "part_of(kernel, name, KERNEL)", "hasattr(kernel, name)",
+     "samplers/test_own.py"),
+    ("a comparison trained on all rows, so says its file", "experiment/compare.py",
+     '**origin(self.data, _prepare(self.data, self.settings["seed"])[2]))', "**origin(self.data))", "experiment/test_compare.py"),
+]
