@@ -15,7 +15,7 @@ from tinyebm.common.backend import Stream, on_gpu, to_numpy
 from tinyebm.common.tree import tree_flatten, tree_map
 from tinyebm.density import atom_exponents, score_and_laplacian
 from tinyebm.exact.gradient import exact_phase
-from tinyebm.replay import plans, tiles
+from tinyebm.replay import door, plans
 
 NET = te.MLP((2, 8, 8, 1), confinement=0.5)
 
@@ -30,7 +30,7 @@ def device(request, monkeypatch):
     else:
         monkeypatch.setitem(sys.modules, "cupy", cupy_double)
     monkeypatch.setattr(plans, "replayable", lambda *args, **kwargs: False)
-    monkeypatch.setattr(tiles, "UNTILED", 10**9)  # sums in one order
+    monkeypatch.setattr(door, "UNTILED", 10**9)  # sums in one order
 
     def compare(function, exact=True):
         here, there = (flat(function(Stream(0, where))) for where in ("cpu", "gpu"))

@@ -16,7 +16,7 @@ from tinyebm.common.backend import beside, to_host
 from tinyebm.common.checks import REAL, require_space
 from tinyebm.common.kinds import Array
 from tinyebm.common.tree import every, tree_map
-from tinyebm.replay.tiles import by_rows
+from tinyebm.replay.door import by_rows
 from tinyebm.spaces.discrete import space_with
 from tinyebm.spaces.grids import CHUNK
 from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows

@@ -20,7 +20,6 @@ import numpy as np
 
 import tinyebm as te
 from tinyebm.common.backend import Stream, to_numpy
-from tinyebm.replay import plans
 
 CHAINS, STEPS, STEP = (4096, 65536, 1048576), 60, 0.01
 NET = te.MLP((2, 128, 128, 1))
@@ -92,11 +91,8 @@ def tinyebm(device, wait):
 
 def plain():
     """tinyebm on NumPy without replay: the calls as they stand."""
-    keep, plans.replayable = plans.replayable, lambda *args, **kwargs: False
-    try:
+    with te.plain():
         return tinyebm("cpu", lambda: None)
-    finally:
-        plans.replayable = keep
 
 
 def on_gpu():

@@ -13,7 +13,7 @@ from tinyebm import ops
 from tinyebm.common.errors import ChangedEnergyError
 from tinyebm.density import exponents
 from tinyebm.replay import plans
-from tinyebm.replay.plans import remembering
+from tinyebm.replay.door import remembering
 
 BETA = 1.0
 THETA = {"m": np.array([0.5])}
@@ -296,7 +296,7 @@ def test_a_change_during_training_is_an_error(kind, tmp_path):
         te.fit(world.energy(), X, te.Reals(1), OBJECTIVES[0], steps=40, log_every=10, theta=THETA, callback=change,
                progress=False, checkpoint=tmp_path / "state.npz")
     assert len(seen) == 2 and "\n" not in str(error.value)
-    assert int(te.checkpoint.load_tree(tmp_path / "state.npz")[0]["step"]) == 20
+    assert int(te.storage.checkpoint.load_tree(tmp_path / "state.npz")[0]["step"]) == 20
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: type(objective).__name__)

@@ -7,7 +7,7 @@ import tinyebm as te
 from tinyebm import density, ops
 from tinyebm.common.tree import tree_flatten, tree_map
 from tinyebm.exact.gradient import _weighted_gradient
-from tinyebm.replay.tiles import add, fold
+from tinyebm.replay.door import add, fold
 
 N = 32
 # fmt: off

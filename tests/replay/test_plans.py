@@ -10,8 +10,9 @@ from tinyebm import density, ops
 from tinyebm.common.tree import tree_flatten
 from tinyebm.exact.gradient import _weighted_gradient
 from tinyebm.replay import plans
-from tinyebm.replay.plans import MEMORY, remembering
-from tinyebm.replay.tiles import add, by_rows, fold
+from tinyebm.replay.door import add, by_rows, fold, remembering
+from tinyebm.replay.mode import THREAD
+from tinyebm.replay.plans import MEMORY
 from tinyebm.samplers import langevin
 
 
@@ -171,7 +172,7 @@ def test_training_forgets_its_callable():
     assert 0 < traced.count("Traced") <= 2 and traced.count("Var") <= 50
     te.mle(energy, points(500), theta={"m": np.ones(2)}, progress=False)
 
-    assert list(plans._PLANS.values()) == [kept] and not plans._TRUSTED
+    assert list(plans._PLANS.values()) == [kept] and not THREAD.scopes
     assert plan(density.exponent, own(), (points(100),)) is kept
 
 
@@ -192,7 +193,7 @@ def test_trust_ends_with_the_block_however_it_ends():
             assert plan(density.exponent, law(twin), (points(100),)) is not None
         assert plan(density.exponent, law(energy), (points(100),)) is plan(density.exponent, law(energy), (points(100),))
         raise KeyError
-    assert list(plans._PLANS.values()) == [kept] and not plans._TRUSTED
+    assert list(plans._PLANS.values()) == [kept] and not THREAD.scopes
     assert plan(density.exponent, law(energy), (points(100),)) is None
 
 
@@ -261,6 +262,6 @@ def test_blocks_that_overlap_end_each_their_own_trust():
     for block in (first, second):
         block.__enter__()
     first.__exit__(None, None, None)
-    left = list(plans._TRUSTED)
+    left = [part for scope in THREAD.scopes for part in scope.parts]
     second.__exit__(None, None, None)
-    assert left == [other]
+    assert left == [other] and not THREAD.scopes

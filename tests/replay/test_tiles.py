@@ -13,9 +13,10 @@ from tinyebm.common.tree import tree_flatten
 from tinyebm.exact.gradient import _weighted_gradient, model_phase, weighted_energy_gradient
 from tinyebm.exact.sums import log_sum, merge
 from tinyebm.replay import plans
+from tinyebm.replay.door import add, by_rows, fold
 from tinyebm.replay.plans import tile_size
 from tinyebm.replay.program import Program
-from tinyebm.replay.tiles import LANES, add, by_rows, fold
+from tinyebm.replay.tiles import LANES
 from tinyebm.samplers import langevin
 
 SIZES = [1, 31, 32, 33, 128, 1024, 1025, 4097]

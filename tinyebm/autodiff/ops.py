@@ -12,11 +12,31 @@ from functools import wraps
 import numpy as np
 
 from tinyebm.autodiff.tape import Var, primitive, stop_gradient, zeros_like
-from tinyebm.common.backend import fused
+from tinyebm.common.backend import gpu_kernel, on_gpu
 
-CHUNK = (
-    100  # factors of at most 2 whose product overflows in no floating-point type: 2^100 < 3.4e38
-)
+HOST = {np.ndarray, float, int}  # types of arguments on the host
+# factors of at most 2 whose product overflows in no floating-point type: 2^100 < 3.4e38
+CHUNK = 100
+
+
+def fused(formula):
+    """A function of arrays and numbers by elementwise NumPy functions, on a GPU a single kernel.
+
+    >>> fused(lambda x, y: np.exp(-x) * y)(0.0, np.arange(3.0))
+    array([0., 1., 2.])
+    """
+    kernels = []
+
+    @wraps(formula)
+    def function(*args):
+        for x in args:
+            if type(x) not in HOST and on_gpu(x):
+                if not kernels:
+                    kernels.append(gpu_kernel(formula))
+                return kernels[0](*args)
+        return formula(*args)
+
+    return function
 
 
 def broadcasting(function):
@@ -24,20 +44,22 @@ def broadcasting(function):
 
     @wraps(function)
     def broadcast(*args):
-        shapes = {np.shape(stop_gradient(a)) for a in args} - {()}
+        shape = ()
         try:
-            shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
+            for a in args:
+                other = np.shape(stop_gradient(a))
+                if other and other != shape:
+                    shape = np.broadcast_shapes(shape, other) if shape else other
         except ValueError:
             given = ", ".join(str(np.shape(stop_gradient(a))) for a in args)
             raise ValueError(
                 f"{function.__name__} of shapes {given}: they do not broadcast to one shape"
             ) from None
-        return function(
-            *[
-                broadcast_to(a, shape) if isinstance(a, Var) and a.shape != shape else a
-                for a in args
-            ]
-        )
+        args = list(args)
+        for i, a in enumerate(args):
+            if isinstance(a, Var) and a.shape != shape:
+                args[i] = broadcast_to(a, shape)
+        return function(*args)
 
     return broadcast
 

@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.autodiff.constants import FIXED, constant, leaf, require_entries, require_real, shared
 from tinyebm.common.checks import require_count
 from tinyebm.common.kinds import Tree
 from tinyebm.common.tree import structure, tree_flatten
@@ -41,6 +40,8 @@ ADVICE = (
 )
 # NumPy on np.exp(var), and on y[0] = var for an array y
 LOST = ("__array_ufunc__", "setting an array element with a sequence")
+# types of arguments that nobody can write to
+FIXED = {float, int, bool, type(None), slice, np.float64}
 
 
 class Tape:
@@ -85,7 +86,13 @@ class Tape:
         return cotangents
 
 
-class Var:
+class Symbol:
+    """What stands for an array while a function is recorded: a Var here, a Traced in replay."""
+
+    __slots__ = ()
+
+
+class Var(Symbol):
     """An array with a place on a tape.  It takes the operators and functions of `tinyebm.ops`."""
 
     __array_ufunc__ = None  # tells NumPy and CuPy to leave `array * var` to the var
@@ -98,9 +105,16 @@ class Var:
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
     dtype = property(lambda self: self.value.dtype)
-    __len__ = lambda self: require_entries(self)[0]
     __iter__ = lambda self: (self[i] for i in range(len(self)))
     __contains__ = lambda self, y: bool(np.any(self == y))  # a plain answer, as comparisons give
+
+    def __len__(self):
+        if not self.shape:
+            raise TypeError(
+                "a number under grad has no length and no entries: loops, sum, min and max go over "
+                "arrays"
+            )
+        return self.shape[0]
 
     def __repr__(self):
         return f"Var(shape={self.shape}, entry {self.entry} of tape {self.tape.age})"
@@ -144,21 +158,63 @@ def primitive(*vjps):
             parents, args = [], list(args)
             for i, a in enumerate(args):
                 if not isinstance(a, Var):
-                    args[i] = a if type(a) in FIXED else constant(a)
+                    args[i] = a if type(a) in FIXED else _constant(a)
                 elif a.tape is tape:
                     parents.append((i, a.entry))
                     args[i] = a.value
-            return tape.record(
-                recorded,
-                vjps,
-                args,
-                kwargs and {name: constant(a) for name, a in kwargs.items()},
-                parents,
-            )
+            kwargs = kwargs and {name: _constant(a) for name, a in kwargs.items()}
+            return tape.record(recorded, vjps, args, kwargs, parents)
 
         return recorded
 
     return decorate
+
+
+def _constant(a):
+    """A copy of an argument that no tape watches; complex numbers and masked arrays are refused.
+
+    A tape is read after the function has run: what is written to an array in the meantime must not
+    change the derivative.
+    """
+    if type(a) in (tuple, list):
+        fixed = type(a) is tuple and FIXED.issuperset(map(type, a))
+        return a if fixed else type(a)(map(_constant, a))
+    if isinstance(a, complex) or getattr(getattr(a, "dtype", None), "kind", None) == "c":
+        raise TypeError(
+            "derivatives are those of real numbers, and a complex one was met under grad: write "
+            "out its real and imaginary parts"
+        )
+    if isinstance(a, np.ndarray) and (a.flags.writeable or type(a) is not np.ndarray):
+        if type(a) is not np.ndarray and np.ma.is_masked(a):
+            raise TypeError(
+                "a masked array met one under grad, which knows no masks: fill its gaps, or leave "
+                "their rows out"
+            )
+        a = np.array(a)
+        a.flags.writeable = False
+    return a
+
+
+def _leaf(x):
+    """A copy of an array to differentiate by."""
+    x = np.asarray(x) if isinstance(x, (float, int)) else x
+    if getattr(getattr(x, "dtype", None), "kind", None) != "f":
+        given = getattr(x, "dtype", repr(x))
+        raise TypeError(
+            f"can only differentiate by floating-point arrays, got {given}: convert with x * 1.0"
+        )
+    if type(x) is not np.ndarray and np.ma.is_masked(x):
+        raise TypeError(
+            "can only differentiate by arrays without masks: fill the gaps, or leave their rows out"
+        )
+    return np.array(x) if isinstance(x, np.ndarray) else x
+
+
+def _is_shared(x, others):
+    """Whether an array is a NumPy scalar, a view, or one of the others."""
+    if isinstance(x, np.generic) or getattr(x, "base", None) is not None:
+        return True
+    return id(x) in map(id, others)
 
 
 @primitive(lambda g, y, x, dtype: cast(g, x.dtype))
@@ -180,9 +236,9 @@ def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
         If a leaf is not floating-point, a number on the way complex, or the function leaves
         `tinyebm.ops`.
     """
-    (leaves, rebuild), tape = tree_flatten(args), Tape()
-    leaves = [leaf(x) for x in leaves]
-    inputs = [tape.new(x) for x in leaves]
+    leaves, rebuild = tree_flatten(args)
+    leaves, tape = list(map(_leaf, leaves)), Tape()
+    inputs = list(map(tape.new, leaves))
     try:
         output = function(*rebuild(inputs))
     except (TypeError, ValueError) as error:
@@ -201,19 +257,21 @@ def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
         return output, lambda g: rebuild([zeros_like(x) for x in leaves])
 
     def pullback(g):
-        g = require_real(g)
+        g = np.asarray(g) if isinstance(g, (list, float, int, complex)) else g
+        if g.dtype.kind not in "fiub":
+            raise TypeError(f"a cotangent is of real numbers, got {g.dtype}")
         if g.shape != output.shape:
             raise ValueError(
                 f"a cotangent has the shape of its output, {output.shape}, not that of {g!r}"
             )
-        found = tape.sweep(output.entry, g)
-        bars = [found[x.entry] if x.entry in found else zeros_like(x) for x in inputs]
-        bars = [
-            bar if bar.dtype == x.dtype else cast(bar, x.dtype)
-            for bar, x in zip(bars, leaves, strict=True)
-        ]
-        own = lambda i, x: isinstance(x, Var) or not shared(x, (g, *leaves, *bars[:i]))
-        return rebuild([x if own(i, x) else np.copy(x) for i, x in enumerate(bars)])
+        found, bars = tape.sweep(output.entry, g), []
+        for x, leaf in zip(inputs, leaves, strict=True):
+            bar = found[x.entry] if x.entry in found else zeros_like(x)
+            bar = bar if bar.dtype == leaf.dtype else cast(bar, leaf.dtype)
+            if not isinstance(bar, Var) and _is_shared(bar, (g, *leaves, *bars)):
+                bar = np.copy(bar)  # so that no result is written to through another array
+            bars.append(bar)
+        return rebuild(bars)
 
     return output.value, pullback
 

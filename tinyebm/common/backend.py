@@ -6,7 +6,6 @@ Only this file knows that CuPy exists.
 """
 
 from dataclasses import dataclass
-from functools import wraps
 
 import numpy as np
 
@@ -48,27 +47,13 @@ def host_generator(rng):
     return np.random.default_rng(int(rng.integers(0, 2**62))) if on_gpu(rng) else rng
 
 
-def fused(formula):
-    """A function of arrays and numbers by elementwise NumPy functions, on CuPy arrays as a single
-    kernel (`cupy.fuse`).
+def gpu_kernel(formula):
+    """A function by elementwise NumPy functions as a single kernel on CuPy arrays (`cupy.fuse`).
 
     Numbers meet arrays only: of two numbers cupy.fuse makes one of double precision.
-
-    >>> fused(lambda x, y: np.exp(-x) * y)(0.0, np.arange(3.0))
-    array([0., 1., 2.])
     """
-    kernels = []
-
-    @wraps(formula)
-    def function(*args):
-        if not any(map(on_gpu, args)):
-            return formula(*args)
-        if not kernels:
-            named = _cupy().fuse(kernel_name="tinyebm_" + formula.__name__.strip("<>"))
-            kernels.append(named(lambda *args: formula(*[_Fusible(x) for x in args]).value))
-        return kernels[0](*args)
-
-    return function
+    fuse = _cupy().fuse(kernel_name="tinyebm_" + formula.__name__.strip("<>"))
+    return fuse(lambda *args: formula(*[_Fusible(x) for x in args]).value)
 
 
 def _cupy():

@@ -51,18 +51,15 @@ def tree_map(function, tree, *rest):
     {'w': 11, 'b': [22]}
     """
     leaves, rebuild = tree_flatten(tree)
+    columns = [leaves]
     for other in rest:
+        columns.append(tree_flatten(other)[0])
         if structure(other) != structure(tree):
             raise ValueError(
                 f"trees of different structure: {numbered(tree)} and {numbered(other)} (leaves "
                 "numbered)"
             )
-    return rebuild(
-        [
-            function(*together)
-            for together in zip(leaves, *(tree_flatten(other)[0] for other in rest), strict=True)
-        ]
-    )
+    return rebuild(list(map(function, *columns)))
 
 
 def every(test, tree):

@@ -42,7 +42,7 @@ from tinyebm.density import exponents, in_double, require_density
 from tinyebm.diagnostics.paths import LayeredPath, Path
 from tinyebm.exact.sampling import law_of
 from tinyebm.exact.structure import other_layer
-from tinyebm.replay.plans import remembering
+from tinyebm.replay.door import remembering
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.langevin import MALA
 from tinyebm.samplers.metropolis import require_possible, require_start

@@ -13,7 +13,7 @@ import numpy as np
 from tinyebm.autodiff import ops
 from tinyebm.autodiff.tape import vjp
 from tinyebm.density import Density, exponent, exponent_and_score, exponents
-from tinyebm.replay.tiles import by_rows
+from tinyebm.replay.door import by_rows
 
 
 @dataclass(frozen=True)

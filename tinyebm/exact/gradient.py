@@ -24,7 +24,7 @@ from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import quadrature, require_finite, require_normalisable
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.sums import first_nan, merge
-from tinyebm.replay.tiles import add, fold
+from tinyebm.replay.door import add, fold
 
 
 def weighted_energy_gradient(p, x, weights):

@@ -12,7 +12,7 @@ import numpy as np
 from tinyebm.autodiff import ops
 from tinyebm.common.errors import QuadratureError
 from tinyebm.density import atoms_of, exponent, exponents, on_host
-from tinyebm.replay.tiles import fold
+from tinyebm.replay.door import fold
 
 
 def log_sum(p, grid):

@@ -10,7 +10,7 @@ import numpy as np
 from tinyebm.common.checks import require_count, whole
 from tinyebm.common.estimate import mean_of
 from tinyebm.common.progress import Progress
-from tinyebm.replay.blas import one_thread
+from tinyebm.replay.door import one_thread
 
 
 class Sweep(NamedTuple):

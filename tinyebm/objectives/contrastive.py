@@ -26,7 +26,7 @@ from tinyebm.exact.partition import heavy_blocks, quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step, require_batch
-from tinyebm.replay.tiles import add, fold
+from tinyebm.replay.door import add, fold
 from tinyebm.samplers.chains import Chains, require_kernel, require_steps, walk
 
 

@@ -26,7 +26,7 @@ from tinyebm.common.checks import require_count, require_generator, require_posi
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, score, score_and_laplacian
 from tinyebm.objectives.step import Step, require_batch
-from tinyebm.replay.tiles import add, fold
+from tinyebm.replay.door import add, fold
 
 
 @dataclass(frozen=True)

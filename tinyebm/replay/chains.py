@@ -10,7 +10,7 @@ from tinyebm.replay.plans import TILE, plan
 from tinyebm.replay.tiles import as_arrays, tiles_of
 
 
-def chains(move, p, x, schedule, rng, record=None):
+def many_steps(move, p, x, schedule, rng, record=None):
     """Run x ← fold(move(p, x, ξ, *settings)), ξ ~ N(0, I), on every row of x: (x, trajectory or
     None).
 

@@ -11,8 +11,7 @@ import os
 import time
 from collections import OrderedDict
 from contextlib import contextmanager
-from functools import partial
-from threading import RLock, local
+from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from tinyebm.common.errors import ChangedEnergyError
 from tinyebm.common.tree import numbered, structure, tree_flatten
 from tinyebm.replay.blas import in_parallel, one_blas_thread
+from tinyebm.replay.mode import THREAD, plain
 from tinyebm.replay.names import ids, names_of
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
@@ -37,8 +37,6 @@ SMALL = 4096
 # lock
 LOCK = RLock()
 _PLANS: OrderedDict = OrderedDict()  # key -> Plan or Unplanned, the latest last
-_TRUSTED: list = []
-_THREAD = local()  # whether this thread compares, and runs every function as it stands
 
 
 def _renew_lock():
@@ -50,40 +48,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
+class Scope:
+    """The programs of parts (an energy, a space) that may change, kept for the length of a block."""
+
+    def __init__(self, parts):
+        self.parts = [part for part in parts if names_of((part,), ()) is None]
+        self.plans = OrderedDict()  # key -> Plan or Unplanned
+
+    def require_unchanged(self, all=True):
+        """Compare programs that ran since they were last compared with their functions.
+
+        With `all=False` one program of every function is compared.
+        """
+        with LOCK:
+            ran = [plan for plan in self.plans.values() if plan.last]
+            for plan in ran if all else {plan.function: plan for plan in ran}.values():
+                plan.require_unchanged(*plan.last)
+
+
 @contextmanager
 def remembering(*parts):
-    """Remember the programs of an energy, a space, a law of any kind until the end of the block.
+    """Keep the programs of an energy, a space or a distribution until the end of the block.
 
     Gives a function that raises ChangedEnergyError if one of those programs, as last used, differs
-    from the function it stands for: then a part reads what has changed since.  With `all=False` of
-    every function one program alone is compared.
+    from the function it stands for: then a part reads something that has changed since.
     """
-    # of others programs are remembered anyway
-    parts = [part for part in parts if names_of((part,), ()) is None]
-    with LOCK:
-        _TRUSTED.extend(parts)
+    scope = Scope(parts)
+    THREAD.scopes = (*THREAD.scopes, scope)
     try:
-        yield partial(_require_unchanged, parts)
-    finally:
-        with LOCK:  # another thread may have energies of its own
-            for part in parts:
-                del _TRUSTED[next(i for i, trusted in enumerate(_TRUSTED) if trusted is part)]
-            for key, plan in list(_PLANS.items()):
-                if names_of((plan.model.energy, plan.model.space), ids(_TRUSTED)) is None:
-                    del _PLANS[key]
-
-
-def _require_unchanged(parts, all=True):
-    """Compare the programs that the parts alone let be remembered, and that ran since they were
-    compared last."""
-    with LOCK:
-        ran = [
-            plan
-            for plan in _PLANS.values()
-            if plan.last and names_of((plan.model.energy, plan.model.space), ids(parts))
-        ]
-        for plan in ran if all else {plan.function: plan for plan in ran}.values():
-            plan.require_unchanged(*plan.last)
+        yield scope.require_unchanged
+    finally:  # blocks need not end in the order in which they began
+        THREAD.scopes = tuple(other for other in THREAD.scopes if other is not scope)
 
 
 def replayable(leaves, rows):
@@ -121,7 +116,7 @@ class Plan:
     """A function compiled for tiles of `size` points of given arrays: one program per thread, made
     when first needed."""
 
-    def __init__(self, function, p, settings, rows, size, padding):
+    def __init__(self, function, p, settings, rows, size, padding, watched):
         leaves, (_, rebuild) = tree_flatten(p.theta)[0], tree_flatten(numbered(p.theta))
         self.model, n, m = Model(p.energy, None, p.space), len(leaves), len(leaves) + len(settings)
 
@@ -132,13 +127,8 @@ class Plan:
             found, self.structure = tree_flatten(answer)
             return found
 
-        self.function, self.flat, self.size, self.padding, self.linear = (
-            function,
-            flat,
-            size,
-            padding,
-            padding is not None,
-        )
+        self.function, self.flat, self.size, self.padding = function, flat, size, padding
+        self.linear = padding is not None
         fixed, example = [*leaves, *settings], [_first(a, size) for a in rows]
         with np.errstate(all="ignore"):
             self.traced = trace(flat, fixed, example)
@@ -152,8 +142,8 @@ class Plan:
         self.traced[0].forget()
         # of a program that is compared: the parameters and rows that it ran on since then
         self.last = None
-        self.watched = names_of((p.energy, p.space), ()) is None
-        if self.watched:
+        self.watched = watched
+        if watched:
             self.require_unchanged(fixed, rows)
 
     def _answer(self, fixed, rows):
@@ -173,7 +163,7 @@ class Plan:
         gives now."""
         self.last = None
         few = [a[:: max(1, len(a) // ROWS)][:ROWS] for a in rows]
-        with np.errstate(all="ignore"), _as_it_stands(), one_blas_thread():
+        with np.errstate(all="ignore"), plain(), one_blas_thread():
             found = self._answer(fixed, few)
             truth = [np.asarray(value) for value in self.flat(*fixed, *few)]
             scale = max(map(_size, truth))  # of all: some may be sums that cancel
@@ -227,16 +217,6 @@ def _size(value):
     return np.abs(value[np.isfinite(value)]).max(initial=0.0)
 
 
-@contextmanager
-def _as_it_stands():
-    """Whatever this thread calls in the block runs without replay."""
-    _THREAD.plain = True
-    try:
-        yield
-    finally:
-        _THREAD.plain = False
-
-
 def _first(a, size):
     """The first rows of an array, repeated if there are fewer."""
     return np.resize(a[:size], (size, *a.shape[1:]))
@@ -253,33 +233,39 @@ def _fill(program, rows, start, stop, padding):
 
 
 def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
-    """The Plan of function(p, *rows, *settings), remembered or new; None where the function has to
-    run as it stands."""
-    if getattr(_THREAD, "plain", False) or not replayable(leaves, (*rows, *settings)):
+    """The Plan of function(p, *rows, *settings), remembered or new; None if it cannot be replayed."""
+    if not replayable(leaves, (*rows, *settings)):
         return None
-    trusted = ids(_TRUSTED)
-    names = names_of((p.energy, p.space), trusted)
+    names, store = _memory_of(p)
     if names is None and len(rows[0]) * steps < SMALL:
         return None
     size = tile_size(leaves, len(rows[0]), rows[0].shape[-1])
-    shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)] + [
-        (a.shape[1:], a.dtype.str) for a in rows
-    ]
+    shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)]
+    shapes += [(a.shape[1:], a.dtype.str) for a in rows]
     with LOCK:
-        if trusted:  # which another thread may have ended
-            names = names_of((p.energy, p.space), ids(_TRUSTED))
         key = names and (function, names, structure(p.theta, tuple), size, padding, *shapes)
-        found = _PLANS.pop(key, None)
+        found = store.pop(key, None) if key else None
         if found is None:
             try:
-                found = Plan(function, p, settings, rows, size, padding)
-            # what cannot be traced is run as it stands, and there says for itself what is wrong
-            except Exception as error:
+                found = Plan(function, p, settings, rows, size, padding, store is not _PLANS)
+            except Exception as error:  # the function itself will say what is wrong
                 if names and isinstance(error, ChangedEnergyError):
                     raise
                 found = Unplanned(Model(p.energy, None, p.space))
-        if names:
-            _PLANS[key] = found
-            if len(_PLANS) > MEMORY:
-                _PLANS.popitem(last=False)
+        if key:
+            store[key] = found
+            if len(store) > MEMORY:
+                store.popitem(last=False)
     return None if isinstance(found, Unplanned) else found
+
+
+def _memory_of(p):
+    """(What tells the energy and the space of p from others, where their programs are kept)."""
+    parts = p.energy, p.space
+    names = names_of(parts, ())
+    if names is not None:
+        return names, _PLANS
+    if not THREAD.scopes:
+        return None, None
+    kept = ids(part for scope in THREAD.scopes for part in scope.parts)
+    return names_of(parts, kept), THREAD.scopes[-1].plans

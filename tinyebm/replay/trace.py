@@ -13,6 +13,7 @@ One question is answered wrongly: a Traced array is no `np.ndarray` to `isinstan
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from tinyebm.autodiff.tape import Symbol
 from tinyebm.replay.graph import Graph
 
 REFUSAL = (
@@ -25,7 +26,7 @@ class NotReplayable(TypeError):
     """A traced function looked at a value."""
 
 
-class Traced(NDArrayOperatorsMixin):
+class Traced(NDArrayOperatorsMixin, Symbol):
     """An array whose NumPy calls are written down in a graph."""
 
     __slots__ = ("node", "graph", "fresh")

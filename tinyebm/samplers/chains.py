@@ -10,7 +10,7 @@ from tinyebm.common.backend import on_gpu
 from tinyebm.common.checks import KERNEL, number, part_of, require_count, require_own
 from tinyebm.common.kinds import Array, Generator, Kernel, Space
 from tinyebm.density import Density
-from tinyebm.replay.chains import chains
+from tinyebm.replay.door import many_steps
 from tinyebm.samplers.langevin import ULA, moved
 from tinyebm.samplers.metropolis import (
     Stranded,
@@ -155,7 +155,8 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
     # what another kernel's step does, it alone knows
     if steps and all(type(k) is ULA for k in kernels) and not p.space.discrete:
         x = require_start(p, x, rng)
-        found = chains(moved, p, x, [(k.step_size, k.noise_scale) for k in kernels], rng, record)
+        schedule = [(k.step_size, k.noise_scale) for k in kernels]
+        found = many_steps(moved, p, x, schedule, rng, record)
         if found is not None:
             return found[0], {"acceptance": None, "trajectory": found[1]}
     trajectory, accepted, decided, clipped = [x], 0, 0, []

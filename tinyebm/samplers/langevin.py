@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
+from tinyebm.autodiff.ops import fused
 from tinyebm.autodiff.tape import zeros_like
-from tinyebm.common.backend import fused
 from tinyebm.common.checks import plain, require_nonnegative, require_positive
 from tinyebm.common.kinds import Array, Generator, Space
 from tinyebm.density import Density, exponent_and_score
-from tinyebm.replay.tiles import by_rows
+from tinyebm.replay.door import by_rows
 from tinyebm.samplers.flows import (
     flow_operator,
     flow_spread,

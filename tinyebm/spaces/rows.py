@@ -9,10 +9,9 @@ are, and so do those under `grad` and in replay.
 
 import numpy as np
 
-from tinyebm.autodiff.tape import Var, cast
+from tinyebm.autodiff.tape import Symbol, cast
 from tinyebm.common.backend import on_gpu
 from tinyebm.common.tree import every, tree_map
-from tinyebm.replay.trace import Traced
 
 FLOATS = (np.dtype("float64"), np.dtype("float32"))
 DATA = "data must be an array of numbers, rows (n, d), n > 0"
@@ -120,7 +119,7 @@ def _is_narrow(leaf):
 def numbers(x, wanted):
     """x as an array of floating-point numbers of any shape; `wanted` begins what is said of
     anything else."""
-    if isinstance(x, (Var, Traced)):
+    if isinstance(x, Symbol):
         return x
     if on_gpu(x):
         return _floats(x, wanted, "an array")

@@ -23,7 +23,7 @@ from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.sampling import population
 from tinyebm.objectives.step import Step
-from tinyebm.replay.plans import remembering
+from tinyebm.replay.door import remembering
 from tinyebm.samplers.chains import caveat_of
 from tinyebm.storage.checkpoint import save_tree
 from tinyebm.training.history import append, fingerprint, measurer, resumed, rollbacks

@@ -17,7 +17,7 @@ from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.partition import log_partition, quadrature
 from tinyebm.exact.sampling import population
-from tinyebm.replay.plans import remembering
+from tinyebm.replay.door import remembering
 from tinyebm.training.fit import Fit
 from tinyebm.training.optimize import lbfgs
 from tinyebm.training.start import space_of, start_of, unstandardised

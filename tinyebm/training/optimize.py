@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyebm.common.backend import fused
+from tinyebm.autodiff.ops import fused
 from tinyebm.common.checks import require_decay, require_nonnegative, require_positive
 from tinyebm.common.tree import ravel, tree_flatten, tree_map
 

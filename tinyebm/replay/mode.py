@@ -1,0 +1,42 @@
+"""Whether this thread replays, and which programs it keeps for a while."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import local
+
+
+class _Thread(local):
+    """What each thread has of its own: does it run plainly, and the open blocks of `remembering`."""
+
+    plain = False
+    scopes = ()
+
+
+THREAD = _Thread()
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Run every formula as it stands in its file: in this thread, until the end of the block.
+
+    Outside of such a block the NumPy calls of an energy are written down once and then repeated
+    from that list.  Inside, energies are called as Python functions on blocks of rows, so that one
+    can print from them, stop in a debugger, and read what runs.  Results differ by rounding;
+    samples of `te.ULA` also by the random numbers, which then come from `rng` directly.
+
+    >>> import numpy as np
+    >>> import tinyebm as te
+    >>> def energy(theta, x):
+    ...     print("rows:", len(x))
+    ...     return 0.5 * x[:, 0] ** 2
+    >>> p = te.Density(energy, {}, te.Reals(1))
+    >>> with te.plain():
+    ...     slopes = te.score(p, np.zeros((5000, 1)))
+    rows: 4096
+    rows: 904
+    """
+    before, THREAD.plain = THREAD.plain, True
+    try:
+        yield
+    finally:
+        THREAD.plain = before
