@@ -1,9 +1,7 @@
 """The graph of the NumPy calls that a function makes.
 
-Nodes are simplified as they are made, by rules that hold for every value:
-
-    equal calls are one node;   x · 1 = x;   x + 0 = x;   -x = -1 · x;   (c · x) · d = (c d) · x
-    e^x = 2^(x log₂ e);         x² = x · x;  a @ b = a · b where the inner dimension is one
+Nodes are simplified as they are made, by the table of rewrite rules at the end, which hold for
+every value.  Equal calls are one node.
 """
 
 import math
@@ -25,14 +23,8 @@ class Node:
     __slots__ = ("op", "args", "keys", "value", "fixed", "number")
 
     def __init__(self, op, args, keys, value, fixed, number):
-        self.op, self.args, self.keys, self.value, self.fixed, self.number = (
-            op,
-            args,
-            keys,
-            value,
-            fixed,
-            number,
-        )
+        self.op, self.args, self.keys = op, args, keys
+        self.value, self.fixed, self.number = value, fixed, number
 
     shape = property(lambda self: self.value.shape, doc="Shape of the result.")
     ndim = property(lambda self: self.value.ndim, doc="Number of axes of the result.")
@@ -58,28 +50,15 @@ class Graph:
         value = np.asarray(value)
         if value.ndim == 2 and len(value) > 1 and value.strides[0] == 0:  # one row, for every point
             row = self.constant(value[:1])
-            return self._shared(
-                ("broadcast", row.number, repr(value.shape)),
-                "broadcast",
-                (row,),
-                value.shape,
-                value,
-                True,
-            )
-        first = value.reshape(-1)[:1]
-        fill = (
-            first.item()
-            if value.size and value.dtype.kind in "fiub" and (value == first).all()
-            else None
-        )
-        key = (
-            "constant",
-            value.shape,
-            value.dtype,
-            value.tobytes() if fill is None else (fill, math.copysign(1, fill)),
-        )
-        value = value.copy()  # what it is now: the array may change
-        return self._shared(key, "constant", (), fill, value, True)
+            key = "broadcast", row.number, repr(value.shape)
+            return self._shared(key, "broadcast", (row,), value.shape, value, True)
+        first, fill = value.reshape(-1)[:1], None
+        if value.size and value.dtype.kind in "fiub" and (value == first).all():
+            fill = first.item()
+        numbers = value.tobytes() if fill is None else (fill, math.copysign(1, fill))
+        key = "constant", value.shape, value.dtype, numbers
+        # a copy: the array may change
+        return self._shared(key, "constant", (), fill, value.copy(), True)
 
     def node(self, op, args, keys, value):
         """A node for a call, or an older one that holds the same value."""
@@ -88,14 +67,8 @@ class Graph:
         simpler = self._simplify(op, args, value)
         if simpler is not None:
             return simpler
-        return self._shared(
-            (op, *(a.number for a in args), repr(keys)),
-            op,
-            args,
-            keys,
-            value,
-            all(a.fixed for a in args),
-        )
+        key = op, *(a.number for a in args), repr(keys)
+        return self._shared(key, op, args, keys, value, all(a.fixed for a in args))
 
     def forget(self):
         """Let go of the examples' numbers, and keep their shapes and types."""
@@ -112,66 +85,85 @@ class Graph:
         self.nodes.append(Node(*parts, next(self._clock)))
         return self.nodes[-1]
 
-    def _number(self, c, like):
-        """A constant of no dimension, of the type of an array."""
-        return self.constant(np.array(c, like.dtype))
+    def with_number(self, op, a, c, value):
+        """op(a, c) for a number c, in the shape of a value."""
+        number = self.constant(np.array(c, value.dtype))
+        return self.spread(self.node(op, (a, number), None, op(a.value, number.value)), value)
 
-    def _simplify(self, op, args, value):
-        """The rules of the module's docstring, if one applies."""
-        a, b = (*args, None)[:2]
-        if value.dtype.kind != "f" or any(arg.value.dtype != value.dtype for arg in args):
-            return None
-        if op is np.negative:
-            return self.node(np.multiply, (a, self._number(-1.0, value)), None, value)
-        if op is np.exp:
-            scaled = self.node(np.multiply, (a, self._number(LOG2E, value)), None, a.value)
-            return self.node(np.exp2, (scaled,), None, value)
-        if op is np.power and b.ndim == 0 and b.constant in (2, 0.5, 1):
-            return {
-                2: lambda: self.node(np.multiply, (a, a), None, value),
-                1: lambda: a,
-                0.5: lambda: self.node(np.sqrt, (a,), None, value),
-            }[b.constant]()
-        # equal rows stay equal
-        if (
-            op is np.matmul
-            and a.op == "broadcast"
-            and b.ndim == 2
-            and a.args[0].shape == (1, a.shape[1])
-        ):
-            return self._spread(
-                self.node(op, (a.args[0], b), None, np.matmul(a.args[0].value, b.value)), value
-            )
-        if op is np.matmul and a.ndim == b.ndim == 2 and a.shape[1] == 1:
-            return self.node(np.multiply, (a, b), None, value)
-        if op in (np.multiply, np.add) and a.constant is not None and b.constant is None:
-            return self.node(op, (b, a), None, value)
-        if op is np.subtract and b.constant is not None:
-            return self._with_number(np.add, a, -b.constant, value)
-        if (
-            op is np.divide
-            and b.constant is not None
-            and b.constant != 0
-            and math.isfinite(1 / b.constant)
-        ):
-            return self._with_number(np.multiply, a, 1 / b.constant, value)
-        if op in (np.multiply, np.add) and b.constant is not None:
-            if b.constant == (1 if op is np.multiply else 0):
-                return self._spread(a, value)
-            if b.ndim:
-                return self._with_number(op, a, b.constant, value)
-            if op is np.multiply and a.op is np.multiply and a.args[1].constant is not None:
-                c = a.args[1].constant * b.constant
-                return self.node(op, (a.args[0], self._number(c, value)), None, value)
-        return None
-
-    def _with_number(self, op, a, c, value):
-        """op(a, c) for a number c, broadcast to the shape of a value."""
-        number = self._number(c, value)
-        return self._spread(self.node(op, (a, number), None, op(a.value, number.value)), value)
-
-    def _spread(self, a, value):
+    def spread(self, a, value):
         """a, broadcast to the shape of a value."""
         if a.shape == value.shape:
             return a
         return self.node("broadcast", (a,), value.shape, np.broadcast_to(a.value, value.shape))
+
+    def _simplify(self, op, args, value):
+        """What the first rule that applies makes of a call; None if none does."""
+        if value.dtype.kind != "f" or any(arg.value.dtype != value.dtype for arg in args):
+            return None
+        a, b = (*args, None)[:2]
+        for applies, simpler in RULES.get(op, ()):
+            if applies(a, b):
+                return simpler(self, a, b, value)
+        return None
+
+
+# ------------------------------------------------------------------------- the rewrite rules
+
+
+def _scaled_twice(a, b):
+    """Whether a = x · c for a number c, and b is a number."""
+    return b.constant is not None and a.op is np.multiply and a.args[1].constant is not None
+
+
+def _equal_rows(a, b):
+    """Whether a is one row (1, m), broadcast to many, and b a matrix (m, k)."""
+    return a.op == "broadcast" and b.ndim == 2 and a.args[0].shape == (1, a.shape[1])
+
+
+def _product_of_row(g, a, b, y):
+    row = a.args[0]
+    return g.spread(g.node(np.matmul, (row, b), None, np.matmul(row.value, b.value)), y)
+
+
+# fmt: off
+ALWAYS   = lambda a, b: True
+SWAPPED  = lambda a, b: a.constant is not None and b.constant is None
+FILLED   = lambda a, b: b.constant is not None and b.ndim > 0
+DIVIDES  = lambda a, b: b.constant not in (None, 0) and math.isfinite(1 / b.constant)
+EQUALS   = lambda c: lambda a, b: b.constant == c
+EXPONENT = lambda c: lambda a, b: b.ndim == 0 and b.constant == c
+
+RULES = {  # op: [(when it applies to a and b, what takes the place of y = op(a, b) in the graph g)]
+    np.negative: [(ALWAYS, lambda g, a, b, y: g.with_number(np.multiply, a, -1.0, y))],
+    np.exp: [(ALWAYS, lambda g, a, b, y:
+              g.node(np.exp2, (g.with_number(np.multiply, a, LOG2E, y),), None, y))],
+    np.power: [
+        (EXPONENT(2),   lambda g, a, b, y: g.node(np.multiply, (a, a), None, y)),
+        (EXPONENT(1),   lambda g, a, b, y: a),
+        (EXPONENT(0.5), lambda g, a, b, y: g.node(np.sqrt, (a,), None, y)),
+    ],
+    np.matmul: [
+        (_equal_rows, _product_of_row),
+        (lambda a, b: a.ndim == b.ndim == 2 and a.shape[1] == 1,
+                        lambda g, a, b, y: g.node(np.multiply, (a, b), None, y)),
+    ],
+    np.add: [
+        (SWAPPED,       lambda g, a, b, y: g.node(np.add, (b, a), None, y)),
+        (EQUALS(0),     lambda g, a, b, y: g.spread(a, y)),
+        (FILLED,        lambda g, a, b, y: g.with_number(np.add, a, b.constant, y)),
+    ],
+    np.subtract: [
+        (lambda a, b: b.constant is not None,
+                        lambda g, a, b, y: g.with_number(np.add, a, -b.constant, y)),
+    ],
+    np.multiply: [
+        (SWAPPED,       lambda g, a, b, y: g.node(np.multiply, (b, a), None, y)),
+        (EQUALS(1),     lambda g, a, b, y: g.spread(a, y)),
+        (FILLED,        lambda g, a, b, y: g.with_number(np.multiply, a, b.constant, y)),
+        (_scaled_twice, lambda g, a, b, y:
+                         g.with_number(np.multiply, a.args[0], a.args[1].constant * b.constant, y)),
+    ],
+    np.divide: [
+        (DIVIDES,       lambda g, a, b, y: g.with_number(np.multiply, a, 1 / b.constant, y)),
+    ],
+}

@@ -260,7 +260,7 @@ def _broadcast_to(x, shape):
     return (
         x.copy()
         if x.shape == tuple(shape)
-        else Traced(x.graph._spread(x.node, np.broadcast_to(x.node.value, shape)), x.graph)
+        else Traced(x.graph.spread(x.node, np.broadcast_to(x.node.value, shape)), x.graph)
     )
 
 
