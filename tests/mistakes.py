@@ -509,6 +509,11 @@ te.Recipe(0.1, 0.1, clamp=3) -> clamp is a pair (low, high) with low < high, got
 te.Recipe(0.1, 0.1).step(b, bits, rng) -> a Recipe moves by small steps, and Bits / is discrete
 te.spectrum(q, te.MALA(1e-9)) -> QuadratureError: the atoms are 0.0391 apart, too coarse
 te.replicate("x") -> seeds is a positive number of runs, or their numbers, all different and >= 0, got 'x'
+te.Target("mine", te.Reals(1), 3, lambda n, rng: 0, 1, None) -> log_joint must be a function, got 3
+te.save_model("mine.npz", 3) -> only energies and spaces of tinyebm can be saved, in a Density, not int
+te.save_model("mine.npz", te.Density(lambda theta, x: x[:, 0], {}, te.Reals(1))) -> only energies and spaces of tinyebm can be
+te.load_model("text.npz") -> text.npz is not a tinyebm checkpoint or model
+te.load_model("run.npz") -> run.npz is a checkpoint of a run, not a model
 te.datasets.load("words.csv") -> words.csv, line 3, column 2: 'x' is not a finite number
 te.datasets.load("ragged.csv") -> ragged.csv, line 3: 1 entries, but the first has 2
 te.datasets.load("extra.csv") -> extra.csv, line 2: 3 entries, but the first has 2

@@ -488,7 +488,7 @@ def test_unreadable_files_are_refused(tmp_path):
 @pytest.mark.parametrize(("name", "side"), [("binary_digits", 8), ("digit_patches", 4)])
 def test_digits(name, side):
     """Against the raw images, pixel by pixel.  Catches another threshold, the wrong middle, columns for rows, lost labels."""
-    with np.load(resources.files("tinyebm") / "data" / "digits8x8.npz") as file:
+    with np.load(resources.files("tinyebm") / "datasets" / "data" / "digits8x8.npz") as file:
         images, labels = file["images"], file["labels"]
     data, first = load(name), (8 - side) // 2
     x = [[1.0 if image[first + i, first + j] >= 8 else 0.0 for i in range(side) for j in range(side)] for image in images]

@@ -1,5 +1,7 @@
 """The door to replay: what runs inside `te.plain()` is the formula itself, in that thread, and gives the same numbers."""
 
+import os
+import sys
 import threading
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import tinyebm as te
 from tinyebm import ops
 from tinyebm.common.tree import tree_flatten
+from tinyebm.density import exponents
 from tinyebm.replay.mode import THREAD
 
 NET = te.MLP((2, 16, 16, 1), confinement=0.5)
@@ -68,7 +71,7 @@ def test_formulas_run_as_they_stand():
         te.run(te.ULA(0.1), p, X, 1, np.random.default_rng(0))
     assert {kind for kind, _ in seen} <= {"Var", "ndarray"} and max(n for _, n in seen) == 4096 < len(X)
     seen.clear()
-    te.score(p, X)
+    exponents(p, X)
     assert "Traced" in {kind for kind, _ in seen}
 
 
@@ -88,9 +91,6 @@ def test_each_thread_for_itself():
 
 def test_a_plain_update_is_short():
     """One CD-1 update of a network enters at most 100 functions in 14 files.  Catches formulas that hide behind layers."""
-    import os
-    import sys
-
     root, seen = os.path.dirname(te.__file__), set()
     objective, optimizer, rng = te.ContrastiveDivergence(te.ULA(0.01), k=1), te.adam(1e-3), np.random.default_rng(0)
     state = optimizer.init(P.theta)
@@ -100,11 +100,13 @@ def test_a_plain_update_is_short():
         if event == "call" and code.co_filename.startswith(root):
             seen.add((code.co_filename, code.co_name, code.co_firstlineno))
 
+    net = te.MLP((2, 16, 16, 1))
+    p = te.Density(net, P.theta, te.Reals(2))
     with te.plain():
         sys.setprofile(profile)
         try:
-            step = objective.gradient(P, X[:256], rng)
-            optimizer.update(step.gradient, state, P.theta)
+            step = objective.gradient(p, X[:256], rng)
+            optimizer.update(step.gradient, state, p.theta)
         finally:
             sys.setprofile(None)
     assert len(seen) <= 100 and len({file for file, *_ in seen}) <= 14

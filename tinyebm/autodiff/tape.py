@@ -61,8 +61,9 @@ class Tape:
     def record(self, function, vjps, args, kwargs, parents):
         """Run a primitive on unwrapped arguments and write it down; `parents` are (place, entry) of
         those that were Vars."""
-        if any(i >= len(vjps) or vjps[i] is None for i, _ in parents):
-            raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
+        for i, _ in parents:
+            if i >= len(vjps) or vjps[i] is None:
+                raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
         try:
             y = function(*args, **kwargs)  # still a Var if an older tape watches
         # arrays that do not fit together, in NumPy's words: add whose they are

@@ -61,6 +61,9 @@ class Target:
     theta: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
+        for name in ("log_joint", "sample"):
+            if not callable(part := getattr(self, name)):
+                raise ValueError(f"{name} must be a function, got {part!r}")
         object.__setattr__(self, "sample", _checked(self.sample))
 
     def log_prob(self, x: Array) -> Array:

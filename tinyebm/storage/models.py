@@ -52,6 +52,11 @@ def save_model(path: str | os.PathLike, p: Density, **notes: Any) -> None:
     >>> q.energy, notes
     (Ring(), {'purpose': 'an example'})
     """
+    if not hasattr(p, "energy"):
+        raise ValueError(
+            "only energies and spaces of tinyebm can be saved, in a Density, not "
+            f"{type(p).__name__}"
+        )
     save_tree(path, p.theta, energy=_spell(p.energy), space=_spell(p.space), **notes)
 
 
