@@ -1,9 +1,9 @@
-"""Threads of ours in the place of the linear algebra library's own.
+"""Threads over tiles instead of threads inside matrix products.
 
-Two threads that each work on their own tile of points do better than one matrix product split in
-two: no thread waits for another.  So for the length of a computation the library is held to one
-thread, and as many as it would have used work on tiles.  That number is OpenBLAS's own, as
-OPENBLAS_NUM_THREADS, the cores of the process or a caller has set it.
+Two threads that each work on a tile of their own are faster than one matrix product split in two,
+because neither waits for the other.  During a computation the linear algebra library is therefore
+held to one thread, and as many threads as it would have used work on tiles.  That number is
+OpenBLAS's own, as set by OPENBLAS_NUM_THREADS, by the cores of the process, or by a caller.
 """
 
 import ctypes

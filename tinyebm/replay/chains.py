@@ -1,5 +1,6 @@
-"""Markov chains whose step is a function of normal noise, replayed: all steps of a tile of chains
-before the next tile."""
+"""Markov chains whose step is a function of normal noise, replayed: all steps of one tile of chains,
+then all steps of the next.
+"""
 
 import numpy as np
 
@@ -11,11 +12,10 @@ from tinyebm.replay.tiles import as_arrays, tiles_of
 
 
 def many_steps(move, p, x, schedule, rng, record=None):
-    """Run x ← fold(move(p, x, ξ, *settings)), ξ ~ N(0, I), on every row of x: (x, trajectory or
-    None).
+    """`door.many_steps`, replayed.
 
-    None if it cannot be replayed.  `schedule` lists the settings of every step.  The normals of a
-    tile come from a generator of its own, seeded by one draw of rng.
+    `schedule` lists the settings of every step.  Each tile has a generator of normal numbers of its
+    own; one draw from rng seeds them all.
     """
     steps, settings = len(schedule), [as_arrays(numbers, x) for numbers in schedule]
     leaves, end = tree_flatten(p.theta)[0], np.empty_like(x)
@@ -36,11 +36,8 @@ def many_steps(move, p, x, schedule, rng, record=None):
     loaded = {}  # program -> the settings it holds
 
     def take(program, tile, start, stop):
-        own, (state, shaken), (moved,) = (
-            np.random.Generator(np.random.SFC64(seeds[tile])),
-            program.rows,
-            program.outputs,
-        )
+        own = np.random.Generator(np.random.SFC64(seeds[tile]))
+        (state, shaken), (moved,) = program.rows, program.outputs
         noise = np.empty((ahead, d, found.size), x.dtype)  # in the order of memory
         for i in range(steps):
             if i % ahead == 0:

@@ -1,15 +1,16 @@
-"""From a graph of NumPy calls to a list of instructions that is as short as we can make it.
+"""From a graph of NumPy calls to a short list of instructions.
 
-Points are columns in memory: a (n, h) array of n points is stored as (h, n), so that every call
-runs along points, whatever the width.  Three facts do the rest.
+Points are columns in memory: an array (n, h) of n points is stored as (h, n), so that every call
+runs along the points, whatever the width.  Three facts make the list short.
 
-1. A value is stored up to a factor: X = c · X̂ · diag(v), with c a number and v a function of the
-parameters.
-   So a multiplication by c or v costs nothing, until a sum of unequal factors or a function makes
-   it due; a matrix product of X with parameters W takes it over for good: X W = X̂ (c diag(v) W).
-2. What depends on parameters only is computed once, in the `prologue`; the `body` runs for every
-tile of points. 3. An affine layer X W + b is one matrix product, of X with a border of ones; so is
-its derivative by W and b.
+1. A value is stored without its factors: X = c · X̂ · diag(v), with c a number and v a function of
+   the parameters.  A multiplication by c or v then costs nothing.  The factors are multiplied in
+   only where they are needed: before a nonlinear function, or in a sum of terms with different
+   factors.  A matrix product with parameters W absorbs them: X W = X̂ (c diag(v) W).
+2. What depends on the parameters alone is computed once, in the `prologue`.  The `body` runs for
+   every tile of points.
+3. An affine layer X W + b is one matrix product: X gets a border, a column of ones.  The
+   derivatives by W and b are one matrix product, too.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
-"""What tells an energy or a space from any other, for as long as nothing that it reads can change.
+"""Keys of energies and spaces whose values cannot change.
 
-Of this package's own dataclasses that is known: they read nothing but their fields.
+Only frozen dataclasses of this package have one: they read nothing but their fields.
 """
 
 import dataclasses
@@ -18,11 +18,10 @@ def ids(parts):
 
 
 def names_of(values, trusted):
-    """What tells values from any others, types and all that they hold included; None if one of them
-    may change.
+    """A key of values, made of their types and of all that they hold; None if one of them may change.
 
-    `trusted` holds the ids of what does not.  A number is told by its type and digits: 1, 1.0 and
-    True are three, and so are 0.0, -0.0 and nan.
+    `trusted` holds the ids of objects that count as unchanging.  Numbers are keyed by type and
+    digits: 1, 1.0 and True have three keys, and so have 0.0, -0.0 and nan.
     """
     found = []
     for value in values:
@@ -34,14 +33,12 @@ def names_of(values, trusted):
             found.append(id(value))  # it lives as long as its programs
             continue
         own = kind.__module__.partition(".")[0] == OWN and dataclasses.is_dataclass(kind)
-        parts = (
-            [getattr(value, name) for name in kind.__dataclass_fields__]
-            if own
-            else value
-            if kind is tuple
-            else None
-        )
-        inner = None if parts is None else names_of(parts, trusted)
+        inner = None
+        if own:
+            fields = [getattr(value, name) for name in kind.__dataclass_fields__]
+            inner = names_of(fields, trusted)
+        elif kind is tuple:
+            inner = names_of(value, trusted)
         if inner is None:
             return None
         found.append((kind, inner))

@@ -1,9 +1,10 @@
-"""Programs, and which of them are remembered.
+"""Compiled functions, and how long they are kept.
 
-A plan is a function of a Density and of rows of points, compiled for tiles of one size: one program
-per thread. Between calls only those of this package's own energies on its own spaces are
-remembered, which read nothing but their fields.  While a model is trained, those of any energy are,
-and are compared with the function itself now and then.
+A Plan is a function of a Density and of rows of points, compiled for tiles of one size: one program
+per thread.  Plans of the package's own energies and spaces are kept between calls, because these
+read nothing but their fields.  Plans of other energies are kept inside `remembering` blocks, for
+the length of a fit.  They are compared there with the function itself from time to time, because
+such an energy may read something that changes.
 """
 
 import math
@@ -24,17 +25,14 @@ from tinyebm.replay.names import ids, names_of
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
 
-# points that a tile of many holds; twice as many from a width on whose weights leave the cache
-LEAST, WIDE = 128, 512
+LEAST, WIDE = 128, 512  # points of a tile; twice as many for networks at least this wide
 TILE = 2**15  # numbers in the widest array of a tile: 128 KiB in single precision
-ROWS = 32  # tiles are multiples of so many points, so that few sizes need a program
-MEMORY = 32  # plans remembered
-WORTH = 1e-3  # seconds of work, from which on a thread is worth its waking
-# points times steps, from which on a program that cannot be remembered is worth its making
-SMALL = 4096
+ROWS = 32  # the size of a tile is a multiple of this, so that few sizes need a program
+MEMORY = 32  # plans kept between calls
+WORTH = 1e-3  # seconds of work for which it pays to wake a thread
+SMALL = 4096  # points times steps for which it pays to compile a program that is used once
 
-# a program's buffers serve one call at a time; a process forked from a busy one starts with a free
-# lock
+# A program's buffers serve one call at a time.
 LOCK = RLock()
 _PLANS: OrderedDict = OrderedDict()  # key -> Plan or Unplanned, the latest last
 
@@ -98,7 +96,7 @@ def tile_size(leaves, n, d):
 
 
 class Model(NamedTuple):
-    """What stands for a Density while a function is traced."""
+    """Stands for a Density while a function is traced."""
 
     energy: Any
     theta: Any
@@ -106,15 +104,14 @@ class Model(NamedTuple):
 
 
 class Unplanned(NamedTuple):
-    """What is remembered of a function that cannot be replayed."""
+    """The entry of a function that cannot be replayed."""
 
     model: Model
     last: Any = None
 
 
 class Plan:
-    """A function compiled for tiles of `size` points of given arrays: one program per thread, made
-    when first needed."""
+    """A function compiled for tiles of `size` points: one program per thread, made on demand."""
 
     def __init__(self, function, p, settings, rows, size, padding, watched):
         leaves, (_, rebuild) = tree_flatten(p.theta)[0], tree_flatten(numbered(p.theta))
@@ -159,8 +156,7 @@ class Plan:
         )
 
     def require_unchanged(self, fixed, rows):
-        """Raise RuntimeError unless the program gives, on a few of the rows, what its function
-        gives now."""
+        """Raise ChangedEnergyError unless program and function agree on a few of the rows."""
         self.last = None
         few = [a[:: max(1, len(a) // ROWS)][:ROWS] for a in rows]
         with np.errstate(all="ignore"), plain(), one_blas_thread():
@@ -180,10 +176,10 @@ class Plan:
             )
 
     def each(self, fixed, rows, jobs, take, steps=1):
-        """Call take(program, job, start, stop), with a tile loaded and not yet run, for every tile
-        of every job.
+        """Call take(program, job, start, stop) for every tile of every job, the tile loaded.
 
-        By more than one thread if each has a millisecond of work, `steps` runs a tile.
+        `take` runs the program, `steps` times for each tile.  More than one thread works if each
+        has a millisecond of work.
         """
         with LOCK, one_blas_thread() as threads:
             self.last = (fixed, rows) if self.watched else None
@@ -192,7 +188,7 @@ class Plan:
                 threads = 1
             while len(self.programs) < threads:
                 self.programs.append(Program(*self.traced, self.linear))
-            self.programs[0].load(fixed)  # whoever does the work: it puts sums together at the end
+            self.programs[0].load(fixed)  # it also puts sums together at the end
 
             def work(worker, job):
                 program = self.programs[worker]
@@ -207,8 +203,7 @@ class Plan:
 
 
 def _agree(found, value, scale=None):
-    """Whether an array is another, where that is finite, to half the digits of its largest entry,
-    or of `scale`."""
+    """Whether two arrays agree to half of their digits, relative to the largest finite entry."""
     sound, scale = np.isfinite(value), _size(value) if scale is None else scale
     return (np.abs(found - value)[sound] <= math.sqrt(np.finfo(value.dtype).eps) * scale).all()
 
@@ -223,8 +218,10 @@ def _first(a, size):
 
 
 def _fill(program, rows, start, stop, padding):
-    """Write points start, ..., stop-1 into a program; the rest of the tile repeats the last, or is
-    `padding` in the last array."""
+    """Write points start, ..., stop-1 into a program.
+
+    The rest of the tile repeats the last point, or is `padding` in the last array.
+    """
     m = stop - start
     for i, (buffer, a) in enumerate(zip(program.rows, rows, strict=True)):
         buffer[:m] = a[start:stop]

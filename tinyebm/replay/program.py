@@ -1,7 +1,7 @@
-"""A traced function as a list of NumPy calls on buffers of its own.
+"""A traced function as a list of NumPy calls on buffers that are allocated once.
 
-Each result has a buffer, that of an operand that is not needed any more where there is one: what a
-tile of points needs stays small, and in the cache.  To replay the function is to make the calls
+Each result has a buffer.  Where an operand is not needed any more, the result takes its buffer, so
+that the memory of a tile stays small and in the cache.  To replay the function is to make the calls
 again.
 """
 
@@ -14,12 +14,11 @@ from tinyebm.replay.instructions import Builder
 
 
 class Program:
-    """A traced function as two lists of NumPy calls on fixed buffers: `prologue`, once per θ, and
-    `body`, per tile.
+    """Two lists of NumPy calls on fixed buffers: `prologue`, once per θ, and `body`, once per tile.
 
-    `fixed` and `rows` are the arrays to write the arguments to, `outputs` the arrays to read.  If
-    the outputs are to be added up (`linear`), they lie in one vector, `total`, without their
-    factors, which `finish` puts on the sum.
+    The arguments are written to the arrays `fixed` and `rows`, and the results read from `outputs`.
+    If results are added up over tiles (`linear`), they lie in one vector `total` without their
+    factors; `finish` multiplies the sum by them.
     """
 
     def __init__(self, graph, inputs, outputs, linear=False):
@@ -35,7 +34,7 @@ class Program:
         built = Builder(graph, inputs, outputs, linear)
         vectors = [vec for _, vec in built.factors if vec is not None]
         code, needed = [], {id(ref.root) for ref in (*built.outputs, *vectors)}
-        for function, args, out in reversed(built.code):  # what nobody needs goes
+        for function, args, out in reversed(built.code):  # drop what no output needs
             if id(out) in needed:
                 code.append((function, args, out))
                 needed |= {id(a.root) for a in args}
@@ -78,7 +77,7 @@ class Program:
 
 
 def _allocate(ref, row_major=False, buffer=None):
-    """Give a root its buffer, points (or columns) along memory; return the buffer."""
+    """Allocate the buffer of a root, with points contiguous in memory; return the buffer."""
     columns = len(ref.shape) == 2 and not row_major
     shape = (ref.shape[1] + ref.bordered, ref.shape[0]) if columns else ref.shape
     if buffer is None:
@@ -90,7 +89,7 @@ def _allocate(ref, row_major=False, buffer=None):
 
 
 def _allocate_together(roots):
-    """Give roots their places in one vector; return it."""
+    """Allocate the buffers of roots as parts of one vector; return it."""
     roots = list({id(root): root for root in roots}.values())
     ends = np.cumsum([0, *(math.prod(root.shape) for root in roots)])
     total = np.empty(ends[-1], roots[0].dtype if roots else float)
@@ -105,8 +104,8 @@ def _allocate_together(roots):
 
 
 def _share_buffers(code, inputs, outputs):
-    """Give every result a buffer: that of an operand that dies with the call, or one that is free,
-    or a new one."""
+    """Give every result a buffer: that of an operand used for the last time, a free one, or a new
+    one."""
     last, kept = {}, {id(ref.root) for ref in (*inputs, *outputs)}
     for i, (_, args, out) in enumerate(code):
         for ref in (*args, out):

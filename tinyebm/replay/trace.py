@@ -1,13 +1,13 @@
-"""Writing down what NumPy is asked to do.
+"""Recording the NumPy calls of a function.
 
-A `Traced` array stands in for a real one.  NumPy hands every function of it to the
-two methods `__array_ufunc__` and `__array_function__`, which compute the answer *and*
-write a node down: the function, its operands, the shape of the result.  So one run of
-ordinary code, derivatives included, leaves behind the graph of its NumPy calls.
+A `Traced` array stands for a real one.  NumPy passes every function of it to the two methods
+`__array_ufunc__` and `__array_function__`.  They compute the result and record a node: the
+function, its operands, the shape of the result.  One run of ordinary code, derivatives included,
+therefore leaves the graph of its NumPy calls.
 
-What cannot be replayed on other numbers is refused on the spot: a branch or a number taken from a
-value (`if x.max() > 0`, `float(x)`), and an array taken out of NumPy's sight (`np.asarray(x)`).
-One question is answered wrongly: a Traced array is no `np.ndarray` to `isinstance`.
+A function is refused if the same calls would be wrong for other numbers: if it branches on a value
+(`if x.max() > 0`), takes a number from one (`float(x)`), or converts an array (`np.asarray(x)`).
+One difference remains: `isinstance(x, np.ndarray)` is false for a Traced array.
 """
 
 import numpy as np

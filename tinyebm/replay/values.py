@@ -1,5 +1,4 @@
-"""What instructions work on: stored arrays, values with factors, and the patterns by which nodes
-are known."""
+"""What instructions work on: stored arrays, values with factors, and patterns of nodes."""
 
 import math
 
@@ -15,18 +14,13 @@ class Ref:
     __slots__ = ("shape", "dtype", "fixed", "parent", "view", "bordered", "array")
 
     def __init__(self, shape, dtype, fixed, parent=None, view=None, bordered=False, array=None):
-        self.shape, self.dtype, self.fixed, self.parent, self.view = (
-            tuple(shape),
-            dtype,
-            fixed,
-            parent,
-            view,
-        )
+        self.shape, self.dtype, self.fixed = tuple(shape), dtype, fixed
+        self.parent, self.view = parent, view
         self.bordered, self.array = bordered, array
 
     @property
     def root(self):
-        """The Ref whose buffer this one looks at."""
+        """The Ref that owns the buffer."""
         return self if self.parent is None else self.parent.root
 
     def resolve(self):
@@ -66,8 +60,11 @@ def reachable(outputs):
 
 
 def scan(nodes):
-    """(numbers of nodes that need a border of ones, {product: factor an exponential asks for}, {G:
-    the X of its Xᵀ G})."""
+    """What later nodes need of earlier ones.
+
+    Returns the numbers of the nodes that need a border of ones; {product: the factor that an
+    exponential multiplies it by}; {G: the X of the product Xᵀ G}.
+    """
     wants_border, wanted_factor, partner = set(), {}, {}
     for n in nodes:
         if layer := affine_layer(n):
@@ -75,14 +72,10 @@ def scan(nodes):
         if n.op is np.exp2 and n.args[0].op is np.multiply and is_factor(c := n.args[0].args[1]):
             wanted_factor.setdefault(n.args[0].args[0].number, c.constant)
     for n in nodes:
-        if (
-            n.op is np.matmul
-            and n.args[0].op == "transpose"
-            and not n.fixed
-            and n.args[0].ndim == 2
-        ):
-            if n.args[0].args[0].number in wants_border:
-                partner.setdefault(n.args[1].number, n.args[0].args[0])
+        if n.op is np.matmul and not n.fixed:
+            left, right = n.args
+            if left.op == "transpose" and left.ndim == 2 and left.args[0].number in wants_border:
+                partner.setdefault(right.number, left.args[0])
     return wants_border, wanted_factor, partner
 
 
@@ -93,19 +86,13 @@ def affine_layer(n):
     for product, bias in (n.args, n.args[::-1]):
         if product.args and product.args[0].value.dtype != n.value.dtype:
             continue
-        if (
-            product.op is np.matmul
-            and not product.args[0].fixed
-            and product.args[1].fixed
-            and product.shape == n.shape
-        ):
-            if (
-                bias.fixed
-                and (b := fixed_vector(bias)) is not None
-                and b.ndim
-                and b.shape[-1] == n.shape[1]
-            ):
-                return product.args[0], product.args[1], b
+        if product.op is not np.matmul or product.shape != n.shape or not bias.fixed:
+            continue
+        (x, W), b = product.args, fixed_vector(bias)
+        if x.fixed or not W.fixed or b is None:
+            continue
+        if b.ndim and b.shape[-1] == n.shape[1]:
+            return x, W, b
     return None
 
 
