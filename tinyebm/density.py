@@ -1,7 +1,7 @@
 """The density of an energy: p_θ(dx) = e^{-E_θ(x)} μ(dx) / Z_θ.
 
-Low energy means likely.  What needs no Z is here: the exponent, the score and
-its divergence.  What needs Z is in `tinyebm.exact`.
+Low energy means high probability.  This file holds what does not need Z: the exponent, the score
+and its divergence.  `tinyebm.exact` holds what needs Z.
 """
 
 from dataclasses import dataclass
@@ -24,20 +24,26 @@ from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows
 
 @dataclass(frozen=True)
 class Density:
-    """An energy, its parameters and its space: the law e^{-E_θ(x)} μ(dx) / Z_θ.
+    """The density e^{-E_θ(x)} μ(dx) / Z_θ of an energy E with parameters θ on a space.
 
     Parameters
     ----------
     energy : callable (theta, x) -> (n,)
-        Energies in nats of the rows of x, shape (n, d), each by itself; written with
-        `tinyebm.ops` where derivatives are wanted.  A function of theta and x alone,
-        which does not ask whether they are NumPy's arrays (`tinyebm.replay.trace`).
-        An energy of states (RBM, Ising, ...) says in `sites` which values an x_i may have; it makes
-        no density on R^d.
-    theta : tree of floating-point arrays
-        Whole numbers become floating-point ones.
-    space : Reals, Box, Cells, ...
+        The energy in nats of each row of x (n, d), computed from that row alone, and written with
+        `te.ops` if derivatives are wanted.  It depends on theta and x only, and does not ask
+        whether they are instances of `np.ndarray`.  An energy of discrete states (RBM, Ising, ...)
+        lists in `sites` the values that a coordinate may have.
+    theta : tree of arrays
+        Parameters: an array, or nested dicts, lists and tuples of arrays.  Whole numbers become
+        floating-point numbers.
+    space : Reals, Box, Bits, Spins, Cells
         Where x lives, and the measure μ.
+
+    >>> import tinyebm as te
+    >>> bowl = lambda theta, x: 0.5 * theta["k"] * te.ops.sum(x * x, axis=1)
+    >>> p = Density(bowl, {"k": np.array(4.0)}, te.Reals(2))
+    >>> round(float(te.log_partition(p)), 6)  # log(2π/4)
+    0.451583
     """
 
     energy: Any
@@ -67,7 +73,7 @@ class Density:
 
 
 def require_density(p):
-    """Raise ValueError unless p is a Density, or a Target."""
+    """Raise ValueError unless p is a Density or a Target."""
     if isinstance(p, type) or not (hasattr(p, "energy") and hasattr(p, "space")):
         raise ValueError(
             "a Density, or a Target, is wanted: te.Density(energy, theta, space), got "
@@ -82,8 +88,7 @@ def rows_of(p, x):
 
 
 def in_double(p):
-    """The Density with parameters in double precision, for exact answers; ValueError for what is
-    none."""
+    """The Density with parameters in double precision, for exact answers."""
     require_density(p)
     if every(lambda leaf: getattr(leaf, "dtype", FLOATS[0]) is FLOATS[0], p.theta):
         return p
@@ -117,7 +122,7 @@ def exponent(p, x):
 
 
 def exponents(p, x):
-    """The exponent of any number of rows, (n,), in blocks of bounded memory."""
+    """The exponent of any number of rows, (n,), computed in blocks of bounded memory."""
     x = rows_of(p, x)
     return by_rows(exponent, p, x)
 
@@ -133,7 +138,7 @@ def atoms_of(p, grid):
 
 
 def on_host(p):
-    """The Density with parameters in NumPy arrays: for what looks at numbers to decide."""
+    """The Density with parameters in NumPy arrays, for code that branches on numbers."""
     theta = to_host(p.theta)
     return p if theta is p.theta else Density(p.energy, theta, p.space)
 
@@ -150,10 +155,9 @@ def _exponent_and_score(p, x):
 
 
 def score(p: Density, x: Array) -> Array:
-    """The score ∇_x log p(x), shape (n, d), in units of 1/[x]: -∇E under Lebesgue measure, of the
-    type of x.
+    """The score ∇_x log p(x), shape (n, d), in units of 1/[x]; under Lebesgue measure it is -∇E.
 
-    Rows are whatever holds numbers (`tinyebm.spaces.rows`), without nan.
+    x is (n, d), any kind of array or table of numbers without nan; the result has its precision.
 
     >>> from tinyebm import ops, Reals
     >>> normal = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))
@@ -164,8 +168,7 @@ def score(p: Density, x: Array) -> Array:
 
 
 def score_and_laplacian(p, x):
-    """The score (n, d) and its divergence (n,), by one sweep forward with d slopes and a Laplacian
-    beside every value."""
+    """The score (n, d) and its divergence (n,), in one forward pass (`tinyebm.autodiff.forward`)."""
     x = rows_of(p, x)
     return by_rows(_score_and_laplacian, p, x)
 
@@ -185,7 +188,13 @@ def laplacian(p: Density, x: Array) -> Array:
     Raises
     ------
     ValueError
-        On a discrete space, and for an energy with kinks (relu), whose Laplacian is a spike there.
+        On a discrete space, and for an energy with kinks (relu), whose second derivative does not
+        exist there.
+
+    >>> from tinyebm import ops, Reals
+    >>> normal = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))
+    >>> laplacian(normal, np.zeros((1, 2)))
+    array([-2.])
     """
     x = clean(rows_of(p, x))
     if p.space.discrete or not getattr(p.energy, "smooth", True):

@@ -1,5 +1,4 @@
-"""Derivatives that travel forward with a value: slopes in some directions, and the Laplacian along
-them.
+"""Forward-mode derivatives: slopes along some directions, and the Laplacian.
 
 Of y = f(x) with x itself a function of t = (t_1, ..., t_d), the chain rule gives
 
@@ -14,25 +13,11 @@ VJP again, is Df.
 
 from tinyebm.autodiff.tape import Tape, Var, ones_like, vjp, zeros_like
 
-# of one array
-ELEMENTWISE = {
-    "exp",
-    "log",
-    "sin",
-    "cos",
-    "tanh",
-    "sigmoid",
-    "silu",
-    "_silu_slope",
-    "softplus",
-    "abs",
-    "power",
-}
+ELEMENTWISE = set("exp log sin cos tanh sigmoid silu _silu_slope softplus abs power".split())
 
 
 class Jets:
-    """A tape whose entries are (slopes, Laplacian) of values by d directions; None stands for
-    zero."""
+    """A tape whose entries are (slopes along d directions, Laplacian) of values; None is zero."""
 
     def __init__(self):
         self.age = next(Tape._clock)
@@ -62,17 +47,16 @@ class Jets:
 
 
 def _elementwise(f, x, slopes, laplacian):
-    """Eqs. (1) and (2) where Df and D²f are diagonal: ∂_i y = f' ∂_i x, Δy = f' Δx + f'' Σ_i (∂_i
-    x)²."""
+    """Eqs. (1) and (2) where Df and D²f are diagonal.
+
+    ∂_i y = f' ∂_i x,    Δy = f' Δx + f'' Σ_i (∂_i x)²
+    """
     first = lambda x: push_forward(f, [x], [ones_like(x)])
     f1, f2 = first(x), push_forward(first, [x], [ones_like(x)])
     squares = None
     for s in slopes:
         squares = _add(squares, None if s is None else s * s)
-    bend = None if squares is None else squares * f2
-    return [None if s is None else s * f1 for s in slopes], bend if laplacian is None else _add(
-        laplacian * f1, bend
-    )
+    return [_times(s, f1) for s in slopes], _add(_times(laplacian, f1), _times(squares, f2))
 
 
 def push_forward(f, xs, tangents):
@@ -90,14 +74,16 @@ def _add(a, b):
     return b if a is None else a if b is None else a + b
 
 
+def _times(a, b):
+    return None if a is None else a * b
+
+
 def slopes_and_laplacian(f, x, directions):
-    """([∂_i f(x), ...], Δf(x)) along directions, each an array like x; f maps an array to an array,
-    as arrays of f's shape."""
+    """([∂_i f(x), ...], Δf(x)) along directions, which are arrays like x."""
     jets = Jets()
     y = f(Var(x, jets, (directions, None)))
     if not (isinstance(y, Var) and y.tape is jets):
         return [zeros_like(y) for _ in directions], zeros_like(y)
     slopes, laplacian = y.entry
-    return [zeros_like(y.value) if s is None else s for s in slopes], zeros_like(
-        y.value
-    ) if laplacian is None else laplacian
+    full = lambda a: zeros_like(y.value) if a is None else a
+    return list(map(full, slopes)), full(laplacian)

@@ -1,6 +1,6 @@
 """Reverse-mode automatic differentiation: how derivatives flow.
 
-A *primitive* is an array function that knows its own vector-Jacobian products
+A *primitive* is an array function that comes with its vector-Jacobian products
 (VJPs).  Running a function on a `Var` writes every primitive it meets on a
 `Tape`; reading the tape backwards applies the chain rule: for each recorded
 y = f(x_1, ..., x_k), with ȳ the derivative of the final scalar by y,
@@ -59,8 +59,10 @@ class Tape:
         return Var(value, self, len(self.pullbacks) - 1)
 
     def record(self, function, vjps, args, kwargs, parents):
-        """Run a primitive on unwrapped arguments and write it down; `parents` are (place, entry) of
-        those that were Vars."""
+        """Run a primitive on unwrapped arguments and record it.
+
+        `parents` lists (position, entry) of the arguments that were Vars.
+        """
         for i, _ in parents:
             if i >= len(vjps) or vjps[i] is None:
                 raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
@@ -234,8 +236,12 @@ def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
     Raises
     ------
     TypeError
-        If a leaf is not floating-point, a number on the way complex, or the function leaves
-        `tinyebm.ops`.
+        If a leaf is not floating-point, a number on the way is complex, or the function calls NumPy
+        where it should call `te.ops`.
+
+    >>> value, pullback = vjp(lambda x, y: x * y, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> value, pullback(np.ones(2))
+    (array([3., 8.]), (array([3., 4.]), array([1., 2.])))
     """
     leaves, rebuild = tree_flatten(args)
     leaves, tape = list(map(_leaf, leaves)), Tape()
@@ -324,8 +330,11 @@ def grad(function: Callable, argnum: int = 0) -> Callable:
 
 
 def hvp(function: Callable, x: Tree, v: Tree) -> Tree:
-    """Hessian-vector product ∇²f(x) v = ∇ <∇f(x), v>, for a Hessian is symmetric; x and v are trees
-    of one structure."""
+    """The Hessian times a vector: ∇²f(x) v = ∇ <∇f(x), v>, with x and v trees of one structure.
+
+    >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 0.0]))
+    array([6., 0.])
+    """
 
     def slope(x):
         if structure(x) != structure(v):
