@@ -101,6 +101,14 @@ def test_the_public_face_is_annotated():
     assert not missing
 
 
+def test_everything_public_has_an_example():
+    """Catches a public function or class whose docstring shows no call.  Results, errors and tables need none."""
+    without = {"Var", "Comparison", "Fit", "Replicas", "Sweep", "Step", "Move", "Optimizer", "ConvergenceWarning",
+               "DivergentPartitionError", "QuadratureError"}
+    parts = {name: part for name, part in vars(te).items() if name in te.__all__ and callable(part)}
+    assert not sorted(name for name, part in parts.items() if ">>>" not in (part.__doc__ or "") and name not in without)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_everything_public_is_explained(module):
     """Catches a public module, function, class or method without a docstring, or with a fragment for a first paragraph."""
