@@ -238,6 +238,6 @@ def test_layers_of_nan_are_refused():
     """Catches hidden units that are off where they have no law."""
     rbm = te.RBM(3, 2)
     theta = rbm.init(np.random.default_rng(0))
-    with pytest.raises(ValueError, match="x or theta holds nan: at row 0 hidden units have no law"):
+    with pytest.raises(ValueError, match="x or theta holds nan: at row 0 hidden units have no distribution"):
         te.BlockGibbs().step(te.Density(rbm, theta | {"c": np.array([0.0, np.nan])}, te.Bits(3)), np.zeros((2, 3)),
                              np.random.default_rng(0))
