@@ -15,6 +15,7 @@ A kernel offers a push by `operator(p, grid)`, which returns the function (1) fo
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def operator_of(kernel, p, grid):
     return lambda mass: kernel.push(mass, p)
 
 
-def push(kernel, probabilities: Array, p: Density) -> Array:
+def push(kernel: Any, probabilities: Array, p: Density) -> Array:
     """Probabilities (N,) after one step from `probabilities` over the atoms of p's space.
 
     The atoms are those of `p.space.atoms()`, on continuous spaces of `p.space.atoms(nodes)` for
