@@ -29,6 +29,11 @@ COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
 LARGEST_MATRIX = 2**22  # entries of a matrix of flows: 32 MiB
 
 
+def is_kernel(thing):
+    """Whether it is an instance with a `step`: whatever has one is a kernel."""
+    return hasattr(thing, "step") and not isinstance(thing, type)
+
+
 def offers(kernel, name):
     """The kernel's part of that name, or None if it has none that goes with its step.
 
@@ -40,7 +45,7 @@ def offers(kernel, name):
 
 def require_push(kernel):
     """Raise ValueError, saying what to write, unless the kernel can move distributions."""
-    if isinstance(kernel, type) or not hasattr(kernel, "step"):
+    if not is_kernel(kernel):
         raise ValueError(
             "a kernel that can push distributions is wanted, like te.Gibbs() or te.MALA(0.1), got "
             f"{kernel!r}"
