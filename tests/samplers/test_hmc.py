@@ -110,12 +110,6 @@ def test_error_of_the_energy_is_of_second_order():
     assert coarse.max() < 1e-2
 
 
-@pytest.mark.parametrize("space", [*SPACES, te.Box(-3, 3, 2)])
-def test_float32_stays_float32(space):
-    """Catches a velocity or a step that is float64."""
-    x = rng(0).uniform(-1.9, 1.9, (50, 2)).astype("float32")
-    assert te.HMC(0.3, 3).step(network(space, "float32"), x, rng(1)).x.dtype == np.float32
-
 
 def test_a_trajectory_that_ends_outside_a_box_is_rejected(given):
     """Without forces, from 0.5 in [-1, 1]: only where |0.5 + 2 ε r| <= 1, ε = 1/2.  Catches walls that reflect or clip."""

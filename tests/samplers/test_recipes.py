@@ -149,12 +149,6 @@ def test_a_long_run_has_the_variance_of_its_temperature(step_size, noise):
     assert exact / (recipe.temperature * s2) == pytest.approx(a**2 / (1 - step_size / (2 * s2)), rel=1e-12)
 
 
-def test_float32_stays_float32():
-    """Catches a NumPy scalar beside the points."""
-    p = te.Density(lambda theta, x: ops.sum(x * x, axis=1), {}, te.Box(-1, 1, 2))
-    for recipe in RECIPES:
-        assert recipe.step(p, np.ones((3, 2), "float32"), rng(0)).x.dtype == np.float32
-
 
 @pytest.mark.parametrize("make, message", [
     (lambda: te.Recipe(0.0, 0.1), "step_size must be positive"), (lambda: te.Recipe(math.nan, 0.1), "got nan"),

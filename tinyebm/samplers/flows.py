@@ -5,13 +5,8 @@ is a product with the kernel's transition matrix P (N, N),
 
     p'_j = Σ_i p_i P_ij,                                                    (1)
 
-which most kernels never form.  A kernel that may reject has flow[i, j], the probability of an
-accepted move from point i to atom j, and stay[i], the probability of a rejection:
-
-    P_ij = flow_ij + stay_i δ_ij.                                           (2)
-
-A kernel offers a push by `operator(p, grid)`, which returns the function (1) for any grid, or by
-`push(probabilities, p)` alone, for the space's own grids.
+which most kernels never form.  A kernel offers a push by `operator(p, grid)`, which returns the
+function (1) for any grid, or by `push(probabilities, p)` alone, for the space's own grids.
 """
 
 import math
@@ -19,14 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.autodiff import ops
 from tinyebm.common.checks import KERNEL, part_of, require_own
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array
 from tinyebm.density import Density, require_density
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
-LARGEST_MATRIX = 2**22  # entries of a matrix of flows: 32 MiB
 
 
 def is_kernel(thing):
@@ -80,10 +73,13 @@ def push(kernel: Any, probabilities: Array, p: Density) -> Array:
     ValueError
         If the probabilities belong to no such atoms.
     QuadratureError
-        If the atoms are too coarse for the kernel's noise.
+        If the atoms are too coarse for the kernel's noise, or the chain leaves them.
     """
     require_own(kernel, "operator", ("step", "drift"))
-    return kernel.operator(p, grid_of(p, probabilities))(probabilities)
+    pushed = kernel.operator(p, grid_of(p, probabilities))(probabilities)
+    total = float(np.abs(probabilities).sum())
+    require_conserved(total, total + float(pushed.sum() - probabilities.sum()))
+    return pushed
 
 
 def grid_of(p, probabilities):
@@ -102,31 +98,6 @@ def grid_of(p, probabilities):
             "te.probabilities(p) or space.atoms(nodes)"
         )
     return grid
-
-
-def flow_operator(flows, grid):
-    """Eq. (1) and (2) as a function of masses; `flows(x)` yields (flow (m, N), stay (m,), slice)
-    for blocks of m rows of x."""
-    x = grid.all()[0]
-    if grid.size**2 > LARGEST_MATRIX:
-        return lambda mass: sum(flow_spread(flows(x), mass))
-    flow, stay = map(ops.concatenate, list(zip(*flows(x), strict=True))[:2])
-    return lambda mass: mass @ flow + mass * stay
-
-
-def flow_spread(flows, mass):
-    """Masses at rows one step later: (masses of the grid's atoms (N,), masses that stay (m,))."""
-    moved, left = 0.0, []
-    for flow, stay, rows in flows:
-        moved = moved + mass[rows] @ flow
-        left.append(mass[rows] * stay)
-    return moved, ops.concatenate(left)
-
-
-def row_blocks(n, width):
-    """Slices of n rows such that a block of them by `width` is a quarter of the largest matrix."""
-    size = max(1, LARGEST_MATRIX // (4 * width))
-    return [slice(start, start + size) for start in range(0, n, size)]
 
 
 def require_noise(noise_scale):

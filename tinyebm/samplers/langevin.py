@@ -29,9 +29,10 @@ from tinyebm.common.backend import fused
 from tinyebm.common.checks import plain, require_nonnegative, require_positive
 from tinyebm.common.kinds import Array, Generator, Space
 from tinyebm.density import Density, exponent_and_score
-from tinyebm.replay.tiles import by_rows
 from tinyebm.samplers import flows
 from tinyebm.samplers.metropolis import Move, accept, require_continuous, require_start
+
+LARGEST_MATRIX = 2**22  # entries of a transition matrix that is kept: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class ULA:
     temperature: float = 1.0
     # its transition density has no kink; it leaves another distribution than p invariant
     smooth, invariant = True, False
+    push = flows.push
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
@@ -81,15 +83,6 @@ class ULA:
         x = require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         return Move(p.space.fold(moved(p, x, noise, self.step_size, self.noise_scale)))
-
-    def push(self, probabilities: Array, p: Density) -> Array:
-        """Probabilities (N,) after one step from `probabilities` over `p.space.atoms(nodes)`.
-
-        Raises QuadratureError if the atoms are too coarse for the noise, or the chain leaves them.
-        """
-        pushed = flows.push(self, probabilities, p)
-        flows.require_conserved(float(probabilities.sum()), float(pushed.sum()))
-        return pushed
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a product grid, set up once to be applied often; mass that leaves the grid is
@@ -119,16 +112,18 @@ class ULA:
 class MALA:
     """The Metropolis-adjusted Langevin algorithm: eq. (1) with T = 1 proposes, p decides.
 
-    Leaves p invariant for every step_size ε > 0, in units of [x]² (Roberts &
-    Tweedie 1996).  With a_ij the proposal density times the weight of atom j,
-    mass flows from atom i to j at rate min(a_ij, a_ji e^{u_j - u_i} w_j / w_i),
-    and the rest stays: p is invariant on any grid, to rounding.  A push costs O(N²)
-    work for N atoms, in blocks of bounded memory.
+    Leaves p invariant for every step_size ε > 0, in units of [x]² (Roberts & Tweedie 1996).  With
+    a_ij the proposal's density at atom j times the atom's weight w_j, the probabilities
+
+        flow_ij = min(a_ij, a_ji e^{u_j - u_i} w_j / w_i)                   (3)
+
+    of accepted moves leave p invariant on any grid, to rounding; the rest, 1 - Σ_j flow_ij, stays
+    at i.  A push costs O(N²) work for N atoms, in blocks of bounded memory.
 
     >>> from tinyebm import Density, DoubleWell, Reals, probabilities
     >>> well = DoubleWell()
     >>> p = Density(well, well.init(np.random.default_rng(0)), Reals(1))
-    >>> before = probabilities(p)
+    >>> before = probabilities(p, 100)
     >>> bool(abs(MALA(0.1).push(before, p) - before).max() < 1e-14)
     True
     """
@@ -155,10 +150,10 @@ class MALA:
         """A Move: one proposal per row of x (n, d), accepted or not."""
         require_continuous(p, self)
         x = require_start(p, x, rng)
-        noise = rng.standard_normal(x.shape, dtype=x.dtype)
+        evaluate = lambda x: exponent_and_score(p, x)
         # a proposal that flies away has the ratio -inf or nan: rejected
         with np.errstate(invalid="ignore", over="ignore"):
-            y, log_ratio = by_rows(_propose, p, x, noise, settings=self._settings)
+            y, log_ratio = self._propose(x, evaluate(x), evaluate, rng)
         return accept(x, y, log_ratio, rng, p, p.space.contains(y))
 
     def step_from(
@@ -171,34 +166,50 @@ class MALA:
     ) -> Move:
         """`step` where (exponent, score) are known at x, and come from evaluate(y) at the proposals
         y: the same Move."""
+        y, log_ratio = self._propose(x, here, evaluate, rng)
+        return accept(x, y, log_ratio, rng, None, space.contains(y))
+
+    def _propose(self, x, here, evaluate, rng):
+        """Proposals y by eq. (1), and log p(y) q(x|y) - log p(x) q(y|x) of their density q, (n,)."""
         (u, s), noise = here, rng.standard_normal(x.shape, dtype=x.dtype)
-        y = diffuse(x, s, noise, *self._settings)
-        log_ratio = _log_ratio(x, y, u, s, *evaluate(y), *self._settings)
-        return accept(x, y, np.where(space.contains(y), log_ratio, -math.inf), rng)
+        y = diffuse(x, s, noise, self.step_size, self.noise_scale)
+        u_y, s_y = evaluate(y)
+        forward = y - x - self.step_size * s
+        backward = x - y - self.step_size * s_y
+        difference = (forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)
+        return y, u_y - u + difference / (2 * self.noise_scale * self.noise_scale)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
-        """`push` on a product grid, set up once to be applied often."""
-        return flows.flow_operator(lambda x: self._flows(p, x, grid), grid)
+        """`push` on a product grid, set up once to be applied often: its matrix, if that is not too
+        large."""
+        x = grid.all()[0]
+        if grid.size**2 > LARGEST_MATRIX:
+            return lambda mass: sum(self.spread(p, x, mass, grid))
+        blocks = [(flow, stay) for flow, stay, _ in self._flows(p, x, grid)]
+        flow, stay = map(ops.concatenate, zip(*blocks, strict=True))
+        return lambda mass: mass @ flow + mass * stay
 
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x one step later: (masses of the grid's atoms (N,), masses that
         stay at the rows (m,))."""
-        return flows.flow_spread(self._flows(p, x, grid), mass)
-
-    @property
-    def _settings(self):
-        return self.step_size, self.noise_scale
+        moved, left = 0.0, []
+        for flow, stay, rows in self._flows(p, x, grid):
+            moved = moved + mass[rows] @ flow
+            left.append(mass[rows] * stay)
+        return moved, ops.concatenate(left)
 
     def _flows(self, p, x, grid):
-        """For blocks of rows of x: the probabilities of accepted moves to the atoms, (m, N), of
-        rejections, (m,), and which rows."""
+        """For blocks of rows of x: probabilities of accepted moves to the atoms (m, N), those of
+        rejections (m,), and which rows."""
         require_continuous(p, self)
         flows.require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
         (u, s), (u_y, s_y) = exponent_and_score(p, x), exponent_and_score(p, y)
         step_size, twice_variance, axes = self.step_size, 2 * self.noise_scale**2, range(x.shape[1])
         log_norm = 0.5 * len(axes) * math.log(math.pi * twice_variance)
-        for rows in flows.row_blocks(len(x), len(y)):
+        size = max(1, LARGEST_MATRIX // (4 * len(y)))
+        for start in range(0, len(x), size):
+            rows = slice(start, start + size)
             gap = [y[:, a] - x[rows, a, None] for a in axes]
             forward = sum((gap[a] - step_size * s[rows, a, None]) ** 2 for a in axes)
             backward = sum((gap[a] + step_size * s_y[:, a]) ** 2 for a in axes)
@@ -220,21 +231,6 @@ def moved(p, x, noise, step_size, noise_scale):
     """Where eq. (1) takes the rows of x with this noise, (n, d), walls apart: a step of ULA, and
     what `run` replays."""
     return diffuse(x, exponent_and_score(p, x)[1], noise, step_size, noise_scale)
-
-
-def _propose(p, x, noise, step_size, noise_scale):
-    """Where eq. (1) proposes to go from the rows of x, and the log of the ratio that decides."""
-    u, s = exponent_and_score(p, x)
-    y = diffuse(x, s, noise, step_size, noise_scale)
-    return y, _log_ratio(x, y, u, s, *exponent_and_score(p, y), step_size, noise_scale)
-
-
-def _log_ratio(x, y, u, s, u_y, s_y, step_size, noise_scale):
-    """log p(y) q(x|y) - log p(x) q(y|x) of a proposal q by eq. (1), (n,)."""
-    forward = y - x - step_size * s
-    backward = x - y - step_size * s_y
-    difference = (forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)
-    return u_y - u + difference / (2 * noise_scale * noise_scale)
 
 
 def _contract(mass, factors):
