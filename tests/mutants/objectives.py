@@ -65,4 +65,10 @@ MUTANTS = [
     ("perfect samples from cells that are never found anew", "objectives/perfect.py",
      "if state is None or state[\"age\"] >= self.refresh or _outgrown", "if state is None or False and _outgrown",
      "objectives/test_perfect.py"),
+    ("a state that is changed in place", "objectives/perfect.py", 'state = {**state, "age": state["age"] + 1}',
+     'state["age"] += 1', "objectives/test_conformance.py"),
+    ("single precision lost", "objectives/exact_contrastive.py", "tree_map(lambda g, t: g.astype(t.dtype), gradient, p.theta)",
+     "gradient", "objectives/test_conformance.py"),
+    ("exact CD follows a Density beside its grid", "objectives/chain_law.py", "        of_start = of_data\n    return Chain",
+     "    return Chain", "objectives/test_neglected_term.py"),
 ]

@@ -254,15 +254,6 @@ def test_the_objective_returns_the_function():
     assert step[1:] == ({}, None)
 
 
-def test_float32_stays_float32():
-    """Catches θ that turns to float64 at the first step, because the grid is."""
-    p = normal(-0.3, 0.7)
-    p = te.Density(p.energy, tree_map(lambda leaf: leaf.astype("float32"), p.theta), p.space)
-    gradient = te.ExactContrastiveDivergence(te.MALA(0.2), 2).gradient(p, ROWS.astype("float32"), None).gradient
-
-    assert {leaf.dtype for leaf in gradient.values()} == {np.dtype("float32")}
-
-
 @pytest.mark.parametrize("k", [0, -1, 1.5, True])
 def test_impossible_numbers_of_steps(k):
     """Catches k = 0, which would compare the data with nothing."""

@@ -94,14 +94,6 @@ def test_cells_left_out_have_no_mass():
         assert 1 - 0.01 * rtol < inside <= 1 + 1e-12 and len(state["low"]) < 0.8 * grid.size
 
 
-def test_perfect_samples_stay_float32():
-    """Catches float64 draws beside float32 data."""
-    theta = tree_map(lambda leaf: leaf.astype("float32"), NET.init(rng(0)))
-    step = te.PerfectSamples(7, alpha=0.1).gradient(te.Density(NET, theta, te.Reals(2)), np.ones((9, 2), "float32"), rng(2))
-
-    assert {leaf.dtype for layer in step.gradient for leaf in layer.values()} == {np.dtype("float32")}
-
-
 def test_resumed_runs_keep_their_cells(tmp_path):
     """Four updates and three more are seven, to the bit, between two refreshes.  Catches cells or an age that are lost."""
     run = lambda steps, **options: te.fit(te.DoubleWell(), rng(0).normal(0, 1, (40, 1)), objective=te.PerfectSamples(20, refresh=3),

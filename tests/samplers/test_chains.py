@@ -30,11 +30,6 @@ def flat(dim):
     return te.Density(lambda theta, x: 0.0 * x[:, 0], {}, te.Reals(dim))
 
 
-def network(space):
-    net = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
-    return te.Density(net, net.init(rng(5)), space)
-
-
 def well(space):
     return te.Density(te.DoubleWell(), {"barrier": np.array(1.0)}, space)
 
