@@ -249,7 +249,7 @@ te.DenoisingScoreMatching(0) -> sigma must be positive and finite, got 0
 te.DenoisingScoreMatching("x") -> sigma must be positive and finite, got 'x'
 te.SlicedScoreMatching(0) -> projections must be a positive number of directions, got 0
 te.SlicedScoreMatching("1") -> projections must be a positive number of directions, got '1'
-te.NoiseContrastive(None) -> noise is a law to draw from, like te.Normal(mean, covariance), or a Density,
+te.NoiseContrastive(None) -> noise is a distribution to draw from, like te.Normal(mean, covariance), or a
 te.NoiseContrastive(law, ratio=0) -> ratio must be a positive number of draws per datum, got 0
 te.NoiseContrastive(law, rate=2) -> rate must be in (0, 1], got 2
 te.NoiseContrastive(te.Uniform(unit)).gradient(q, np.zeros((3, 1)), rng) -> noise on Box does not reach all of Reals
@@ -269,7 +269,7 @@ te.exact_cd_gradient(p, x, ula, 0) -> k must be a positive number of kernel step
 te.exact_cd_gradient(p, x[:, :1], ula, 1) -> x must have shape (n, 2), got (6, 1)
 te.exact_cd_gradient(p, nanx, ula, 1) -> data holds nan or inf: clean it first
 te.exact_cd_gradient(p, x, te.Gibbs(), 1) -> Gibbs has no spread / on Reals: use te.ULA or te.MALA
-te.exact_cd_gradient(five, rng.standard_normal((3, 5)), ula, 1) -> an exact distribution needs a grid, which is
+te.exact_cd_gradient(five, rng.standard_normal((3, 5)), ula, 1) -> exact answers need a grid, and a grid in dimension 5
 te.exact_cd_gradient(p, x, te.ULA(1e-12), 1) -> QuadratureError: steps with noise of standard deviation 1.41e-06 need a grid of
 te.exact_cd_gradient(q, np.ones(9), ula, 1) -> probabilities must sum to 1, got 9.0
 te.exact_cd_gradient(b, np.ones(9) / 9, te.Gibbs(), 1) -> 9 probabilities do not belong to the 16 states of Bits
@@ -380,7 +380,7 @@ te.log_partition(p, max_nodes=0) -> max_nodes must be a positive number of nodes
 te.nll_gradient(b, bits, "x") -> rtol must be between 0 and 1, got 'x'
 te.spectral_gap(q, te.ULA(10.0)) -> QuadratureError: the steps take a mass of / off the grid
 te.transition_matrix(b, te.Gibbs) -> a kernel that can push distributions is wanted
-te.exact_cd_gradient(q, x[:, :1] * 0 + 0.1, ula, 1, nodes="x") -> nodes must be an integer >= 2 per axis, got 'x'
+te.exact_cd_gradient(q, x[:, :1] * 0 + 0.1, ula, 1, nodes="x") -> nodes must be an integer >= 2, or 1 of them, got 'x'
 te.exact_cd_gradient(b, bits, te.Gibbs(), 1, nodes=7) -> a site of Bits / has 2 values, not 7
 te.exact_cd_gradient(b, np.r_[2.0, -1.0, np.zeros(14)], te.Gibbs(), 1) -> probabilities must not be negative, got -1.0
 te.exact_cd_gradient(te.Density(net, theta, te.Box(0, 1, 2)), x, ula, 1) -> some of the data lie outside Box

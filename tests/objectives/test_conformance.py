@@ -17,7 +17,8 @@ def example(page):
     """The names that the example of a page defines."""
     names = {}
     for part in doctest.DocTestParser().get_examples(page.__doc__):
-        exec(part.source, names)
+        if part.source.startswith(("import", "from", "class")):
+            exec(part.source, names)
     return names
 
 

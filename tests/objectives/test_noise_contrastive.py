@@ -262,7 +262,7 @@ def test_resumed_runs_keep_c(tmp_path):
 
 
 @pytest.mark.parametrize(("options", "complaint"), [
-    ({"noise": 3.0}, "noise is a law to draw from"), ({"noise": lambda x: x}, "noise is a law to draw from"),
+    ({"noise": 3.0}, "noise is a distribution to draw from"), ({"noise": lambda x: x}, "noise is a distribution to draw from"),
     ({"ratio": 0}, "ratio must be"), ({"ratio": 1.5}, "ratio must be"), ({"ratio": True}, "ratio must be"),
     ({"rate": 0}, "rate must be"), ({"rate": 1.5}, "rate must be"), ({"rate": math.nan}, "rate must be")])  # fmt: skip
 def test_impossible_options(options, complaint):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.common.checks import KERNEL, require_count, require_own
+from tinyebm.common.checks import KERNEL, require_own
 from tinyebm.common.errors import QuadratureError
 from tinyebm.density import exponents, rows_of
 from tinyebm.exact.likelihood import data_law, density_of
@@ -75,33 +75,26 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
     """
     require_push(kernel)
     require_steps(k)
-    if p.space.discrete:
-        grid = p.space.grid(nodes)
-        of_data = Masses(None, state_masses(p.space, data))
-        of_start = of_data if start is None else Masses(None, state_masses(p.space, start))
+    space, grid = p.space, p.space.grid(nodes)
+    if space.discrete:
+        of_data = Masses(None, state_masses(space, data))
+        of_start = of_data if start is None else Masses(None, state_masses(space, start))
         return Chain(of_data, of_start, grid)
-    if p.space.dim > 3:
-        raise ValueError(
-            "an exact distribution needs a grid, which is for dim <= 3, and "
-            f"{p.space} has {p.space.dim}"
-        )
-    if nodes is not None:
-        require_count(nodes, "nodes must be an integer >= 2 per axis", least=2)
     data = density_of(data)
-    grid, of_data = None, _masses(data)
-    if of_data.x is None:
-        grid = grid_of(p, of_data.mass)
+    of_data = _masses(data)
     of_start = of_data if start is None else Masses(*data_law(start))
     for name, (x, _) in {"data": of_data, "start": of_start}.items():
-        if x is not None and not np.all(p.space.contains(rows_of(p, x))):
-            raise ValueError(f"some of the {name} lie outside {p.space}")
+        if x is not None and not np.all(space.contains(rows_of(p, x))):
+            raise ValueError(f"some of the {name} lie outside {space}")
     # a Density is known on every grid; a Target brings its own rows
-    smooth = start is None and hasattr(data, "energy") and not hasattr(data, "grid")
-    if of_start.x is not None and not smooth:
-        _require_spread(kernel, p.space)
-    if grid is None:
-        grid = _grid_for(p, of_start.x, kernel, k, nodes)
-    if smooth:
+    known = start is None and hasattr(data, "energy") and not hasattr(data, "grid")
+    if of_start.x is not None and not known:
+        _require_spread(kernel, space)
+    if of_data.x is None:
+        return Chain(of_data, of_start, grid_of(p, of_data.mass))
+    if all(hasattr(kernel, part) for part in REACH):
+        grid = _grid_for(p, of_start.x, kernel, k, nodes and grid.shape)
+    if known:
         x, log_w = grid.all()
         of_data = Masses(None, np.exp(exponents(data, x) + log_w - log_partition(data)))
         require_conserved(1.0, float(of_data.mass.sum()))
@@ -173,11 +166,9 @@ def _require_spread(kernel, space):
         )
 
 
-def _grid_for(p, x, kernel, k, nodes):
+def _grid_for(p, x, kernel, k, wanted=None):
     """A product grid that holds what k steps from x can reach, fine enough for the noise and the
-    model; the space's own for a kernel that does not say how far it moves."""
-    if not all(hasattr(kernel, part) for part in REACH):
-        return p.space.grid(nodes)
+    model; `wanted` are the numbers of nodes per axis, if they are given."""
     space, noise = p.space, kernel.noise_scale
     require_noise(noise)
     if space.bounded:
@@ -190,8 +181,8 @@ def _grid_for(p, x, kernel, k, nodes):
             low, high = np.minimum(low, window.low), np.maximum(high, window.high)
         spacing = SPACING * np.minimum(noise, window.scale / (2 if k == 1 else 1))
         counts = tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
-    if nodes:
-        counts = (nodes,) * space.dim
+    if wanted:
+        counts = wanted
     elif space.dim == 1 and not getattr(kernel, "smooth", False):
         counts = (max(counts[0], KINKED),)
     # a push of N atoms in the plane takes 2 N² flops

@@ -45,7 +45,7 @@ def exact_cd_gradient(
         On a continuous space rows need a kernel with `spread`, like ULA and MALA.
     k : int
         Steps of the kernel.
-    nodes : int, optional
+    nodes : int or one per axis, optional
         Nodes per axis of the grid; by default fine enough for the kernel's noise.
     start : like data, but not probabilities on a continuous space; optional
         Where the chains start, if not at the data: a persistent pool, say.

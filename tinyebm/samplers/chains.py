@@ -168,12 +168,13 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
     trajectory, accepted, decided, clipped = [x], 0, 0, []
     for i, k in enumerate(kernels, 1):
         try:
-            x, taken, _, *cut = k.step(p, x, rng)
+            move = k.step(p, x, rng)
         except Stranded as stranded:
             # in training energies may become infinite, and `fit` refuses by itself
             if strict or stranded.move is None:
                 raise
-            x, taken, _, *cut = stranded.move
+            move = stranded.move
+        x, taken, _, *cut = move
         if taken is not None:
             accepted, decided = accepted + taken, decided + 1
         clipped += cut  # of a ClippedMove

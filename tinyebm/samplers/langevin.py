@@ -131,20 +131,13 @@ class MALA:
     step_size: float
     # its acceptance has a kink where the proposal becomes certain; it leaves p invariant
     smooth, invariant = False, True
+    # a proposal is a step of ULA at T = 1
+    temperature, noise_scale, drift = 1.0, ULA.noise_scale, ULA.drift
     push = flows.push
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
         plain(self, "step_size")
-
-    @property
-    def noise_scale(self) -> float:
-        """Standard deviation of a proposal's noise, √(2ε)."""
-        return math.sqrt(2 * self.step_size)
-
-    def drift(self, p: Density, x: Array) -> Array:
-        """Where a proposal without noise takes the rows of x, (n, d)."""
-        return moved(p, x, zeros_like(x), self.step_size, 0.0)
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """A Move: one proposal per row of x (n, d), accepted or not."""
