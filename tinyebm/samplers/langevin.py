@@ -176,8 +176,13 @@ class MALA:
         """`push` on a product grid, set up once to be applied often: its matrix, if that is not too
         large."""
         x = grid.all()[0]
+
+        def streamed(mass):
+            moved, left = self.spread(p, x, mass, grid)
+            return moved + left
+
         if grid.size**2 > LARGEST_MATRIX:
-            return lambda mass: sum(self.spread(p, x, mass, grid))
+            return streamed
         blocks = [(flow, stay) for flow, stay, _ in self._flows(p, x, grid)]
         flow, stay = map(ops.concatenate, zip(*blocks, strict=True))
         return lambda mass: mass @ flow + mass * stay
@@ -185,7 +190,8 @@ class MALA:
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x one step later: (masses of the grid's atoms (N,), masses that
         stay at the rows (m,))."""
-        moved, left = 0.0, []
+        moved: Any = 0.0
+        left = []
         for flow, stay, rows in self._flows(p, x, grid):
             moved = moved + mass[rows] @ flow
             left.append(mass[rows] * stay)
