@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.common.checks import KERNEL, require_own
 from tinyebm.common.errors import QuadratureError
 from tinyebm.density import exponents, rows_of
 from tinyebm.exact.likelihood import data_law, density_of
@@ -29,10 +28,13 @@ from tinyebm.exact.partition import log_partition
 from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import (
     grid_of,
+    is_smooth,
     operator_of,
     require_conserved,
     require_noise,
     require_push,
+    require_spread,
+    tells_reach,
 )
 from tinyebm.spaces.grids import Grid, trapezoid
 from tinyebm.spaces.rows import double
@@ -43,7 +45,6 @@ KINKED = 2048  # nodes on a line for a kernel with a kink: its error falls like 
 # of width σ, itself of width σ/√2, by the trapezoidal rule: an error of
 # 2 exp(-2π² (0.707 / 0.5)²) = 1e-17
 SPACING = 0.5
-REACH = "drift", "noise_scale"  # what says how far a kernel moves
 NEGATIVE = -1e-12  # how far below 0 rounding may take a probability
 
 
@@ -89,10 +90,10 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
     # a Density is known on every grid; a Target brings its own rows
     known = start is None and hasattr(data, "energy") and not hasattr(data, "grid")
     if of_start.x is not None and not known:
-        _require_spread(kernel, space)
+        require_spread(kernel, space)
     if of_data.x is None:
         return Chain(of_data, of_start, grid_of(p, of_data.mass))
-    if all(hasattr(kernel, part) for part in REACH):
+    if tells_reach(kernel):
         grid = _grid_for(p, of_start.x, kernel, k, nodes and grid.shape)
     if known:
         x, log_w = grid.all()
@@ -156,16 +157,6 @@ def _masses(data):
     return Masses(None, double(data))
 
 
-def _require_spread(kernel, space):
-    """Refuse a kernel that cannot make the first step from single rows."""
-    require_own(kernel, "spread", KERNEL)
-    if not all(hasattr(kernel, part) for part in ("spread", *REACH)):
-        raise ValueError(
-            f"{kernel!r} has no spread for rows of data on {space}: use te.ULA or te.MALA, or give "
-            "probabilities over the atoms"
-        )
-
-
 def _grid_for(p, x, kernel, k, wanted=None):
     """A product grid that holds what k steps from x can reach, fine enough for the noise and the
     model; `wanted` are the numbers of nodes per axis, if they are given."""
@@ -183,7 +174,7 @@ def _grid_for(p, x, kernel, k, wanted=None):
         counts = tuple(int(n) for n in np.ceil((high - low) / spacing) + 1)
     if wanted:
         counts = wanted
-    elif space.dim == 1 and not getattr(kernel, "smooth", False):
+    elif space.dim == 1 and not is_smooth(kernel):
         counts = (max(counts[0], KINKED),)
     # a push of N atoms in the plane takes 2 N² flops
     if math.prod(counts) > (MAX_ATOMS if k == 1 else MAX_ATOMS // 4):

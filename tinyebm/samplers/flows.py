@@ -53,6 +53,27 @@ def require_push(kernel):
     )
 
 
+def tells_reach(kernel):
+    """Whether the kernel says how far it moves: where its step leads without noise, and the
+    noise."""
+    return hasattr(kernel, "drift") and hasattr(kernel, "noise_scale")
+
+
+def is_smooth(kernel):
+    """Whether the density of a step has no kink, so that a few nodes integrate it."""
+    return getattr(kernel, "smooth", False)
+
+
+def require_spread(kernel, space):
+    """Raise ValueError unless the kernel can follow single rows of a continuous space."""
+    require_own(kernel, "spread", KERNEL)
+    if not (hasattr(kernel, "spread") and tells_reach(kernel)):
+        raise ValueError(
+            f"{kernel!r} has no spread for rows of data on {space}: use te.ULA or te.MALA, or give "
+            "probabilities over the atoms"
+        )
+
+
 def operator_of(kernel, p, grid):
     """Eq. (1) on a grid as a function of probabilities (N,): the kernel's `operator`, or its
     `push`."""
