@@ -21,7 +21,7 @@ MUTANTS = [
     ("exact CD adds what stayed twice", "objectives/exact_contrastive.py", "at_rows = [(x, mass - stay)] if x is y else",
      "at_rows = [(x, mass)] if x is y else", "objectives/test_exact_contrastive.py"),
     ("exact CD pushes once too often", "objectives/chain_law.py",
-     "for _ in range(k):\n            on_grid = push(on_grid)", "for _ in range(k + 1):\n            on_grid = push(on_grid)",
+     "for i in range(k):\n        if i > 0", "for i in range(k + 1):\n        if i > 0",
      "objectives/test_exact_contrastive_states.py"),
     ("what is rejected once never moves again", "objectives/chain_law.py", "if np.any(stay != 0):", "if i == 0:",
      "objectives/test_exact_contrastive.py"),

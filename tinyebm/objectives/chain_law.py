@@ -106,15 +106,11 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
 def after_steps(p, kernel, k, start, grid):
     """Eq. (1) after k steps (2) from the Masses `start`: (masses of the grid's atoms, masses still
     at the rows of the start)."""
-    if start.x is None:
-        push, on_grid = operator_of(kernel, p, grid), start.mass
-        for _ in range(k):
-            on_grid = push(on_grid)
-        return on_grid, 0.0
-    on_grid, stay, push = 0.0, start.mass, None
+    at_rows = start.x is not None
+    on_grid, stay = (0.0, start.mass) if at_rows else (start.mass, 0.0)
+    push = operator_of(kernel, p, grid) if k > 1 or not at_rows else None
     for i in range(k):
-        if i > 0:
-            push = push or operator_of(kernel, p, grid)
+        if i > 0 or not at_rows:
             on_grid = push(on_grid)
         if np.any(stay != 0):
             moved, stay = kernel.spread(p, start.x, stay, grid)

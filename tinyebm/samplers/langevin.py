@@ -204,14 +204,14 @@ class MALA:
         flows.require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
         (u, s), (u_y, s_y) = exponent_and_score(p, x), exponent_and_score(p, y)
-        step_size, twice_variance, axes = self.step_size, 2 * self.noise_scale**2, range(x.shape[1])
-        log_norm = 0.5 * len(axes) * math.log(math.pi * twice_variance)
+        step_size, twice_variance = self.step_size, 2 * self.noise_scale**2
+        log_norm = 0.5 * x.shape[1] * math.log(math.pi * twice_variance)
         size = max(1, LARGEST_MATRIX // (4 * len(y)))
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
-            gap = [y[:, a] - x[rows, a, None] for a in axes]
-            forward = sum((gap[a] - step_size * s[rows, a, None]) ** 2 for a in axes)
-            backward = sum((gap[a] + step_size * s_y[:, a]) ** 2 for a in axes)
+            gap = y.T[:, None] - x[rows].T[:, :, None]  # (d, m, N)
+            forward = ((gap - step_size * s[rows].T[:, :, None]) ** 2).sum(axis=0)
+            backward = ((gap + step_size * s_y.T[:, None]) ** 2).sum(axis=0)
             with np.errstate(invalid="ignore"):
                 log_ratio = ops.where(u_y == -np.inf, -np.inf, u_y - u[rows, None])
             log_flow = ops.minimum(-forward / twice_variance, log_ratio - backward / twice_variance)
