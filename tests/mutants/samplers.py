@@ -56,6 +56,8 @@ MUTANTS = [
      "    return getattr(kernel, name, None)\n", "samplers/test_own.py"),
     ("a push that is written alone is refused", "samplers/flows.py", 'if offers(kernel, "operator") or offers(kernel, "push"):',
      'if offers(kernel, "operator"):', "samplers/test_conformance.py"),
+    ("a push for the space's grids gets another", "samplers/flows.py", "parts = offers(kernel, \"operator\"), ",
+     "parts = offers(kernel, \"push\"), ", "samplers/test_conformance.py"),
     ("a recipe without its noise", "samplers/recipes.py", "diffuse(x, zeros, noise, 0.0, self.noise)",
      "diffuse(x, zeros, noise, 0.0, 0.0)", "samplers/test_recipes.py"),
     ("a drift without a step goes through", "samplers/chains.py",

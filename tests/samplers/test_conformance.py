@@ -227,6 +227,9 @@ class Lazy:
         weights = np.exp(grid.all()[1])
         return lambda mass: 0.7 * mass + 0.3 * mass.sum() * weights / weights.sum()
 
+    def _spread(self, p, x, mass, grid):
+        return self._operator(p, grid)(mass.sum() * np.eye(grid.size)[0]) - 0.7 * mass.sum() * np.eye(grid.size)[0], 0.7 * mass
+
     def __repr__(self):
         return "Lazy()"
 
@@ -288,6 +291,29 @@ def test_rows_and_densities_on_a_line():
     assert abs(found - by_masses) < 1e-12 and abs(found) > 0.01
     with pytest.raises(ValueError, match="Lazy.. has no spread for rows of data on Box.*: use te.ULA or te.MALA, or give prob"):
         te.exact_cd_gradient(p, np.zeros((3, 1)), kernel, 1)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_spread_starts_at_rows(k):
+    """A part 0.7^k is still there, the rest is uniform.  Catches rows that take one step more or less than the rest."""
+    p, x = well(te.Box(-1.5, 1.5, 1)), np.array([[-1.0], [0.2], [0.7]])
+    slope = lambda x: (x[:, 0] ** 2 - 1) ** 2  # of the energy by its barrier
+    atoms, log_w = p.space.atoms()
+    uniform = np.exp(log_w) @ slope(atoms) / np.exp(log_w).sum()
+    found = te.exact_cd_gradient(p, x, Lazy("operator", "spread"), k)["barrier"]
+    assert abs(found - (1 - 0.7**k) * (slope(x).mean() - uniform)) < 1e-12
+
+
+def test_a_push_alone_is_asked_for_the_space_s_own_grid():
+    """Also of a kernel that says how far it moves.  Catches probabilities over the atoms of another grid."""
+    seen = []
+    kernel = type("Counting", (Lazy,), {
+        "push": lambda self, probabilities, p: seen.append(len(probabilities)) or probabilities,
+        "drift": lambda self, p, x: x, "noise_scale": 0.3})("spread")  # fmt: skip
+    p = well(te.Box(-1.5, 1.5, 1))
+    te.exact_cd_gradient(p, np.array([[-1.0], [0.2]]), kernel, 3)
+    te.exact_cd_gradient(p, p, kernel, 1)
+    assert set(seen) == {p.space.grid().size}
 
 
 @pytest.mark.parametrize("ask", [*ASKED, "objective"])

@@ -34,7 +34,7 @@ from tinyebm.samplers.flows import (
     require_noise,
     require_push,
     require_spread,
-    tells_reach,
+    takes_any_grid,
 )
 from tinyebm.spaces.grids import Grid, trapezoid
 from tinyebm.spaces.rows import double
@@ -93,7 +93,7 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
         require_spread(kernel, space)
     if of_data.x is None:
         return Chain(of_data, of_start, grid_of(p, of_data.mass))
-    if tells_reach(kernel):
+    if takes_any_grid(kernel):
         grid = _grid_for(p, of_start.x, kernel, k, nodes and grid.shape)
     if known:
         x, log_w = grid.all()

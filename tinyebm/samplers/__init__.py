@@ -5,12 +5,13 @@ A kernel is whatever has a `step`; it inherits from nothing.  It may offer more:
     invariant = True                    its step leaves p as it is, so `te.ais` takes it
     push(probabilities, p) -> (N,)      probabilities over the atoms of p's space one step later
     operator(p, grid) -> function       the same for any grid, set up once to be applied often
+    spread(p, x, mass, grid)            masses at rows x one step later: (on the grid, still at x)
     drift(p, x) -> (n, d)               the step without its noise
     noise_scale                         standard deviation of the noise of a step
-    spread(p, x, mass, grid)            masses at rows x one step later: (on the grid, still at x)
 
 A `push` (or an `operator`) is what exact contrastive divergence, `te.transition_matrix` and
-`te.spectral_gap` need; for rows of data on a continuous space they also need the last three.
+`te.spectral_gap` need.  To start at rows of data on a continuous space also takes `spread`; `drift`
+and `noise_scale` then choose the grid, which without them is the space's own.
 
 Read `langevin`, then `chains` (many steps, `te.run`); `hmc`, `gibbs`, `gwg` and `recipes` are
 further kernels; `metropolis` accepts or rejects, `flows` holds what pushes share, `spectrum` is

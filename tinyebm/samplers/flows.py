@@ -53,10 +53,11 @@ def require_push(kernel):
     )
 
 
-def tells_reach(kernel):
-    """Whether the kernel says how far it moves: where its step leads without noise, and the
-    noise."""
-    return hasattr(kernel, "drift") and hasattr(kernel, "noise_scale")
+def takes_any_grid(kernel):
+    """Whether the kernel pushes on any grid, and says by its drift and its noise how wide and how
+    fine the grid must be; a push of its own is for the space's grids alone."""
+    parts = offers(kernel, "operator"), hasattr(kernel, "drift"), hasattr(kernel, "noise_scale")
+    return all(parts)
 
 
 def is_smooth(kernel):
@@ -67,7 +68,7 @@ def is_smooth(kernel):
 def require_spread(kernel, space):
     """Raise ValueError unless the kernel can follow single rows of a continuous space."""
     require_own(kernel, "spread", KERNEL)
-    if not (hasattr(kernel, "spread") and tells_reach(kernel)):
+    if not hasattr(kernel, "spread"):
         raise ValueError(
             f"{kernel!r} has no spread for rows of data on {space}: use te.ULA or te.MALA, or give "
             "probabilities over the atoms"
