@@ -70,15 +70,16 @@ def exact_cd_gradient(
     array([0.034447])
     """
     p = in_double(p)
-    chain = chain_from(p, as_data(data), kernel, k, nodes, as_data(start))
-    (x, mass), (y, _), grid = chain
-    on_grid, stay = after_steps(p, kernel, k, chain.start, grid)
+    of_data, of_start, grid = chain_from(p, as_data(data), kernel, k, nodes, as_data(start))
+    on_grid, stay = after_steps(p, kernel, k, of_start, grid)
     if not p.space.discrete:
         require_conserved(1.0, float(on_grid.sum() + np.sum(stay)))
-    add = lambda a, b: tree_map(np.add, a, b)
-    # positive masses are of the data, negative ones of p_k
-    at_rows = [(x, mass - stay)] if x is y else [(x, mass), (y, -stay)]
+
+    # Σ weight ∇E over rows and atoms: positive weights are of the data, negative ones of p_k
+    (x, mass), (y, _) = of_data, of_start
+    at_rows = [(x, mass - stay)] if of_start is of_data else [(x, mass), (y, -stay)]
     at_atoms = (mass if x is None else 0.0) - on_grid
+    add = lambda a, b: tree_map(np.add, a, b)
     gradient, done = tree_map(np.zeros_like, p.theta), 0
     for rows, weights in at_rows:
         if rows is not None:
