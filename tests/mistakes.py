@@ -195,7 +195,7 @@ te.ULA(0.1).step(p, x[:, :1], rng) -> x must have shape (n, 2), got (6, 1)
 te.ULA(0.1).step(p, x, 0) -> rng must be a generator, like np.random.default_rng(0), got 0
 te.ULA(0.1).step(b, bits, rng) -> ULA moves by small steps, and Bits is discrete: use Gibbs or its relatives
 te.MALA(0.1).step(b, bits, rng) -> MALA moves by small steps, and Bits is discrete: use Gibbs or its relatives
-te.HMC(0.1, 3).step(b, bits, rng) -> HMC moves along slopes, and Bits is discrete: use Gibbs or its relatives
+te.HMC(0.1, 3).step(b, bits, rng) -> HMC moves by small steps, and Bits is discrete: use Gibbs or its relatives
 te.Gibbs().step(p, x, rng) -> Gibbs redraws sites with a few values each: Reals is not discrete
 te.BlockGibbs().step(p, x, rng) -> BlockGibbs needs two layers of units, as in RBM (push: RBM alone), not MLP
 te.BlockGibbs().step(b, bits[:, :2], rng) -> x must have shape (n, 4), got (16, 2)
@@ -227,7 +227,7 @@ te.Chains(4).lend(np.zeros((4, 2)), 5, te.Reals(2), rng) -> a pool of 4 chains c
 te.transition_matrix(p, ula) -> QuadratureError: a transition matrix of Reals would be 9216 x 9216; it is for
 te.transition_matrix(five, ula) -> exact answers need a grid, and a grid in dimension 5 would need about 40^5
 te.spectral_gap(b, ula) -> ULA moves by small steps, and Bits is discrete: use Gibbs or its relatives
-te.spectral_gap(b, "gibbs") -> a kernel that can push laws is wanted, like te.Gibbs or te.MALA(0.1), got
+te.spectral_gap(b, "gibbs") -> a kernel that can push distributions is wanted, like te.Gibbs or te.MALA(0.1), got
 te.ContrastiveDivergence(ula, 0) -> k must be a positive number of kernel steps, got 0
 te.ContrastiveDivergence(ula, 1.5) -> k must be a positive number of kernel steps, got 1.5
 te.ContrastiveDivergence(ula, "1") -> k must be a positive number of kernel steps, got '1'
@@ -249,7 +249,7 @@ te.DenoisingScoreMatching(0) -> sigma must be positive and finite, got 0
 te.DenoisingScoreMatching("x") -> sigma must be positive and finite, got 'x'
 te.SlicedScoreMatching(0) -> projections must be a positive number of directions, got 0
 te.SlicedScoreMatching("1") -> projections must be a positive number of directions, got '1'
-te.NoiseContrastive(None) -> noise is a law to draw from, like te.Normal(mean, covariance), or a Density,
+te.NoiseContrastive(None) -> noise is a distribution to draw from, like te.Normal(mean, covariance), or a
 te.NoiseContrastive(law, ratio=0) -> ratio must be a positive number of draws per datum, got 0
 te.NoiseContrastive(law, rate=2) -> rate must be in (0, 1], got 2
 te.NoiseContrastive(te.Uniform(unit)).gradient(q, np.zeros((3, 1)), rng) -> noise on Box does not reach all of Reals
@@ -268,8 +268,8 @@ te.Pseudolikelihood().gradient(b, bits[:, :2], rng) -> x must have shape (n, 4),
 te.exact_cd_gradient(p, x, ula, 0) -> k must be a positive number of kernel steps, got 0
 te.exact_cd_gradient(p, x[:, :1], ula, 1) -> x must have shape (n, 2), got (6, 1)
 te.exact_cd_gradient(p, nanx, ula, 1) -> data holds nan or inf: clean it first
-te.exact_cd_gradient(p, x, te.Gibbs(), 1) -> Gibbs has no exact law on Reals: use ULA, MALA or HMC
-te.exact_cd_gradient(five, rng.standard_normal((3, 5)), ula, 1) -> exact laws need a grid, which is for dim <= 3, and Reals has
+te.exact_cd_gradient(p, x, te.Gibbs(), 1) -> Gibbs has no spread / on Reals: use te.ULA or te.MALA
+te.exact_cd_gradient(five, rng.standard_normal((3, 5)), ula, 1) -> exact answers need a grid, and a grid in dimension 5
 te.exact_cd_gradient(p, x, te.ULA(1e-12), 1) -> QuadratureError: steps with noise of standard deviation 1.41e-06 need a grid of
 te.exact_cd_gradient(q, np.ones(9), ula, 1) -> probabilities must sum to 1, got 9.0
 te.exact_cd_gradient(b, np.ones(9) / 9, te.Gibbs(), 1) -> 9 probabilities do not belong to the 16 states of Bits
@@ -379,13 +379,13 @@ te.log_partition(b, rtol=0) -> rtol must be between 0 and 1, got 0
 te.log_partition(p, max_nodes=0) -> max_nodes must be a positive number of nodes, got 0
 te.nll_gradient(b, bits, "x") -> rtol must be between 0 and 1, got 'x'
 te.spectral_gap(q, te.ULA(10.0)) -> QuadratureError: the steps take a mass of / off the grid
-te.transition_matrix(b, te.Gibbs) -> a kernel that can push laws is wanted
-te.exact_cd_gradient(q, x[:, :1] * 0 + 0.1, ula, 1, nodes="x") -> nodes must be an integer >= 2 per axis, got 'x'
+te.transition_matrix(b, te.Gibbs) -> a kernel that can push distributions is wanted
+te.exact_cd_gradient(q, x[:, :1] * 0 + 0.1, ula, 1, nodes="x") -> nodes must be an integer >= 2, or 1 of them, got 'x'
 te.exact_cd_gradient(b, bits, te.Gibbs(), 1, nodes=7) -> a site of Bits / has 2 values, not 7
 te.exact_cd_gradient(b, np.r_[2.0, -1.0, np.zeros(14)], te.Gibbs(), 1) -> probabilities must not be negative, got -1.0
 te.exact_cd_gradient(te.Density(net, theta, te.Box(0, 1, 2)), x, ula, 1) -> some of the data lie outside Box
 te.exact_cd_gradient(p, x, te.ULA(0.1, temperature=0), 1) -> QuadratureError: without noise (temperature 0)
-te.ExactContrastiveDivergence("x", 1) -> a kernel that can push laws is wanted
+te.ExactContrastiveDivergence("x", 1) -> a kernel that can push distributions is wanted
 te.Pseudolikelihood().gradient(b, bits + 0.5, rng) -> some rows of x are no states of Bits
 te.ShortRun(ula, 2).gradient(p, x, 0) -> rng must be a generator
 te.DenoisingScoreMatching(0.1).gradient(p, x, 0) -> rng must be a generator
@@ -506,7 +506,7 @@ te.Recipe(0.1, -1) -> noise must be finite and >= 0, got -1
 te.Recipe(0.1, 0.1, clip=0) -> clip must be positive and finite, got 0
 te.Recipe(0.1, 0.1, clamp=(1, 0)) -> clamp is a pair (low, high) with low < high, got (1, 0)
 te.Recipe(0.1, 0.1, clamp=3) -> clamp is a pair (low, high) with low < high, got 3
-te.Recipe(0.1, 0.1).step(b, bits, rng) -> a Recipe moves by small steps, and Bits / is discrete
+te.Recipe(0.1, 0.1).step(b, bits, rng) -> Recipe moves by small steps, and Bits / is discrete
 te.spectrum(q, te.MALA(1e-9)) -> QuadratureError: the atoms are 0.0391 apart, too coarse
 te.replicate("x") -> seeds is a positive number of runs, or their numbers, all different and >= 0, got 'x'
 te.Target("mine", te.Reals(1), 3, lambda n, rng: 0, 1, None) -> log_joint must be a function, got 3

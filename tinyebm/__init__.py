@@ -113,7 +113,6 @@ from tinyebm.experiment.replicas import Replicas, replicate
 from tinyebm.experiment.sweeps import Sweep, sweep
 from tinyebm.objectives.contrastive import (
     ContrastiveDivergence,
-    PerfectSamples,
     PersistentContrastiveDivergence,
     ShortRun,
 )
@@ -121,6 +120,7 @@ from tinyebm.objectives.exact_contrastive import ExactContrastiveDivergence, exa
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.objectives.neglected_term import full_cd_gradient, neglected_term
 from tinyebm.objectives.noise_contrastive import NoiseContrastive
+from tinyebm.objectives.perfect import PerfectSamples
 from tinyebm.objectives.pseudolikelihood import Pseudolikelihood, RatioMatching
 from tinyebm.objectives.score_matching import (
     DenoisingScoreMatching,

@@ -5,7 +5,7 @@ import problems as pb
 
 import tinyebm as te
 from tinyebm.exact.gradient import model_phase
-from tinyebm.objectives.contrastive import contrast
+from tinyebm.objectives.step import contrast
 from tinyebm.spaces.grids import Grid, trapezoid
 
 

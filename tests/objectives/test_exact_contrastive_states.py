@@ -8,7 +8,7 @@ import pytest
 import tinyebm as te
 from tinyebm.common.tree import ravel
 from tinyebm.datasets.targets import PatternTarget
-from tinyebm.objectives.exact_contrastive import state_law
+from tinyebm.objectives.chain_law import state_masses
 
 rng = np.random.default_rng  # every test makes its own
 FISCHER_IGEL = "rbm_4x3_fischer_igel_bound"
@@ -85,7 +85,7 @@ def test_bias_lies_below_the_bounds(oracle, layers):
     W, b, c = (p.theta[name] for name in "Wbc")
     reach = lambda W, b: np.maximum(np.maximum(W, 0).sum(axis=1) + b, np.maximum(-W, 0).sum(axis=1) - b).max()
     Delta = max(reach(W, b), reach(W.T, c))
-    distance = np.abs(state_law(p.space, x) - te.probabilities(p)).sum()
+    distance = np.abs(state_masses(p.space, x) - te.probabilities(p)).sum()
     sigm = lambda t: 1 / (1 + math.exp(-t))
     alpha, beta = (np.abs(W).sum(axis=0) + np.abs(c)).max(), (np.abs(W).sum(axis=1) + np.abs(b)).max()
 
@@ -111,7 +111,7 @@ def test_what_cd_drops(oracle, layers):
     each = np.array([-flat(te.nll_gradient(p, row[None])) for row in p.space.atoms()[0]])
 
     np.testing.assert_allclose(slope, case["expected"]["dlogp"], rtol=0, atol=1e-12)
-    law = state_law(p.space, v)
+    law = state_masses(p.space, v)
     for k in range(1, 6):
         law = te.BlockGibbs().push(law, p)
         residual = slope + flat(te.exact_cd_gradient(p, v, te.BlockGibbs(), k))
@@ -168,7 +168,7 @@ def test_all_forms_of_data(three):
 
     expected = flat(te.exact_cd_gradient(p, rows, te.Gibbs(), 2))
     for data in forms:
-        np.testing.assert_allclose(state_law(p.space, data), law, atol=1e-15)
+        np.testing.assert_allclose(state_masses(p.space, data), law, atol=1e-15)
         np.testing.assert_allclose(flat(te.exact_cd_gradient(p, data, te.Gibbs(), 2)), expected, atol=1e-14)
 
 
@@ -176,7 +176,7 @@ def test_other_starts(three):
     """E_data - E_{start P^k}: linear in both.  Catches chains that start at the data all the same."""
     p, counts, _ = three
     law, start, states = counts / 31, np.array([[1.0, 1.0, -1.0], [-1.0, 1.0, 1.0]]), p.space.atoms()[0]
-    pushed = state_law(p.space, start)
+    pushed = state_masses(p.space, start)
     for _ in range(3):
         pushed = te.Gibbs().push(pushed, p)
     i, j = np.triu_indices(3, 1)

@@ -90,15 +90,6 @@ def test_the_state_is_what_is_summed_over():
     tree_map(np.testing.assert_array_equal, state, before)  # and it is not changed
 
 
-def test_float32_stays_float32():
-    """Catches θ that turns to float64 at the first step, because the quadrature is."""
-    p = line()
-    p = te.Density(p.energy, tree_map(lambda leaf: leaf.astype("float32"), p.theta), p.space)
-    gradient = te.ExactLikelihood().gradient(p, np.ones((4, 1), "float32"), None).gradient
-
-    assert {leaf.dtype for leaf in gradient.values()} == {np.dtype("float32")}
-
-
 @pytest.mark.parametrize("options", [{"rtol": 0}, {"rtol": 1.0}, {"rtol": np.nan}, {"refresh": 0}, {"refresh": 1.5}])
 def test_impossible_options(options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):

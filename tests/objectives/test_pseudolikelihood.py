@@ -143,12 +143,8 @@ def test_energies_far_apart_stay_finite():
     assert step.metrics["loss"] == 1000.0 and step.gradient["b"].tolist() == [1.0]
 
 
-def test_float32_stays_float32_and_real_lines_are_refused():
-    """Catches θ that turns to float64, and a sum over values that are none."""
-    p = drawn(te.BoltzmannMachine(4), te.Spins(4))
-    p = te.Density(p.energy, tree_map(lambda leaf: leaf.astype("float32"), p.theta), p.space)
-    gradient = OBJECTIVE.gradient(p, te.Spins(4).initial(5, rng(0)).astype("float32"), None).gradient
-    assert {leaf.dtype for leaf in gradient.values()} == {np.dtype("float32")}
+def test_real_lines_are_refused():
+    """Catches a sum over values that are none."""
     with pytest.raises(ValueError, match="Pseudolikelihood sums over the values of a site: Reals.* is not discrete"):
         OBJECTIVE.gradient(te.Density(te.Quartic(), te.Quartic().init(rng(0)), te.Reals(1)), np.zeros((2, 1)), None)
 
@@ -207,12 +203,12 @@ def test_ratio_matching_in_parts_of_many_bits(monkeypatch):
     np.testing.assert_allclose(step.gradient["b"], (2 * other**2 * (1 - other) * (1 - 2 * x)).mean(axis=0), atol=1e-14)
 
 
-def test_ratio_matching_stays_float32_and_far_apart_finite():
-    """Catches e^{E} that overflows, and float64."""
+def test_ratio_matching_far_apart_is_finite():
+    """Catches e^{E} that overflows, in single precision."""
     p = te.Density(te.BoltzmannMachine(1), {"W": np.zeros(0, "float32"), "b": np.array([1000.0], "float32")}, te.Bits(1))
     step = RATIO.gradient(p, np.array([[0.0], [1.0]], "float32"), None)
 
-    assert step.metrics["loss"] == 0.5 and step.gradient["b"].tolist() == [0.0] and step.gradient["b"].dtype == np.float32
+    assert step.metrics["loss"] == 0.5 and step.gradient["b"].tolist() == [0.0]
 
 
 @pytest.mark.parametrize("space", [te.Reals(2), te.Box(0, 1, 2), te.Cells(3, 2)], ids=repr)

@@ -9,7 +9,7 @@ import tinyebm as te
 from tinyebm import density
 from tinyebm.common.tree import ravel, tree_flatten, tree_map
 from tinyebm.exact import gradient, sums
-from tinyebm.objectives import contrastive, score_matching
+from tinyebm.objectives import score_matching, step
 from tinyebm.replay.program import Program
 from tinyebm.replay.trace import trace
 
@@ -29,7 +29,7 @@ def questions(space, rng, dtype):
     x, weights = space.initial(N, rng).astype(dtype), rng.standard_normal(N).astype(dtype)
     yield "exponent", density.exponent, (x,), False
     yield "weighted gradient", gradient._weighted_gradient, (x, weights), True
-    yield "contrast", contrastive._contrast, (x, weights), True
+    yield "contrast", step._contrast, (x, weights), True
     yield "model phase", gradient._model_phase, (x, weights), True
     yield "log sum", sums._log_sum, (x, weights), True
     if not space.discrete:

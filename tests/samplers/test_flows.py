@@ -1,6 +1,6 @@
-"""What pushes have in common: whole matrices and blocks, conserved mass, and derivatives by θ of every kernel's `operator`.
+"""What pushes have in common: conserved mass, and derivatives by θ of every kernel's `operator`.
 
-Resolution, probabilities of another grid and walls are in test_langevin.py; HMC's derivative is in test_hmc.py.
+Resolution, probabilities of another grid, walls, and matrices kept or streamed in blocks are in test_langevin.py.
 """
 
 import math
@@ -13,35 +13,10 @@ import tinyebm as te
 from tinyebm import ops
 from tinyebm.autodiff.tape import vjp
 from tinyebm.common.tree import ravel
-from tinyebm.samplers import flows
-from tinyebm.spaces.grids import Grid, trapezoid
+from tinyebm.samplers import flows, langevin
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 3, 1), activation="tanh", confinement=1.0)
-
-
-@pytest.mark.parametrize("largest", [2**22, 80])
-def test_an_operator_is_its_matrix_of_flows(largest, monkeypatch):
-    """Flows that lose a part, in blocks of two rows or whole: mass @ flow + mass · stay.
-
-    Catches what is lost counted among what stays, blocks out of step, and a last block that is cut off.
-    """
-    monkeypatch.setattr(flows, "LARGEST_MATRIX", largest)
-    grid, flow, stay = Grid((trapezoid(11, -1.0, 1.0),)), rng(0).random((11, 11)) / 30, rng(1).random(11) / 2
-    mass, rows = rng(2).random(11), flows.row_blocks(11, 11)
-    assert np.concatenate([np.arange(11)[part] for part in rows]).tolist() == list(range(11))
-    assert len(rows) == (1 if largest > 80 else 11)
-
-    def parts(x):
-        np.testing.assert_array_equal(x, grid.all()[0])
-        return ((flow[part], stay[part], part) for part in rows)
-
-    push, expected = flows.flow_operator(parts, grid), mass @ flow + mass * stay
-    np.testing.assert_allclose(push(mass), expected, rtol=1e-14)
-    np.testing.assert_allclose(push(push(mass)), expected @ flow + expected * stay, rtol=1e-14)  # more than once
-    moved, left = flows.flow_spread(parts(grid.all()[0]), mass)
-    np.testing.assert_allclose(moved, mass @ flow, rtol=1e-14)
-    np.testing.assert_allclose(left, mass * stay, rtol=1e-14)
 
 
 @pytest.mark.parametrize("before, after, refused", [
@@ -91,7 +66,7 @@ def test_derivatives_of_pushes(name, largest, monkeypatch):
 
     Catches scores, acceptances, conditional laws, reflected means or laws of hidden units that are constants under vjp.
     """
-    monkeypatch.setattr(flows, "LARGEST_MATRIX", largest)
+    monkeypatch.setattr(langevin, "LARGEST_MATRIX", largest)
     p, kernel, nodes = OPERATORS[name]
     grid = p.space.grid(nodes)
     mass, g = rng(7).dirichlet(np.ones(grid.size)), np.cos(2 * grid.all()[0] + 0.3).sum(axis=1)

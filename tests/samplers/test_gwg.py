@@ -88,23 +88,6 @@ def test_push_keeps_p(p):
         np.testing.assert_allclose(flow, flow.T, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize(("make", "space"), CASES[:4])
-def test_steps_have_the_law_of_pushes(make, space, chi_square):
-    """Counts of (start, end) from an uneven law, one step and three, |z| < 5.
-
-    Catches a flip of another site than the one drawn, one site for all chains, and acceptance with another site's q.
-    """
-    p, slope = make(space)
-    T, states, law = by_definition(p, slope), space.atoms()[0], uneven(2**space.dim)
-    for steps, n in ((1, 60_000), (3, 20_000)):
-        start = rng(1).choice(len(states), n, p=law)
-        x, info = te.run(KERNEL, p, states[start], steps, rng(2))
-        counts = np.zeros_like(T)
-        np.add.at(counts, (start, space.grid().index(x)), 1)
-        assert abs(chi_square(counts, law[:, None] * np.linalg.matrix_power(T, steps))) < 5
-    assert 0 < info["acceptance"] <= 1
-
-
 def test_log_ratio_is_the_hastings_ratio():
     """log p(y) q(x|y) / p(x) q(y|x), of every accepted move.  Catches an acceptance that is right on average only."""
     p, slope = curved(te.Spins(3))
@@ -121,14 +104,6 @@ def test_log_ratio_is_the_hastings_ratio():
         i = int(np.flatnonzero(s != y)[0])
         expected = p.energy({}, s[None])[0] - p.energy({}, y[None])[0] + log_q(y)[i] - log_q(s)[i]
         assert log_ratio == pytest.approx(expected, abs=1e-12)
-
-
-def test_float32_stays_float32():
-    """Catches uniforms or values that are float64 whatever x is."""
-    theta = {name: leaf.astype("float32") for name, leaf in te.BoltzmannMachine(4).init(rng(0)).items()}
-    p, x = te.Density(te.BoltzmannMachine(4), theta, te.Spins(4)), te.Spins(4).initial(9, rng(0)).astype("float32")
-
-    assert KERNEL.step(p, x, rng(1)).x.dtype == np.float32
 
 
 @pytest.mark.parametrize("space", [te.Cells(3, dim=2), te.Reals(2), te.Box(0, 1, 2)], ids=repr)

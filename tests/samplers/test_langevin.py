@@ -12,7 +12,7 @@ from scipy import stats
 
 import tinyebm as te
 from tinyebm.density import exponent
-from tinyebm.samplers import flows
+from tinyebm.samplers import langevin
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
@@ -64,14 +64,6 @@ def test_temperature_scales_the_noise_variance(case, temperature, given):
 
     np.testing.assert_allclose(move.x, x + 0.3 * te.score(p, x) + math.sqrt(0.6 * temperature) * z, rtol=1e-14)
     assert move[1:] == (None, None)
-
-
-@pytest.mark.parametrize("kernel", [te.ULA(0.1), te.ULA(0.1, 0.5), te.MALA(0.1)])
-@pytest.mark.parametrize("space", [te.Reals(2), te.Reals(2, base_scale=2.0), te.Box(-3, 3, 2)])
-def test_float32_stays_float32(kernel, space):
-    """Catches a NumPy scalar or a float64 random number beside the points."""
-    x = rng(0).uniform(-2.9, 2.9, (50, 2)).astype("float32")
-    assert kernel.step(network(space, "float32"), x, rng(1)).x.dtype == np.float32
 
 
 @pytest.mark.parametrize("value", [0, -0.1, np.nan, np.inf])
@@ -131,7 +123,7 @@ def test_ula_push_is_the_dense_matrix(space, nodes, step_size):
 @pytest.mark.parametrize("space, nodes, step_size", DENSE[:2] + DENSE[3:5] + [(te.Box(-1, 0.7, 3), 5, 0.2)])
 def test_mala_push_is_the_dense_matrix(space, nodes, step_size, largest, monkeypatch):
     """Kept whole and streamed in blocks.  Catches rejected mass that is lost, and blocks of rows out of step."""
-    monkeypatch.setattr(flows, "LARGEST_MATRIX", largest)
+    monkeypatch.setattr(langevin, "LARGEST_MATRIX", largest)
     p, x, log_w, mass = compact(space, nodes, step_size)
     flow = mala_dense(p, x, x, log_w, te.MALA(step_size))
     expected = mass @ flow + mass * (1 - flow.sum(axis=1))
@@ -289,7 +281,7 @@ def test_a_little_mass_that_leaves_is_refused(dim):
 
 def test_memory_of_a_streamed_push_is_bounded(monkeypatch):
     """625 atoms, whose matrix takes 3 MB, in blocks of 2^12 entries.  Catches a matrix kept whole beyond the limit."""
-    monkeypatch.setattr(flows, "LARGEST_MATRIX", 2**12)
+    monkeypatch.setattr(langevin, "LARGEST_MATRIX", 2**12)
     p, _, _, mass = compact(te.Reals(2, extent=2.5), 25, 0.06)
 
     tracemalloc.start()

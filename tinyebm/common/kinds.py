@@ -83,24 +83,26 @@ class Law(Protocol):
 
 
 class Kernel(Protocol):
-    """One step of a Markov chain (`tinyebm.samplers`)."""
+    """One step of a Markov chain (`tinyebm.samplers`): whatever has a `step` is a kernel.
+
+    It may also have
+
+        invariant = True                 its step leaves p as it is
+        push(probabilities, p)           probabilities over the atoms of p's space one step later
+        operator(p, grid)                a function that does so for any grid, set up once
+        drift(p, x), noise_scale         where a step leads without its noise, and the noise's size
+        spread(p, x, mass, grid)         masses at rows x one step later: (on the grid, still at x)
+
+    and what it lacks is refused, with the name of what to write, only where it is needed.
+    """
 
     def step(self, p: Any, x: Array, rng: Generator) -> Any:
         """A Move from the rows of x (n, d)."""
 
 
-class PushKernel(Kernel, Protocol):
-    """A kernel that moves laws, too."""
-
-    def push(self, probabilities: Array, p: Any) -> Array:
-        """The law after one step, over the atoms of p's space, (N,)."""
-
-    def operator(self, p: Any, grid: Any) -> Callable[[Array], Array]:
-        """`push` on a given grid, set up once to be applied often."""
-
-
 class Objective(Protocol):
-    """What training descends (`tinyebm.objectives`)."""
+    """What training descends (`tinyebm.objectives`): whatever has a `gradient` is an objective."""
 
     def gradient(self, p: Any, x: Array, rng: Generator, state: Any = None) -> Any:
-        """A Step for the rows of x (n, d)."""
+        """A Step for the rows of x (n, d): a descent direction, metrics, and the state of the next
+        call (None at first)."""

@@ -17,9 +17,10 @@ from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.exact.means import mean_over
 from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.partition import log_partition
-from tinyebm.objectives.contrastive import PerfectSamples, ShortRun
+from tinyebm.objectives.contrastive import ShortRun
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
+from tinyebm.objectives.perfect import PerfectSamples
 
 RTOL = 1e-5  # of Z, for the numbers of the table
 # per axis, for the mass of a region: its indicator jumps, so sums converge slowly

@@ -13,12 +13,12 @@ from tinyebm.energies.rbm import RBM
 from tinyebm.exact.structure import other_layer
 from tinyebm.objectives.contrastive import (
     ContrastiveDivergence,
-    PerfectSamples,
     PersistentContrastiveDivergence,
     ShortRun,
 )
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.objectives.noise_contrastive import NoiseContrastive
+from tinyebm.objectives.perfect import PerfectSamples
 from tinyebm.objectives.pseudolikelihood import Pseudolikelihood, RatioMatching
 from tinyebm.objectives.score_matching import (
     DenoisingScoreMatching,

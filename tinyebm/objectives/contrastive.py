@@ -1,47 +1,60 @@
-"""Contrastive divergence and its relatives: the model phase from a few steps of a chain.
+"""Contrastive divergence and its relatives: negatives from a few steps of a Markov chain.
 
-    gradient = mean_i ∇_θ E_θ(x_i) - mean_j ∇_θ E_θ(y_j)                     (1)
+The gradient contrasts data with negatives (eq. 1 of `objectives.step`).  The name of an objective
+says where its chains start:
 
-x are data, y *negatives*.  The names say where the chains start, and mean just
-that: contrastive divergence at the data (Hinton 2002, Neural Computation
-14:1771), persistent CD where they stopped last time (Tieleman 2008, ICML), a
-short run at the space's initial law (Nijkamp et al. 2019, NeurIPS).  Perfect
-samples need no chain: they start, and stay, at p.
+    ContrastiveDivergence             at the data (Hinton 2002, Neural Computation 14:1771)
+    PersistentContrastiveDivergence   where they stopped last time (Tieleman 2008, ICML)
+    ShortRun                          at draws of `space.initial` (Nijkamp et al. 2019, NeurIPS)
 
-With `alpha` the loss gains alpha (mean_i E(x_i)² + mean_j E(y_j)²), the
-regulariser of Du & Mordatch (2019, arXiv:1903.08689), over data and negatives.
+After k steps the negatives are not yet draws of p, so all three gradients are biased; the exact
+bias is in `objectives.exact_contrastive`.  `objectives.perfect` draws negatives without a chain.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from tinyebm.autodiff.tape import vjp
-from tinyebm.common.backend import beside, host_generator, to_host
-from tinyebm.common.checks import require_count, require_fraction, require_nonnegative
+from tinyebm.common.checks import require_nonnegative
 from tinyebm.common.kinds import Array, Generator, Tree
-from tinyebm.density import Density, exponents, on_host
-from tinyebm.exact.partition import heavy_blocks, quadrature
-from tinyebm.exact.sampling import Cells, cells_of, sample
-from tinyebm.exact.structure import hidden_layer
-from tinyebm.objectives.step import Step, require_batch
-from tinyebm.replay.door import add, fold
+from tinyebm.density import Density
+from tinyebm.objectives.step import Step, contrast, require_batch
 from tinyebm.samplers.chains import Chains, require_kernel, require_steps, walk
+
+
+def _require_chain(objective):
+    """Refuse what is no kernel, no number of steps k, or no alpha."""
+    require_kernel(objective.kernel)
+    require_steps(objective.k)
+    require_nonnegative("alpha", objective.alpha)
 
 
 @dataclass(frozen=True)
 class ContrastiveDivergence:
-    """CD-k: negatives after k kernel steps from the data themselves."""
+    """CD-k: negatives after k kernel steps from the data themselves.
+
+    Parameters
+    ----------
+    kernel : ULA, MALA, Gibbs, ..., or a function of the step that returns one
+    k : int
+        Steps of the kernel.
+    alpha : float
+        Strength of the regulariser of `objectives.step`.
+
+    >>> import numpy as np
+    >>> from tinyebm import Density, DoubleWell, Reals, ULA
+    >>> well, rng = DoubleWell(), np.random.default_rng(0)
+    >>> p = Density(well, {"barrier": np.array(1.0)}, Reals(1))
+    >>> step = ContrastiveDivergence(ULA(0.05), k=2).gradient(p, np.ones((100, 1)), rng)
+    >>> sorted(step.metrics)
+    ['energy_data', 'energy_model', 'loss']
+    """
 
     kernel: Any
     k: int = 1
     alpha: float = 0.0
 
     def __post_init__(self):
-        require_kernel(self.kernel)
-        require_steps(self.k)
-        require_nonnegative("alpha", self.alpha)
+        _require_chain(self)
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
@@ -54,8 +67,27 @@ class ContrastiveDivergence:
 class PersistentContrastiveDivergence:
     """PCD-k: negatives after k kernel steps of chains that are never returned to the data.
 
-    A batch borrows as many of the `chains` as it has rows; each begins anew from
-    `space.initial` with probability `restart`.  The state is the pool, (chains, d).
+    A batch borrows as many chains of the pool as it has rows (or all of them, if it has more); each
+    begins anew from `space.initial` with probability `restart`.  The state is the pool,
+    {"chains": (chains, d)}.
+
+    Parameters
+    ----------
+    kernel, k, alpha
+        As in `ContrastiveDivergence`.
+    chains : int
+        Size of the pool.
+    restart : float
+        Probability that a borrowed chain begins anew.
+
+    >>> import numpy as np
+    >>> from tinyebm import Bits, BlockGibbs, Density, RBM
+    >>> rng, machine = np.random.default_rng(0), RBM(4, 2)
+    >>> p = Density(machine, machine.init(rng), Bits(4))
+    >>> objective = PersistentContrastiveDivergence(BlockGibbs(), chains=64)
+    >>> step = objective.gradient(p, np.ones((10, 4)), rng)
+    >>> step.state["chains"].shape
+    (64, 4)
     """
 
     kernel: Any
@@ -65,153 +97,43 @@ class PersistentContrastiveDivergence:
     alpha: float = 0.0
 
     def __post_init__(self):
-        require_kernel(self.kernel)
-        require_steps(self.k)
-        require_nonnegative("alpha", self.alpha)
+        _require_chain(self)
         Chains(self.chains, self.restart)
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d) whose state is the pool of chains."""
-        x = require_batch(p, x)
-        pool = Chains(self.chains, self.restart)
-        chains = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
-        slots, start = pool.lend(chains, min(len(x), self.chains), p.space, rng)
+        x, pool = require_batch(p, x), Chains(self.chains, self.restart)
+        points = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
+        slots, start = pool.lend(points, min(len(x), self.chains), p.space, rng)
         negatives, info = walk(self.kernel, p, start, self.k, rng)
-        return Step(
-            *contrast(p, x, negatives, self.alpha, info),
-            state={"chains": pool.give_back(chains, slots, negatives)},
-        )
+        state = {"chains": pool.give_back(points, slots, negatives)}
+        return Step(*contrast(p, x, negatives, self.alpha, info), state)
 
 
 @dataclass(frozen=True)
 class ShortRun:
-    """Negatives after k kernel steps from fresh draws of `space.initial`, as many as data."""
+    """Negatives after k kernel steps from fresh draws of `space.initial`, as many as data.
+
+    Parameters are those of `ContrastiveDivergence`.
+
+    >>> import numpy as np
+    >>> from tinyebm import Density, DoubleWell, Reals, ULA
+    >>> well, rng = DoubleWell(), np.random.default_rng(0)
+    >>> p = Density(well, {"barrier": np.array(1.0)}, Reals(1))
+    >>> ShortRun(ULA(0.05), k=20).gradient(p, np.ones((100, 1)), rng).gradient["barrier"].shape
+    ()
+    """
 
     kernel: Any
     k: int = 100
     alpha: float = 0.0
 
     def __post_init__(self):
-        require_kernel(self.kernel)
-        require_steps(self.k)
-        require_nonnegative("alpha", self.alpha)
+        _require_chain(self)
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
         """A Step for the rows of x (n, d); no state."""
         x = require_batch(p, x)
-        negatives, info = walk(
-            self.kernel, p, p.space.initial(len(x), rng).astype(x.dtype), self.k, rng
-        )
+        start = p.space.initial(len(x), rng).astype(x.dtype)
+        negatives, info = walk(self.kernel, p, start, self.k, rng)
         return Step(*contrast(p, x, negatives, self.alpha, info), state=None)
-
-
-@dataclass(frozen=True)
-class PerfectSamples:
-    """Negatives drawn from p itself, exactly and independently: what a chain that mixes at once
-    would give.
-
-    The gradient has no bias (on R^d and in a box: beyond the mass that cells leave out): its
-    expectation is the exact likelihood's.  What separates it from `ExactLikelihood` is the noise of
-    a finite number of negatives, and what separates contrastive divergence from it is the chain.
-
-    Parameters
-    ----------
-    draws : int, optional
-        Negatives per step, by default as many as data.
-    rtol, refresh : float, int
-        On R^d and in a box the cells that rejection sampling proposes from are found anew every
-        `refresh` steps, and those without mass left out, together less than rtol / 100; and anew at
-        once when the model has moved so far that the outermost of the cells hold a mass of rtol.
-
-    In dimension ≤ 3, on states that can be listed, and for energies with structure (see
-    `te.sample`). The state is the list of cells, empty on states.  Cost: an energy for every cell,
-    and two for every draw.
-    """
-
-    draws: int | None = None
-    rtol: float = 1e-3
-    refresh: int = 10
-    alpha: float = 0.0
-
-    def __post_init__(self):
-        if self.draws is not None:
-            require_count(self.draws, "draws must be a positive number of negatives")
-        require_count(self.refresh, "refresh must be a positive number of steps")
-        require_nonnegative("alpha", self.alpha)
-        require_fraction("rtol", self.rtol)
-
-    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
-        """A Step for the rows of x (n, d)."""
-        x = require_batch(p, x)
-        n = self.draws or len(x)
-        if p.space.discrete or hidden_layer(p):
-            negatives = sample(p, n, rng)
-        else:
-            host, state = on_host(p), None if state is None else to_host(state)
-            if state is None or state["age"] >= self.refresh or _outgrown(host, state, self.rtol):
-                state = {**_heavy_cells(host, self.rtol), "age": np.array(0)}
-            cells = Cells(
-                **{name: state[name] for name in ("low", "high", "states", "corners", "index")}
-            )
-            (negatives,) = beside(p.theta, cells.sample(host, n, host_generator(rng)))
-            state = {**state, "age": state["age"] + 1}
-        return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state=state)
-
-
-def _heavy_cells(p, rtol):
-    """The cells of p's quadrature that carry mass, as a tree of arrays."""
-    q = quadrature(p, rtol)
-    heavy = np.concatenate([mask for _, _, mask in heavy_blocks(p, q, rtol)])
-    every, cells = cells_of(q.grid), cells_of(q.grid, heavy)
-    # kept cells around each corner
-    shared = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))
-    outer = (np.bincount(every.index.reshape(-1)) > shared)[every.index[:, heavy]].any(axis=0)
-    return {**vars(cells), "outer": outer}
-
-
-def _outgrown(p, state, rtol):
-    """Whether cells that have neighbours without mass hold a mass of rtol by now."""
-    log_mass = exponents(p, state["states"]) + np.log(state["high"] - state["low"]).sum(axis=1)
-    mass = np.exp(log_mass - log_mass.max())
-    return float(mass[state["outer"]].sum()) > rtol * float(mass.sum())
-
-
-def contrast(p, data, negatives, alpha=0.0, info=None) -> tuple[Tree, dict]:
-    """(gradient, metrics) of eq. (1) and its regulariser, with which metrics hold the energies'
-    root mean square, "energy_rms".
-
-    Both batches pass through the energy at once; each is divided by its own size.
-    """
-    n, m = len(data), len(negatives)
-    x = np.concatenate([data, negatives])
-    weights = np.where(np.arange(n + m, like=x) < n, 1 / n, -1 / m).astype(x.dtype)
-    settings = (2 * alpha,) if alpha else ()
-    gradient, data_energy, model_energy, *squares = fold(
-        _contrast, add, p, [(x, weights)], 0.0, settings
-    )
-    metrics = {
-        "loss": data_energy - model_energy,
-        "energy_data": data_energy,
-        "energy_model": model_energy,
-    }
-    if squares:
-        metrics["energy_rms"] = np.sqrt(squares[0] / 2)
-    metrics |= {
-        name: info[name]
-        for name in ("acceptance", "clipped")
-        if info and info.get(name) is not None
-    }
-    return gradient, metrics
-
-
-def _contrast(p, x, weights, *twice_alpha):
-    """(Σ w ∇E, Σ w E over data, Σ -w E over negatives), weights w being negative for negatives.
-
-    With a regulariser, which adds to the first, also Σ |w| E².
-    """
-    energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
-    means = (np.maximum(weights, 0) * energies).sum(), (np.maximum(-weights, 0) * energies).sum()
-    if not twice_alpha:
-        return pullback(weights)[0], *means
-    share = np.abs(weights) * energies
-    return pullback(weights + twice_alpha[0] * share)[0], *means, (share * energies).sum()

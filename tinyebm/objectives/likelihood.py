@@ -1,4 +1,7 @@
-"""Exact maximum likelihood: no sampler, no noise but the minibatch's."""
+"""Exact maximum likelihood as an objective: its only noise is that of the minibatch.
+
+∇_θ (-mean_i log p(x_i)) = mean_i ∇_θ E_θ(x_i) - E_p[∇_θ E_θ]            (1)
+"""
 
 from dataclasses import dataclass
 
@@ -17,7 +20,7 @@ from tinyebm.spaces.rows import double
 
 @dataclass(frozen=True)
 class ExactLikelihood:
-    """The gradient of the mean negative log-likelihood, E_data[∇E] - E_p[∇E], by quadrature.
+    """The gradient of the mean negative log-likelihood, eq. (1), by quadrature or a sum over states.
 
     Parameters
     ----------
@@ -30,6 +33,11 @@ class ExactLikelihood:
 
     Metrics: "loss", the exact mean negative log-likelihood of the rows of x, nats.  All is computed
     in double precision, and the gradient is of the type of θ.
+
+    >>> from tinyebm import Cells, Density, TabularEnergy
+    >>> p = Density(TabularEnergy(2), {"energy": np.zeros(2)}, Cells(2))
+    >>> ExactLikelihood().gradient(p, np.array([[0.0], [0.0], [1.0]]), None).gradient["energy"].round(3)
+    array([ 0.167, -0.167])
     """
 
     rtol: float = 1e-4
@@ -49,7 +57,8 @@ class ExactLikelihood:
                 state = {**_heavy_atoms(p, self.rtol, x), "age": np.array(0)}
             log_z, model = model_phase(p, Atoms(state["states"], state["log_weights"]))
             state = {**state, "age": state["age"] + 1}
-        data = weighted_energy_gradient(p, x, np.zeros_like(x, shape=len(x)) + 1 / len(x))
+        weights = np.zeros_like(x, shape=len(x)) + 1 / len(x)
+        data = weighted_energy_gradient(p, x, weights)
         gradient = tree_map(lambda a, b, t: (a - b).astype(t.dtype), data, model, theta)
         return Step(gradient, {"loss": log_z - exponents(p, x).mean()}, state)
 
@@ -57,8 +66,6 @@ class ExactLikelihood:
 def _heavy_atoms(p, rtol, rows):
     """The atoms of p's quadrature that carry mass, as a tree of arrays."""
     q = quadrature(p, rtol, rows=rows)
-    states, log_w = [], []
-    for x, w, heavy in heavy_blocks(p, q, rtol):
-        states.append(x[heavy])
-        log_w.append(w[heavy])
-    return {"states": np.concatenate(states), "log_weights": np.concatenate(log_w)}
+    blocks = [(x[heavy], log_w[heavy]) for x, log_w, heavy in heavy_blocks(p, q, rtol)]
+    states, log_w = map(np.concatenate, zip(*blocks, strict=True))
+    return {"states": states, "log_weights": log_w}

@@ -1,4 +1,8 @@
-"""Noise-contrastive estimation: tell data from noise, and log Z is one more parameter."""
+"""Noise-contrastive estimation: tell data from noise of a known density; log Z is learned, too.
+
+An energy-based model with a normaliser of its own, e^{-E_θ - c}, is a good classifier of data
+against noise only if it is the density of the data: so c must become log Z.
+"""
 
 import math
 from dataclasses import dataclass
@@ -19,14 +23,14 @@ from tinyebm.spaces.laws import support
 
 @dataclass(frozen=True)
 class NoiseContrastive:
-    """Logistic regression between n data x and ν n draws y of a known law q:
+    """Logistic regression between n data x and ν n draws y of a known density q:
 
         L(θ, c) = -mean_x log σ(G(x)) - ν mean_y log σ(-G(y)),                              (1)
         G = -E_θ + log μ - c - log(ν q)
 
     (Gutmann & Hyvärinen 2012, JMLR 13:307).  The population minimiser is the truth, if the model
     holds it and q > 0 where it is, and there c = log Z: the normaliser is *learned*.  An energy
-    with a constant of its own, like an MLP's last bias, shares it with c: c - log Z is what
+    with a constant of its own, like an MLP's last bias, shares it with c: then c - log Z is what
     converges to 0.
 
     Parameters
@@ -40,6 +44,13 @@ class NoiseContrastive:
 
     Metrics: "loss" in nats, "log_normaliser", c.  The state is c, which begins as the importance
     sampling estimate log mean_y e^{-E(y)} μ(y) / q(y) from the first draws.
+
+    >>> from tinyebm import Bits, Density, RBM, Uniform
+    >>> rng, machine = np.random.default_rng(0), RBM(3, 2)
+    >>> p = Density(machine, machine.init(rng), Bits(3))
+    >>> step = NoiseContrastive(Uniform(Bits(3)), ratio=4).gradient(p, np.ones((50, 3)), rng)
+    >>> sorted(step.metrics), list(step.state)
+    (['log_normaliser', 'loss'], ['log_normaliser'])
     """
 
     noise: Any
@@ -47,12 +58,11 @@ class NoiseContrastive:
     rate: float = 0.2
 
     def __post_init__(self):
-        if not all(hasattr(self.noise, name) for name in ("sample", "log_prob")) and not hasattr(
-            self.noise, "energy"
-        ):
+        known = hasattr(self.noise, "sample") and hasattr(self.noise, "log_prob")
+        if not known and not hasattr(self.noise, "energy"):
             raise ValueError(
-                "noise is a law to draw from, like te.Normal(mean, covariance), or a Density, not "
-                f"{self.noise!r}"
+                "noise is a distribution to draw from, like te.Normal(mean, covariance), or a "
+                f"Density, not {self.noise!r}"
             )
         require_count(self.ratio, "ratio must be a positive number of draws per datum")
         if not 0 < number(self.rate) <= 1:
@@ -66,16 +76,12 @@ class NoiseContrastive:
     def _require_reach(self, space):
         """Refuse noise that is zero on part of the space."""
         noise = getattr(self.law, "space", space)
-        wider = (
-            not noise.discrete
-            and not space.discrete
-            and noise.dim == space.dim
-            and (
-                not noise.bounded
-                or (space.bounded and noise.low <= space.low and space.high <= noise.high)
-            )
-        )
-        if not wider and support(noise) != support(space):
+        if support(noise) == support(space):
+            return
+        wider = not noise.discrete and not space.discrete and noise.dim == space.dim
+        if wider and noise.bounded:
+            wider = space.bounded and noise.low <= space.low and space.high <= noise.high
+        if not wider:
             raise ValueError(f"noise on {noise} does not reach all of {space}")
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
@@ -84,19 +90,18 @@ class NoiseContrastive:
         x = require_batch(p, x)
         n = len(x)
         y = self.law.sample(self.ratio * n, rng).astype(x.dtype)
-        # noise outside the space is told from data without a mistake
+        # draws outside the space are noise for sure: they add nothing to the loss
         points = np.concatenate([x, y[p.space.contains(y)]])
         u = exponents(p, points)
         log_ratio = (u - self.law.log_prob(points)).astype(u.dtype)
         if state is None and len(points) == n:
             raise ValueError(
-                f"none of {len(y)} draws of noise lies in {p.space}: take a law nearer to the data"
+                f"none of {len(y)} draws of noise lies in {p.space}: take noise nearer to the data"
             )
-        c = (
-            ops.logsumexp(log_ratio[n:]) - math.log(len(y))
-            if state is None
-            else state["log_normaliser"]
-        )
+        if state is None:
+            c = ops.logsumexp(log_ratio[n:]) - math.log(len(y))
+        else:
+            c = state["log_normaliser"]
         logit = log_ratio - c - math.log(self.ratio)  # G of eq. (1)
         slope = np.concatenate([-ops.sigmoid(-logit[:n]), ops.sigmoid(logit[n:])]) / n  # ∂L/∂G
         loss = (ops.softplus(-logit[:n]).sum() + ops.softplus(logit[n:]).sum()) / n

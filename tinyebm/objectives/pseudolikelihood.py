@@ -1,6 +1,12 @@
-"""Pseudolikelihood and ratio matching: every site predicted from all others, so that Z cancels."""
+"""Pseudolikelihood and ratio matching: every site is predicted from all others, so Z cancels.
 
-from dataclasses import dataclass
+Both need only the differences of u = log p + const between a state and its neighbours, the states
+that differ from it at one site:
+
+    gain_i(a) = u(x with x_i = a) - u(x).                                   (1)
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,15 +25,20 @@ NUMBERS = 2**20  # in the neighbouring states held at a time: 8 MiB
 class Pseudolikelihood:
     """The gradient of the mean negative log-pseudolikelihood of the rows of x,
 
-        -1/n Σ_x Σ_i log p(x_i | x_-i) = 1/n Σ_x Σ_i log Σ_a e^{u(x with x_i = a) - u(x)},
-        u = log p + const
+        -1/n Σ_x Σ_i log p(x_i | x_-i) = 1/n Σ_x Σ_i log Σ_a e^{gain_i(a)}                  (2)
 
     (Besag 1975, The Statistician 24:179), on Bits, Spins or Cells; no state, no randomness.
-    Consistent: if the model can be the truth, the truth is its minimum, but in a model that cannot
-    it differs from the likelihood's.
+    Consistent: if the model can be the truth, the truth is the minimum; in a model that cannot, the
+    minimum differs from that of the likelihood.
 
     Metrics: "loss", that mean in nats.  Cost: 1 + d (q - 1) energies per row, q the number of
     values of a site.
+
+    >>> from tinyebm import Bits, BoltzmannMachine
+    >>> p = Density(BoltzmannMachine(3), {"W": np.zeros(3), "b": np.zeros(3)}, Bits(3))
+    >>> step = Pseudolikelihood().gradient(p, np.ones((4, 3)), None)
+    >>> round(float(step.metrics["loss"] / np.log(2)), 6)  # three fair coins
+    3.0
     """
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
@@ -46,15 +57,20 @@ class Pseudolikelihood:
 
 @dataclass(frozen=True)
 class RatioMatching:
-    """The gradient of the ratio matching loss,
+    """The gradient of the ratio matching loss, with a the other value of a site,
 
-        1/n Σ_x Σ_i σ(u(x with site i flipped) - u(x))²,    σ(t) = 1 / (1 + e^-t),    u = log p + const
+        1/n Σ_x Σ_i σ(gain_i(a))²,    σ(t) = 1 / (1 + e^-t)                                 (3)
 
     (Hyvärinen 2007, Computational Statistics & Data Analysis 51:2499: what score matching becomes
     on two values), on Bits and Spins; no state, no randomness.  Consistent, like the
     pseudolikelihood.
 
     Metrics: "loss", between 0 and d.  Cost: 1 + d energies per row.
+
+    >>> from tinyebm import Bits, BoltzmannMachine
+    >>> p = Density(BoltzmannMachine(3), {"W": np.zeros(3), "b": np.zeros(3)}, Bits(3))
+    >>> float(RatioMatching().gradient(p, np.ones((4, 3)), None).metrics["loss"])  # 3 σ(0)²
+    0.75
     """
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
@@ -67,24 +83,23 @@ class RatioMatching:
 
 
 def _descend(loss, p, x):
-    """The Step of a mean over rows of `loss`, a function of their gains, in parts of bounded
+    """The Step of a mean over rows of `loss`, a function of their gains (1), in blocks of bounded
     memory."""
     x = require_batch(p, x)
     if not on_gpu(x) and not p.space.contains(x).all():
         raise ValueError(f"some rows of x are no states of {p.space}")
-    rows = max(1, NUMBERS // (p.space.dim**2 * len(p.space.values)))
+    size = max(1, NUMBERS // (p.space.dim**2 * len(p.space.values)))
     total, gradient = 0.0, tree_map(np.zeros_like, p.theta)
-    for i in range(0, len(x), rows):
-        part = lambda theta, i=i: (
-            loss(_gains(Density(p.energy, theta, p.space), x[i : i + rows])) * (1 / len(x))
-        )
-        value, slope = value_and_grad(part)(p.theta)
-        total, gradient = total + value, tree_map(lambda a, b: a + b, gradient, slope)
+    for start in range(0, len(x), size):
+        rows = x[start : start + size]
+        of = lambda theta, rows=rows: loss(_gains(replace(p, theta=theta), rows)) * (1 / len(x))
+        value, slope = value_and_grad(of)(p.theta)
+        total, gradient = total + value, tree_map(np.add, gradient, slope)
     return Step(gradient, {"loss": total}, None)
 
 
 def _gains(p, x):
-    """u(x with x_i another value) - u(x) for every other value, row and site: (q - 1, n, d)."""
+    """Eq. (1) for every other value, row and site: (q - 1, n, d)."""
     n, d = x.shape
     sites = np.arange(d, like=x)
     here = sites[:, None] == sites  # (d, d)

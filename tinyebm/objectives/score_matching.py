@@ -1,19 +1,19 @@
-"""Score matching: fit the slope of log p, and Z never appears.
+"""Score matching: fit the slope of log p, in which Z does not appear.
 
-The Fisher divergence between the data's law and p_θ is, up to a constant of the data
+The Fisher divergence between the data's distribution and p_θ is, up to a constant of the data
 (Hyvärinen 2005, JMLR 6:695, theorem 1),
 
     J(θ) = E_data[ ½ |s(x)|² + tr ∇s(x) ],      s = ∇ log p_θ,              (1)
 
-by a partial integration whose boundary terms vanish on R^d if the data's density times s
-does at infinity.  In a box they vanish only for data that thin out towards the walls.
+by integration by parts.  Its boundary terms vanish on R^d if the data's density times s does at
+infinity; in a box they vanish only for data that thin out towards the walls.
 
 ScoreMatching           (1) with the exact trace
 SlicedScoreMatching     the trace from random projections: E_v[vᵀ ∇s v], v = ±1 in every coordinate
-DenoisingScoreMatching  no second derivative by x: predicts what noise was added
+DenoisingScoreMatching  no second derivative by x: it predicts the noise that was added
 
-All three see only slopes: how mass divides between regions that a valley of low density
-separates hardly enters them.
+All three see only slopes: how mass divides between two regions with a valley of low density
+between them hardly changes the loss.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,15 @@ class ScoreMatching:
     """The gradient of eq. (1), its mean over the rows of x; no state, no randomness.
 
     The population minimiser is the truth, if the model holds it; for energies without kinks (no
-    relu). Metrics: "loss", J in units of 1/[x]². Cost: value, d slopes and a Laplacian travel
+    relu).  Metrics: "loss", J in units of 1/[x]².  Cost: value, d slopes and a Laplacian travel
     forward side by side, and back: about 3 (d + 2) forward passes.
+
+    >>> import numpy as np
+    >>> from tinyebm import GaussianEnergy, Reals
+    >>> theta = {"mean": np.zeros(1), "precision": np.eye(1)}
+    >>> p = Density(GaussianEnergy(1), theta, Reals(1))
+    >>> float(ScoreMatching().gradient(p, np.array([[2.0]]), None).metrics["loss"])  # 2²/2 - 1
+    1.0
     """
 
     def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
@@ -51,8 +58,16 @@ class SlicedScoreMatching:
         tr ∇s ≈ mean_m v_mᵀ ∇s v_m,    v_m in {-1, +1}^d at random              (2)
 
     (Song, Garg, Shi & Ermon 2019, UAI; |s|² is exact, their variance-reduced form).  The mean over
-    v is eq. (1), so the population minimiser is the same. Metrics: "loss".  Cost: about 2 (1 +
-    projections) backward passes, whatever d.
+    v is eq. (1), so the population minimiser is the same.  Metrics: "loss".  Cost: about
+    2 (1 + projections) backward passes, whatever d.
+
+    >>> import numpy as np
+    >>> from tinyebm import GaussianEnergy, Reals
+    >>> theta = {"mean": np.zeros(3), "precision": np.eye(3)}
+    >>> p, rng = Density(GaussianEnergy(3), theta, Reals(3)), np.random.default_rng(0)
+    >>> step = SlicedScoreMatching().gradient(p, np.zeros((5, 3)), rng)
+    >>> round(float(step.metrics["loss"]), 9)  # -tr P
+    -3.0
     """
 
     projections: int = 1
@@ -76,8 +91,8 @@ class SlicedScoreMatching:
 class DenoisingScoreMatching:
     """The gradient of the mean of ½ |s(x + σ z) + z/σ|² over the rows of x, z ~ N(0, I).
 
-    (Vincent 2011, Neural Computation 23:1661).  The population minimiser is the data's law
-    *smoothed by N(0, σ² I)*, not that law itself: of data N(0, v) it is N(0, v + σ²).
+    (Vincent 2011, Neural Computation 23:1661).  The population minimiser is the data's distribution
+    *smoothed by N(0, σ² I)*, not that distribution itself: of data N(0, v) it is N(0, v + σ²).
 
     Parameters
     ----------
@@ -85,6 +100,13 @@ class DenoisingScoreMatching:
         σ > 0, in units of [x].
 
     Metrics: "loss", in units of 1/[x]²; at the minimum it is not 0.  Cost: 3 backward passes.
+
+    >>> import numpy as np
+    >>> from tinyebm import DoubleWell, Reals
+    >>> p = Density(DoubleWell(), {"barrier": np.array(1.0)}, Reals(1))
+    >>> step = DenoisingScoreMatching(0.3).gradient(p, np.ones((9, 1)), np.random.default_rng(0))
+    >>> step.gradient["barrier"].shape
+    ()
     """
 
     sigma: float
@@ -101,8 +123,8 @@ class DenoisingScoreMatching:
 
 
 def _require_curvature(objective, p):
-    """Refuse energies that say they have kinks: their Laplacian is a spike there, which no
-    derivative sees."""
+    """Refuse energies that say they have kinks: their Laplacian is infinite there, and 0 or finite
+    wherever it is evaluated."""
     if not getattr(p.energy, "smooth", True):
         raise ValueError(
             f"{type(objective).__name__} needs second derivatives, and {p.energy!r} has kinks: use "

@@ -1,12 +1,60 @@
 """Kernels of Markov chains: `step(p, x, rng) -> Move`, one step from each of the rows x (n, d).
 
-A kernel may offer more:
+A kernel is whatever has a `step`; it inherits from nothing.  It may offer more:
 
-    push(probabilities, p) -> (N,)      the distribution after one step, over p's atoms
-    operator(p, grid) -> function       the same on a given grid, set up once
+    invariant = True                    its step leaves p as it is, so `te.ais` takes it
+    push(probabilities, p) -> (N,)      probabilities over the atoms of p's space one step later
+    operator(p, grid) -> function       the same for any grid, set up once to be applied often
+    spread(p, x, mass, grid)            masses at rows x one step later: (on the grid, still at x)
     drift(p, x) -> (n, d)               the step without its noise
+    noise_scale                         standard deviation of the noise of a step
 
-`chains.run` makes many steps.  Read `langevin`, then `chains`; `hmc`, `gibbs`, `gwg` and `recipes`
-are its siblings, `metropolis` is what accepts or rejects, `flows` are what pushes share, `spectrum`
-is what a transition matrix tells.
+A `push` (or an `operator`) is what exact contrastive divergence, `te.transition_matrix` and
+`te.spectral_gap` need.  To start at rows of data on a continuous space also takes `spread`; `drift`
+and `noise_scale` then choose the grid, which without them is the space's own.
+
+Read `langevin`, then `chains` (many steps, `te.run`); `hmc`, `gibbs`, `gwg` and `recipes` are
+further kernels; `metropolis` accepts or rejects, `flows` holds what pushes share, `spectrum` is
+the transition matrix and its eigenvalues.
+
+To add a kernel, write its `step`, and a `push` if its exact distribution is wanted, with `te.ops`
+where derivatives by theta are.  This one proposes to flip one bit at random:
+
+>>> import numpy as np
+>>> import tinyebm as te
+>>> from tinyebm.samplers.metropolis import accept
+>>> class Flip:
+...     invariant = True
+...
+...     def step(self, p, x, rng):
+...         d = x.shape[1]
+...         site = np.arange(d) == rng.integers(0, d, (len(x), 1))
+...         y = np.where(site, 1 - x, x)
+...         log_ratio = p.energy(p.theta, x) - p.energy(p.theta, y)
+...         return accept(x, y, log_ratio, rng)
+...
+...     def push(self, probabilities, p):
+...         d, moved = p.space.dim, probabilities
+...         u = -p.energy(p.theta, p.space.atoms()[0])
+...         for i in range(d):
+...             other = np.arange(2**d) ^ 2**i  # the number of the state with one site flipped
+...             flow = probabilities * te.ops.exp(te.ops.minimum(0.0, u[other] - u)) / d
+...             moved = moved - flow + flow[other]
+...         return moved
+
+>>> rng, machine = np.random.default_rng(0), te.RBM(4, 2)
+>>> p = te.Density(machine, machine.init(rng), te.Bits(4))
+>>> x, info = te.run(Flip(), p, np.zeros((1000, 4)), 50, rng)
+>>> bool(info["acceptance"] > 0.5)
+True
+>>> before = te.probabilities(p)
+>>> bool(abs(Flip().push(before, p) - before).max() < 1e-15)
+True
+>>> 0 < te.spectral_gap(p, Flip()) < 1
+True
+>>> te.exact_cd_gradient(p, x[:10], Flip(), k=3)["W"].shape
+(4, 2)
+>>> found = te.ais(p, 100, rng, temperatures=50, kernel=Flip())
+>>> bool(abs(found - te.log_partition(p)) < 5 * found.error)
+True
 """

@@ -1,4 +1,4 @@
-"""Running a kernel: for some steps, and for ever."""
+"""Running a kernel: many steps of many chains, and a pool of chains that outlives a run."""
 
 import warnings
 from collections.abc import Callable
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm.common.backend import on_gpu
-from tinyebm.common.checks import KERNEL, number, part_of, require_count, require_own
+from tinyebm.common.checks import number, require_count, require_own
 from tinyebm.common.kinds import Array, Generator, Kernel, Space
 from tinyebm.density import Density
 from tinyebm.replay.door import many_steps
+from tinyebm.samplers.flows import is_kernel, offers
 from tinyebm.samplers.langevin import ULA, moved
 from tinyebm.samplers.metropolis import (
     Stranded,
@@ -20,10 +21,9 @@ from tinyebm.samplers.metropolis import (
     without_walls,
 )
 
-SEEN = 50  # steps between the points of a trajectory that are looked at
-# steps after which a chain that never moved is suspect; the probability that one of them was
-# unlucky
-MANY, CHANCE = 50, 0.01
+SEEN = 50  # steps between the points of a trajectory that are checked
+MANY = 50  # steps after which a chain that never moved is suspect
+CHANCE = 0.01  # the probability that the others' acceptance explains it by bad luck
 
 
 def run(
@@ -41,8 +41,11 @@ def run(
     kernel : ULA, MALA, ..., or a function of the step
         A function of the step 1, ..., steps that returns a kernel anneals: for example
         `lambda i: te.ULA(0.01, temperature=max(1.0, 10.0 * 0.95**i))`.
+    p : Density
     x : array (n, d)
-        One chain per row.
+        Where the chains start, one per row.
+    steps : int
+    rng : generator
     record : int, optional
         Keep the points every `record` steps, the start included.
 
@@ -65,7 +68,7 @@ def run(
     ------
     ValueError
         If x is not (n, d), floating-point and inside the space, if the density is 0, infinite or
-        nan at one of its rows (not looked at on a GPU), or the kernel is for other spaces.
+        nan at one of its rows (not checked on a GPU), or the kernel is for other spaces.
 
     Warns
     -----
@@ -74,57 +77,61 @@ def run(
         with both numbers.  If chains left the space, became nan, or came, as ULA can, to where the
         density is 0; if some never moved in 50 steps or more, and not by chance.  (Not on a GPU;
         not of nan and inf under np.errstate(invalid="ignore").)
+
+    >>> from tinyebm import GaussianEnergy, MALA, Reals
+    >>> rng, normal = np.random.default_rng(0), GaussianEnergy(2)
+    >>> p = Density(normal, normal.init(rng), Reals(2))
+    >>> x, info = run(MALA(0.5), p, np.zeros((1000, 2)), 20, rng, record=10)
+    >>> x.shape, info["trajectory"].shape, bool(0.7 < info["acceptance"] < 0.95)
+    ((1000, 2), (3, 1000, 2), True)
     """
     x = require_start(p, x, rng)
     require_count(len(x), "x must have one row at least")
-    if not on_gpu(x):  # there nothing waits to be looked at
-        if not np.all(p.space.contains(x)):
-            raise ValueError(
-                f"some rows of x are nan or lie outside {p.space}, for example "
-                f"{x[~p.space.contains(x)][0].tolist()}"
-            )
-        if walls := not without_walls(p):
-            require_possible(p, x)
+    look = not on_gpu(x)  # there a look at numbers would make the device wait
+    walls = look and not without_walls(p)
+    if look and not np.all(inside := p.space.contains(x)):
+        raise ValueError(
+            f"some rows of x are nan or lie outside {p.space}, for example {x[~inside][0].tolist()}"
+        )
+    if walls:
+        require_possible(p, x)
     x, info = walk(kernel, p, x, steps, rng, record, strict=True)
-    words = [caveat_of(kernel, steps, float(info["clipped"])) if "clipped" in info else None]
-    if not on_gpu(x) and steps:
-        words += [
-            _lost(p, x, info["trajectory"], record, walls and info["acceptance"] is None),
-            _stuck(info, steps),
-        ]
-    for word in filter(None, words):
-        warnings.warn(word, stacklevel=2)
+    said = []
+    if "clipped" in info:
+        said.append(caveat_of(kernel, steps, float(info["clipped"])))
+    if look and steps:
+        walls = walls and info["acceptance"] is None  # which a kernel that rejects does not cross
+        said += [_lost(p, x, info["trajectory"], record, walls), _stuck(info, steps)]
+    for words in filter(None, said):
+        warnings.warn(words, stacklevel=2)
     return x, info
 
 
 def _lost(p, x, trajectory, record, walls):
-    """A warning in words if chains are, or were seen, where no draw of p can be; else None.
+    """A warning in words if chains are, or were, where no draw of p can be; else None.
 
-    Of a trajectory points fifty steps apart are looked at.  `walls`: whether chains may have come
+    Of a trajectory the points SEEN steps apart are checked.  `walls`: whether chains may have come
     to where the density is 0.
     """
     rows, n = x, len(x)
     if trajectory is not None:
         every = -(-SEEN // record)
         rows = np.concatenate([x, trajectory[every::every].reshape(-1, x.shape[1])])
-    outside = ~p.space.contains(rows)
-    if np.geterr()["invalid"] == "ignore":  # who silences NumPy's warnings of nan and inf knows
-        outside &= np.isfinite(rows).all(axis=1)
-    empty = (
-        np.isfinite(rows).all(axis=1) & ~outside & ~possible(p, rows) if walls else outside & False
-    )
-    if not (outside.any() or empty.any()):
-        return None
+    outside, finite = ~p.space.contains(rows), np.isfinite(rows).all(axis=1)
+    if np.geterr()["invalid"] == "ignore":  # nan and inf are expected
+        outside &= finite
     count = lambda lost: f"{len(set(np.flatnonzero(lost) % n))} of {n} chains"
     if outside.any():
         return (
             f"{count(outside)} left {p.space} or became nan: try a smaller step_size, or an energy "
             "that is nowhere nan or -inf"
         )
-    return (
-        f"{count(empty)} came to points where the density is 0, infinite or nan: a kernel that "
-        "never rejects does not see walls; use te.MALA, te.HMC or a te.Box"
-    )
+    if walls and (empty := finite & ~possible(p, rows)).any():
+        return (
+            f"{count(empty)} came to points where the density is 0, infinite or nan: a kernel that "
+            "never rejects does not see walls; use te.MALA, te.HMC or a te.Box"
+        )
+    return None
 
 
 def _stuck(info, steps):
@@ -132,27 +139,27 @@ def _stuck(info, steps):
     rates = info.get("acceptance_per_chain")
     if rates is None or steps < MANY or (rates > 0).all():
         return None
-    moved = rates[rates > 0]
-    rate = float(moved.mean()) if len(moved) else 1.0
+    moving = rates[rates > 0]
+    rate = float(moving.mean()) if len(moving) else 1.0
     if len(rates) * (1 - rate) ** steps > CHANCE:
         return None
-    rest = f", while the others accepted {rate:.2g} of their proposals" * bool(len(moved))
+    rest = f", while the others accepted {rate:.2g} of their proposals" if len(moving) else ""
     return (
-        f"{len(rates) - len(moved)} of {len(rates)} chains never moved in {steps} steps{rest}: "
+        f"{len(rates) - len(moving)} of {len(rates)} chains never moved in {steps} steps{rest}: "
         "start them elsewhere, or try a smaller step_size (info['acceptance_per_chain'] tells "
         "which they are)"
     )
 
 
 def walk(kernel, p, x, steps, rng, record=None, strict=False):
-    """`run` without its warnings, and without its refusals unless `strict`: what the objectives
-    call at every update."""
+    """`run` without its warnings, and without its refusals unless `strict`: what objectives call
+    at every update."""
     require_kernel(kernel)
     require_count(steps, "steps must be an integer >= 0", least=0)
     if record is not None:
         require_count(record, "record must be a positive number of steps")
     kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)]
-    # what another kernel's step does, it alone knows
+    # of ULA alone: a class that inherits from it may have another step
     if steps and all(type(k) is ULA for k in kernels) and not p.space.discrete:
         x = require_start(p, x, rng)
         schedule = [(k.step_size, k.noise_scale) for k in kernels]
@@ -162,12 +169,13 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
     trajectory, accepted, decided, clipped = [x], 0, 0, []
     for i, k in enumerate(kernels, 1):
         try:
-            x, taken, _, *cut = k.step(p, x, rng)
-        # training meets infinite energies there, and refuses by itself
+            move = k.step(p, x, rng)
         except Stranded as stranded:
+            # in training energies may become infinite, and `fit` refuses by itself
             if strict or stranded.move is None:
                 raise
-            x, taken, _, *cut = stranded.move
+            move = stranded.move
+        x, taken, _, *cut = move
         if taken is not None:
             accepted, decided = accepted + taken, decided + 1
         clipped += cut  # of a ClippedMove
@@ -177,31 +185,33 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
     if decided:
         rates = accepted / decided
         info |= {"acceptance": rates.mean(), "acceptance_per_chain": rates}
-    return x, info | ({"clipped": sum(clipped) / len(clipped)} if clipped else {})
+    if clipped:
+        info["clipped"] = sum(clipped) / len(clipped)
+    return x, info
 
 
 def caveat_of(kernel, steps, clipped):
-    """What the last of some steps really did, in the words of a `Recipe`; None where there is
-    nothing to say."""
-    last = kernel_at(kernel, steps)
-    return last.caveat(clipped) if part_of(last, "caveat", KERNEL) else None
+    """Why the last of some steps does not sample p, in the words of a `Recipe`; None where nothing
+    is to be said."""
+    caveat = offers(kernel_at(kernel, steps), "caveat")
+    return caveat and caveat(clipped)
 
 
 def kernel_at(kernel, step):
-    """The kernel of a step, of one kernel for all or of a function of the step."""
-    if hasattr(kernel, "step"):
+    """The kernel of a step: of one kernel for all, or of a function of the step."""
+    if is_kernel(kernel):
         return kernel
     found = kernel(step)
-    if isinstance(found, type) or not hasattr(found, "step"):
+    if not is_kernel(found):
         raise ValueError(f"the kernel of step {step} must be one, like te.ULA(0.01), got {found!r}")
     require_own(found, "step", ("drift",))
     return found
 
 
 def require_kernel(kernel):
-    """Refuse what is neither a kernel nor a function of the step, and a kernel whose own drift its
-    step does not know."""
-    if isinstance(kernel, type) or not (callable(kernel) or hasattr(kernel, "step")):
+    """Raise ValueError unless it is a kernel or a function of the step, and its step goes with its
+    drift."""
+    if isinstance(kernel, type) or not (callable(kernel) or is_kernel(kernel)):
         raise ValueError(
             "a kernel is an instance, like te.ULA(0.01), or a function of the step that returns "
             f"one, got {kernel!r}"
@@ -210,7 +220,7 @@ def require_kernel(kernel):
 
 
 def require_steps(k):
-    """Refuse a k that is no positive number of steps."""
+    """Raise ValueError unless k is a positive number of steps."""
     require_count(k, "k must be a positive number of kernel steps")
 
 
@@ -218,9 +228,24 @@ def require_steps(k):
 class Chains:
     """A pool of persistent chains (a replay buffer) that restarts a fraction of what it lends.
 
-    The pool itself, an array (size, d), is passed in and returned: no hidden
-    state.  `restart` is the probability that a lent chain begins anew from
-    `space.initial` (5 % in Du & Mordatch 2019, section 3.3).
+    The pool itself is an array (size, d), which is passed in and returned: there is no hidden
+    state.
+
+    Parameters
+    ----------
+    size : int
+        Number of chains.
+    restart : float
+        The probability that a lent chain begins anew from `space.initial` (5 % in Du & Mordatch
+        2019, section 3.3).
+
+    >>> from tinyebm import Box
+    >>> pool, space, rng = Chains(8, restart=0.0), Box(-1, 1, 2), np.random.default_rng(0)
+    >>> points = pool.start(space, rng)
+    >>> slots, x = pool.lend(points, 3, space, rng)
+    >>> points = pool.give_back(points, slots, x + 1)
+    >>> points.shape, int((points[slots] == x + 1).sum())
+    ((8, 2), 6)
     """
 
     size: int

@@ -1,82 +1,122 @@
-"""What kernels share when they move laws: the grid of a law, and how mass flows on it.
+"""Moving distributions by a kernel: what a kernel offers for it, on which grids it works.
 
-A kernel that may reject is a matrix of *flows*: flow[i, j] is the probability of going from point i
-to atom j of a grid, and stay[i] that of a rejection.
+A *push* takes probabilities over the N atoms of a grid to the probabilities after one step.  It
+is a product with the kernel's transition matrix P (N, N),
+
+    p'_j = Σ_i p_i P_ij,                                                    (1)
+
+which most kernels never form.  A kernel offers a push by `operator(p, grid)`, which returns the
+function (1) for any grid, or by `push(probabilities, p)` alone, for the space's own grids.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
-from tinyebm.autodiff import ops
-from tinyebm.common.checks import KERNEL, require_own
+from tinyebm.common.checks import KERNEL, part_of, require_own
 from tinyebm.common.errors import QuadratureError
-from tinyebm.density import require_density
+from tinyebm.common.kinds import Array
+from tinyebm.density import Density, require_density
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
-LARGEST_MATRIX = 2**22  # entries of a matrix of flows: 32 MiB
 
 
-def flow_operator(flows, grid):
-    """A function that moves masses on a grid's atoms by one step; `flows(x)` yields (flow (m, N),
-    stay (m,), slice of rows)."""
-    x = grid.all()[0]
-    if len(x) ** 2 > LARGEST_MATRIX:
-        return lambda mass: sum(flow_spread(flows(x), mass))
-    flow, stay = (
-        ops.concatenate(parts)
-        for parts in zip(*((flow, stay) for flow, stay, _ in flows(x)), strict=True)
-    )
-    return lambda mass: mass @ flow + mass * stay
+def is_kernel(thing):
+    """Whether it is an instance with a `step`: whatever has one is a kernel."""
+    return hasattr(thing, "step") and not isinstance(thing, type)
 
 
-def flow_spread(flows, mass):
-    """Masses at rows, one step later: (masses of the grid's atoms (N,), what stays at the rows
-    (m,))."""
-    moved, left = 0.0, []
-    for flow, stay, rows in flows:
-        moved = moved + mass[rows] @ flow
-        left.append(mass[rows] * stay)
-    return moved, ops.concatenate(left)
+def offers(kernel, name):
+    """The kernel's part of that name, or None if it has none that goes with its step.
+
+    A class that inherits from a kernel and writes another step (or push, or drift) does not offer
+    what it inherits: that belongs to the parent's step (`common.checks.part_of`).
+    """
+    return part_of(kernel, name, KERNEL)
 
 
-def row_blocks(n, width):
-    """Slices of n rows such that a block of them by `width` is a quarter of the largest matrix."""
-    size = max(1, LARGEST_MATRIX // (4 * width))
-    return [slice(start, start + size) for start in range(0, n, size)]
-
-
-def require_push(kernel, part="operator"):
-    """Raise ValueError unless the kernel can move laws, by a method of that name, as its step moves
-    points."""
-    if isinstance(kernel, type) or not hasattr(kernel, "operator"):
+def require_push(kernel):
+    """Raise ValueError, saying what to write, unless the kernel can move distributions."""
+    if not is_kernel(kernel):
         raise ValueError(
-            "a kernel that can push laws is wanted, like te.Gibbs() or te.MALA(0.1), got "
+            "a kernel that can push distributions is wanted, like te.Gibbs() or te.MALA(0.1), got "
             f"{kernel!r}"
         )
-    require_own(kernel, part, KERNEL)
+    if offers(kernel, "operator") or offers(kernel, "push"):
+        return
+    require_own(kernel, "operator", KERNEL)
+    require_own(kernel, "push", KERNEL)
+    raise ValueError(
+        f"{kernel!r} has no push: write push(probabilities, p) -> probabilities for it, or use "
+        "te.ULA, te.MALA or te.Gibbs"
+    )
 
 
-def push(kernel, probabilities, p):
-    """The law after one step of a kernel from `probabilities` over the atoms of p's space."""
-    grid = grid_of(p, probabilities)
+def takes_any_grid(kernel):
+    """Whether the kernel pushes on any grid, and says by its drift and its noise how wide and how
+    fine the grid must be; a push of its own is for the space's grids alone."""
+    parts = offers(kernel, "operator"), hasattr(kernel, "drift"), hasattr(kernel, "noise_scale")
+    return all(parts)
+
+
+def is_smooth(kernel):
+    """Whether the density of a step has no kink, so that a few nodes integrate it."""
+    return getattr(kernel, "smooth", False)
+
+
+def require_spread(kernel, space):
+    """Raise ValueError unless the kernel can follow single rows of a continuous space."""
+    require_own(kernel, "spread", KERNEL)
+    if not hasattr(kernel, "spread"):
+        raise ValueError(
+            f"{kernel!r} has no spread for rows of data on {space}: use te.ULA or te.MALA, or give "
+            "probabilities over the atoms"
+        )
+
+
+def operator_of(kernel, p, grid):
+    """Eq. (1) on a grid as a function of probabilities (N,): the kernel's `operator`, or its
+    `push`."""
     require_push(kernel)
-    return kernel.operator(p, grid)(probabilities)
+    if offers(kernel, "operator"):
+        return kernel.operator(p, grid)
+    return lambda mass: kernel.push(mass, p)
+
+
+def push(kernel: Any, probabilities: Array, p: Density) -> Array:
+    """Probabilities (N,) after one step from `probabilities` over the atoms of p's space.
+
+    The atoms are those of `p.space.atoms()`, on continuous spaces of `p.space.atoms(nodes)` for
+    any number of nodes per axis.
+
+    Raises
+    ------
+    ValueError
+        If the probabilities belong to no such atoms.
+    QuadratureError
+        If the atoms are too coarse for the kernel's noise, or the chain leaves them.
+    """
+    require_own(kernel, "operator", ("step", "drift"))
+    pushed = kernel.operator(p, grid_of(p, probabilities))(probabilities)
+    total = float(np.abs(probabilities).sum())
+    require_conserved(total, total + float(pushed.sum() - probabilities.sum()))
+    return pushed
 
 
 def grid_of(p, probabilities):
-    """The grid of the space whose atoms a vector of probabilities belongs to."""
+    """The grid of p's space whose atoms a vector of probabilities belongs to."""
     require_density(p)
-    if p.space.discrete:
-        p.space.grid().require_listable()
+    space = p.space
+    if space.discrete:
+        space.grid().require_listable()
     if np.ndim(probabilities) != 1:
         raise ValueError(f"probabilities must have shape (N,), got {np.shape(probabilities)}")
-    grid = p.space.grid(
-        None if p.space.discrete else max(2, round(len(probabilities) ** (1 / p.space.dim)))
-    )
+    nodes = None if space.discrete else max(2, round(len(probabilities) ** (1 / space.dim)))
+    grid = space.grid(nodes)
     if grid.size != len(probabilities):
         raise ValueError(
-            f"{len(probabilities)} probabilities do not belong to atoms of {p.space}: use "
+            f"{len(probabilities)} probabilities do not belong to atoms of {space}: use "
             "te.probabilities(p) or space.atoms(nodes)"
         )
     return grid
@@ -86,14 +126,15 @@ def require_noise(noise_scale):
     """Refuse steps without noise, which take atoms to points between them."""
     if noise_scale == 0:
         raise QuadratureError(
-            "without noise (temperature 0) a law does not stay on atoms: only `step` can follow it"
+            "without noise (temperature 0) a distribution does not stay on atoms: only `step` can "
+            "follow it"
         )
 
 
 def require_resolution(noise_scale, grid):
     """Refuse a grid whose nodes are farther apart than 0.8 standard deviations of the noise.
 
-    A push sums a product of two laws of width σ, itself of width σ/√2; the
+    A push sums a product of two densities of width σ, itself of width σ/√2; the
     trapezoidal rule with steps h does so to a relative error of
     2 exp(-2π² (σ/√2 h)²): 4e-7 at h = 0.8 σ, 3e-17 at h = σ/2.
     """
@@ -109,7 +150,7 @@ def require_resolution(noise_scale, grid):
 
 
 def require_conserved(before, after):
-    """Refuse a law that lost more than a millionth of its mass beyond the grid."""
+    """Refuse masses of which more than a millionth was lost beyond the ends of the grid."""
     if not abs(after - before) <= 1e-6 * abs(before):
         raise QuadratureError(
             f"the steps take a mass of {abs(after - before):.1e} off the grid: use a larger "

@@ -1,11 +1,14 @@
-"""Gibbs sampling: redraw some sites from their law given all others.
+"""Gibbs sampling: redraw some sites from their distribution given all others.
 
     P(x_i = a | x_-i) = e^{u(x with x_i = a)} / Σ_b e^{u(x with x_i = b)},    u = log p + const    (1)
 
-(Geman & Geman 1984, IEEE PAMI 6:721).  The kernels live on discrete spaces, where a law is
-a vector of probabilities over all states.  Seen as an array with one axis per
-site, a push through (1) sums axis i out and multiplies the conditional law in: O(N)
-work for N states, and never an (N, N) matrix.
+(Geman & Geman 1984, IEEE PAMI 6:721).  The kernels live on discrete spaces, where a distribution
+is a vector of probabilities over all states.  Seen as an array with one axis per site, a push
+through (1) sums over axis i and multiplies by the conditional distribution,
+
+    p'(x) = P(x_i | x_-i) Σ_a p(x with x_i = a),                                                   (2)
+
+which is O(N) work for N states, and needs no (N, N) matrix.
 """
 
 import math
@@ -22,8 +25,9 @@ from tinyebm.common.checks import ENERGY, part_of, require_choice
 from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, atom_exponents, exponent
 from tinyebm.exact.structure import other_layer
-from tinyebm.samplers.flows import push
+from tinyebm.samplers import flows
 from tinyebm.samplers.metropolis import Move, require_start
+from tinyebm.spaces.grids import Enumeration
 
 SCANS = ("systematic", "random")
 
@@ -33,33 +37,36 @@ class Gibbs:
     """Eq. (1) for every site in turn ("systematic"), or for one site drawn at random per step
     ("random").
 
-    Both leave p invariant; the random scan is reversible, the systematic one is not. On Bits, Spins
-    and Cells, for finite energies; a row becomes nan where no value of a site is possible, or an
-    energy is nan. Cost of a step: q d energies per chain (systematic) or q (random); of a push: O(d
-    N) for N states.
+    Both leave p invariant; the random scan is reversible, the systematic one is not.  On Bits,
+    Spins and Cells, for finite energies; a row becomes nan where no value of a site is possible, or
+    an energy is nan.  Cost of a step: q d energies per chain (systematic) or q (random), q the
+    number of values of a site; of a push: O(d N) for N states.
+
+    >>> from tinyebm import Cells, Density, TabularEnergy
+    >>> p = Density(TabularEnergy(2), {"energy": np.log([3.0, 1.0])}, Cells(2))
+    >>> Gibbs().push(np.array([1.0, 0.0]), p)
+    array([0.25, 0.75])
     """
 
     scan: str = "systematic"
     invariant = True
+    push = flows.push
 
     def __post_init__(self):
         require_choice("scan", self.scan, SCANS)
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
-        """One sweep (systematic), or one site (random), from the rows of x (n, d): a Move that is
-        never rejected."""
+        """A Move that is never rejected: one sweep (systematic), or one site (random), from the
+        rows of x (n, d)."""
         _require_discrete(p, self)
         x = require_start(p, x, rng)
         sites = np.arange(p.space.dim, like=x)
         if self.scan == "random":
-            return Move(_redraw(p, x, sites == rng.integers(0, p.space.dim, size=(len(x), 1)), rng))
+            chosen = rng.integers(0, p.space.dim, size=(len(x), 1))
+            return Move(_redraw(p, x, sites == chosen, rng))
         for i in range(p.space.dim):
             x = _redraw(p, x, sites == i, rng)
         return Move(x)
-
-    def push(self, probabilities: Array, p: Density) -> Array:
-        """The law after one step from `probabilities` over all states, (N,)."""
-        return push(self, probabilities, p)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""
@@ -67,26 +74,23 @@ class Gibbs:
         u = atom_exponents(p, grid).reshape(grid.shape)
         if not np.isfinite(stop_gradient(u)).all():
             raise ValueError(
-                f"Gibbs moves laws of finite energies, and some energies on {p.space} are nan or "
-                "infinite"
+                "Gibbs pushes distributions by finite energies, and some energies on "
+                f"{p.space} are nan or infinite"
             )
 
-        def redraw(law, i):
-            return law.sum(axis=i, keepdims=True) * ops.exp(
-                u - ops.logsumexp(u, axis=i, keepdims=True)
-            )
+        def redraw(mass, i):  # eq. (2)
+            conditional = ops.exp(u - ops.logsumexp(u, axis=i, keepdims=True))
+            return mass.sum(axis=i, keepdims=True) * conditional
 
-        def systematic(mass):
-            law = mass.reshape(grid.shape)
-            for i in range(law.ndim):
-                law = redraw(law, i)
-            return law.reshape(-1)
+        def push(mass):
+            mass, sites = mass.reshape(grid.shape), range(p.space.dim)
+            if self.scan == "random":
+                return sum(redraw(mass, i) for i in sites).reshape(-1) / p.space.dim
+            for i in sites:
+                mass = redraw(mass, i)
+            return mass.reshape(-1)
 
-        def random(mass):
-            law = mass.reshape(grid.shape)
-            return sum(redraw(law, i) for i in range(law.ndim)).reshape(-1) / law.ndim
-
-        return systematic if self.scan == "systematic" else random
+        return push
 
 
 @dataclass(frozen=True)
@@ -94,81 +98,76 @@ class BlockGibbs:
     """A whole layer at a time: h ~ P(h | v), then v ~ P(v | h) (Hinton 2002).
 
     For energies with two layers, RBM and GaussianBernoulliRBM; leaves p(v) invariant and is
-    reversible. `push` is for RBM alone.  A layer's law given the other is a product over units, so
-    the push from v to h, or back, is one matrix product between the halves of a layer: 2^visible
-    (2^hidden + 2^{visible/2}) multiplications, roughly.
+    reversible.  `push` is for RBM alone.  Given the other layer the units of a layer are
+    independent, so the push from v to h, or back, is one matrix product between the halves of a
+    layer: 2^visible (2^hidden + 2^{visible/2}) multiplications, roughly.
+
+    >>> from tinyebm import Bits, Density, RBM, probabilities
+    >>> machine = RBM(4, 2)
+    >>> p = Density(machine, machine.init(np.random.default_rng(0)), Bits(4))
+    >>> before = probabilities(p)
+    >>> bool(abs(BlockGibbs().push(before, p) - before).max() < 1e-14)
+    True
     """
 
     invariant = True
+    push = flows.push
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
-        """One step down and up from the visible states x (n, visible): a Move that is never
-        rejected."""
+        """A Move that is never rejected: from the visible states x (n, visible) to the hidden
+        layer and back."""
         _require_layers(p, "hidden_logits", "draw_visible")
         x = require_start(p, x, rng)
         z = p.energy.hidden_logits(p.theta, x)
         if not on_gpu(z) and np.isnan(z).any():
+            row = int(np.argmax(np.isnan(z).any(axis=1)))
             raise ValueError(
-                f"x or theta holds nan: at row {int(np.argmax(np.isnan(z).any(axis=1)))} hidden "
-                "units have no law"
+                f"x or theta holds nan: at row {row} hidden units have no distribution"
             )
         h = (rng.random(z.shape, dtype=z.dtype) < ops.sigmoid(z)).astype(z.dtype)
         return Move(p.energy.draw_visible(p.theta, h, rng).astype(x.dtype))
 
-    def push(self, probabilities: Array, p: Density) -> Array:
-        """The law after one step from `probabilities` over all visible states, (N,)."""
-        return push(self, probabilities, p)
-
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""
         _require_layers(p, "hidden_logits", "visible_logits")
-        hidden = type(grid)(grid.values, p.energy.hidden)
-        down = lambda mass: _push_layer(mass, grid, lambda v: p.energy.hidden_logits(p.theta, v))
-        up = lambda mass: _push_layer(mass, hidden, lambda h: p.energy.visible_logits(p.theta, h))
+        energy, theta, hidden = p.energy, p.theta, Enumeration(grid.values, p.energy.hidden)
+        down = lambda mass: _push_layer(mass, grid, lambda v: energy.hidden_logits(theta, v))
+        up = lambda mass: _push_layer(mass, hidden, lambda h: energy.visible_logits(theta, h))
         return lambda mass: up(down(mass))
 
 
 def _redraw(p, x, site, rng):
     """x with one site of every row drawn anew by eq. (1); `site` is a mask that broadcasts to (n,
     d)."""
-    values = p.space.values
-    candidates = np.concatenate([np.where(site, value, x) for value in values])  # (q n, d)
+    values = np.asarray(p.space.values, dtype=x.dtype, like=x)
+    candidates = np.concatenate([np.where(site, value, x) for value in p.space.values])  # (q n, d)
     u = exponent(p, candidates).reshape(len(values), len(x))
     total = ops.logsumexp(u, axis=0)
-    with np.errstate(invalid="ignore"):  # no law: nan
-        law = np.exp(u - total)
-    # (n,), 0, ..., q-1
-    chosen = (np.cumsum(law, axis=0)[:-1] <= rng.random(len(x), dtype=law.dtype)).sum(axis=0)
-    drawn = np.where(
-        np.isfinite(total), np.asarray(values, dtype=x.dtype, like=x)[chosen], math.nan
-    )
-    return np.where(site, drawn[:, None], x)
+    with np.errstate(invalid="ignore"):  # no value is possible: nan
+        conditional = np.exp(u - total)
+    below = np.cumsum(conditional, axis=0)[:-1] <= rng.random(len(x), dtype=u.dtype)
+    drawn = values[below.sum(axis=0)]  # (n,)
+    return np.where(site, np.where(np.isfinite(total), drawn, math.nan)[:, None], x)
 
 
 def _push_layer(mass, grid, logits):
     """Σ_x mass(x) Π_j P(y_j | x) for all states y of the other layer, whose units have the given
-    logits."""
-    law, done = 0.0, 0
+    logits: one product of two halves of that layer, block by block of x."""
+    pushed, done = 0.0, 0
     for x, _ in grid.blocks():
         z = logits(x)  # (m, units)
-        on, off = ops.sigmoid(z), ops.sigmoid(-z)
         half = z.shape[1] // 2
-        first, second = (
-            _products(off[:, part], on[:, part]) for part in (slice(half), slice(half, None))
-        )
-        law = law + (first * mass[done : done + len(x), None]).T @ second
+        first, second = _given(z[:, :half]), _given(z[:, half:])
+        pushed = pushed + (first * mass[done : done + len(x), None]).T @ second
         done += len(x)
-    return law.reshape(-1)
+    return pushed.reshape(-1)
 
 
-def _products(off, on):
-    """Π_j of off_j or on_j for all states of the units, (m, 2^units), the first unit the most
-    significant."""
-    pairs = ops.concatenate([off[:, :, None], on[:, :, None]], axis=2)  # (m, units, 2)
-    law = np.ones_like(stop_gradient(off), shape=(len(off), 1))
-    for j in range(off.shape[1]):
-        law = (law[:, :, None] * pairs[:, j, None]).reshape(len(off), -1)
-    return law
+def _given(z):
+    """Π_j P(y_j | x) = e^{y·z - Σ_j log(1 + e^{z_j})} for all states y of units with logits z (m,
+    units), (m, 2^units)."""
+    y = Enumeration((0.0, 1.0), z.shape[1]).all()[0]
+    return ops.exp(z @ y.T - ops.sum(ops.softplus(z), axis=1, keepdims=True))
 
 
 def _require_discrete(p, kernel):

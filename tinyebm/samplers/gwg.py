@@ -9,7 +9,7 @@ import numpy as np
 from tinyebm.autodiff import ops
 from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, atom_exponents, exponent_and_score
-from tinyebm.samplers.flows import push
+from tinyebm.samplers import flows
 from tinyebm.samplers.metropolis import Move, accept, require_start
 
 
@@ -23,28 +23,31 @@ class GibbsWithGradients:
     (Grathwohl, Swersky, Hashemi, Duvenaud & Maddison 2021, ICML, algorithm 1).  Leaves p invariant
     and is reversible.  On Bits and Spins, for energies that are differentiable between the states.
     Cost of a step: two energies and their gradients per chain; of a push: O(d N) for N states.
+
+    >>> from tinyebm import Bits, BoltzmannMachine, Density, run
+    >>> rng, machine = np.random.default_rng(0), BoltzmannMachine(4)
+    >>> p = Density(machine, machine.init(rng), Bits(4))
+    >>> x, info = run(GibbsWithGradients(), p, np.zeros((100, 4)), 10, rng)
+    >>> x.shape, bool(info["acceptance"] > 0.5)
+    ((100, 4), True)
     """
 
     invariant = True
+    push = flows.push
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
-        """One proposal per row of x (n, d), accepted or not: a Move."""
+        """A Move: one proposal per row of x (n, d), accepted or not."""
         low, high = _two_values(p)
         x = require_start(p, x, rng)
         sites = np.arange(p.space.dim, like=x)
         u, log_q = _proposal(p, x)
-        below = np.cumsum(np.exp(log_q), axis=1)[:, :-1] <= rng.random(
-            (len(x), 1), dtype=log_q.dtype
-        )
+        uniform = rng.random((len(x), 1), dtype=log_q.dtype)
+        below = np.cumsum(np.exp(log_q), axis=1)[:, :-1] <= uniform
         site = sites == below.sum(axis=1)[:, None]  # (n, d), one True a row
         y = np.where(site, low + high - x, x)
         u_y, log_q_y = _proposal(p, y)
         log_ratio = u_y - u + np.where(site, log_q_y - log_q, 0.0).sum(axis=1)
         return accept(x, y, log_ratio, rng, p)
-
-    def push(self, probabilities: Array, p: Density) -> Array:
-        """The law after one step from `probabilities` over all states, (N,)."""
-        return push(self, probabilities, p)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often: site by site, mass moves between the two
@@ -52,17 +55,17 @@ class GibbsWithGradients:
         _two_values(p)
         u = atom_exponents(p, grid)
         log_q = ops.concatenate([_proposal(p, x)[1] for x, _ in grid.blocks()])  # (N, d)
-        # site i in the middle
-        shapes, flows = [(2**i, 2, grid.size // 2 ** (i + 1)) for i in range(p.space.dim)], []
-        for i, shape in enumerate(shapes):
+        accepted = []
+        for i in range(p.space.dim):
+            shape = (2**i, 2, grid.size // 2 ** (i + 1))  # site i in the middle
             u_i, q_i = u.reshape(shape), log_q[:, i].reshape(shape)
-            ratio = (u_i + q_i)[:, ::-1] - u_i - q_i
-            flows.append(ops.exp(q_i + ops.minimum(0.0, ratio)))
+            log_ratio = (u_i + q_i)[:, ::-1] - u_i - q_i
+            accepted.append(ops.exp(q_i + ops.minimum(0.0, log_ratio)))
 
         def push(mass):
             moved = mass
-            for flow, shape in zip(flows, shapes, strict=True):
-                out = flow * mass.reshape(shape)
+            for flow in accepted:
+                out = flow * mass.reshape(flow.shape)
                 moved = moved + (out[:, ::-1] - out).reshape(-1)
             return moved
 

@@ -20,7 +20,8 @@ import numpy as np
 from tinyebm.common.checks import number, plain, require_nonnegative, require_positive
 from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, exponent_and_score
-from tinyebm.samplers.metropolis import require_start
+from tinyebm.samplers.langevin import diffuse
+from tinyebm.samplers.metropolis import require_continuous, require_start
 
 
 class ClippedMove(NamedTuple):
@@ -34,8 +35,7 @@ class ClippedMove(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Eq. (1), noise first, as a kernel for `run` and the objectives, which warn of what it really
-    does.
+    """Eq. (1), noise first, as a kernel; `run` and `fit` warn of what it samples instead of p.
 
     Parameters
     ----------
@@ -90,35 +90,29 @@ class Recipe:
         return self.noise**2 / (2 * self.step_size)
 
     def step(self, p: Density, x: Array, rng: Generator) -> ClippedMove:
-        """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, and says
-        what was clipped."""
-        if p.space.discrete:
-            raise ValueError(
-                f"a Recipe moves by small steps, and {p.space} is discrete: use Gibbs or its "
-                "relatives"
-            )
+        """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, with the
+        fraction that was clipped."""
+        require_continuous(p, self)
         x = require_start(p, x, rng)
-        if (
-            self.clamp is not None
-            and p.space.bounded
-            and not p.space.low <= self.clamp[0] <= self.clamp[1] <= p.space.high
-        ):
+        space, clamp = p.space, self.clamp
+        if clamp and space.bounded and not space.low <= clamp[0] <= clamp[1] <= space.high:
             raise ValueError(
-                f"clamp={self.clamp} leads out of {p.space}: give one inside, or none, for walls "
-                "that reflect"
+                f"clamp={clamp} leads out of {space}: give one inside, or none, for walls that "
+                "reflect"
             )
-        x = x + self.noise * rng.standard_normal(x.shape, dtype=x.dtype)
+        noise, zeros = rng.standard_normal(x.shape, dtype=x.dtype), np.zeros_like(x)
+        x = diffuse(x, zeros, noise, 0.0, self.noise)
         if self.clamp_noise:
             x = self._inside(p, x)
-        slope = -exponent_and_score(p, x)[1]
-        clipped = 0.0
+        s, clipped = exponent_and_score(p, x)[1], 0.0
         if self.clip is not None:
-            clipped = (np.abs(slope) > self.clip).mean()
-            slope = np.clip(slope, -self.clip, self.clip)
-        return ClippedMove(self._inside(p, x - self.step_size * slope), None, None, clipped)
+            clipped = (np.abs(s) > self.clip).mean()
+            s = np.clip(s, -self.clip, self.clip)
+        x = diffuse(x, s, zeros, self.step_size, 0.0)
+        return ClippedMove(self._inside(p, x), None, None, clipped)
 
     def caveat(self, clipped: float) -> str | None:
-        """What a run of this recipe really did, in words; None if it is Langevin dynamics at
+        """Why a run of this recipe does not sample p, in words; None if it is Langevin dynamics at
         temperature 1."""
         said = []
         if not math.isclose(self.temperature, 1.0, rel_tol=1e-3):
@@ -132,4 +126,5 @@ class Recipe:
         return f"{self!r} does not sample exp(-E): " + ", and ".join(said) if said else None
 
     def _inside(self, p, x):
+        """x clamped, or else folded back at the walls of the box."""
         return p.space.fold(x) if self.clamp is None else np.clip(x, *map(float, self.clamp))

@@ -1,20 +1,20 @@
-"""A kernel as a matrix, and how fast it forgets: its eigenvalues.
+"""A kernel as a matrix, and how fast its chain forgets where it started: the eigenvalues.
 
-On N atoms a kernel is a stochastic matrix P.  Its largest eigenvalue is 1, and the
-distance to stationarity shrinks like |λ₂|^k: so does the bias of CD-k.
+On N atoms a kernel is a stochastic matrix P.  Its largest eigenvalue is 1, and after k steps the
+distance to the stationary distribution has shrunk like |λ₂|^k: so does the bias of CD-k.
 """
 
 import numpy as np
 
 from tinyebm.common.errors import QuadratureError
-from tinyebm.common.kinds import Array, Nodes, PushKernel
+from tinyebm.common.kinds import Array, Kernel, Nodes
 from tinyebm.density import Density, atom_exponents, in_double
-from tinyebm.samplers.flows import require_conserved, require_push
+from tinyebm.samplers.flows import operator_of, require_conserved, require_push
 
 LARGEST = 4096  # atoms: a matrix of 128 MiB
 
 
-def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
+def transition_matrix(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
     """P (N, N): P[i, j] is the probability of a step from atom i of the space to atom j.
 
     Atoms are all states of a discrete space, or those of `p.space.atoms(nodes)`, where rows near
@@ -22,6 +22,8 @@ def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Ar
 
     Raises
     ------
+    ValueError
+        If the kernel has no push.
     QuadratureError
         If there are more than 4096 atoms.
 
@@ -39,20 +41,25 @@ def transition_matrix(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Ar
             f"a transition matrix of {p.space} would be {grid.size} x {grid.size}; it is for at "
             f"most {LARGEST} atoms: use kernel.push, which never forms it"
         )
-    push = kernel.operator(p, grid)
+    push = operator_of(kernel, p, grid)
     return np.stack([push(row) for row in np.eye(grid.size)])
 
 
-def spectrum(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
+def spectrum(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
     """The eigenvalues of the transition matrix, (N,), the largest in modulus first; real for a
     reversible kernel.
 
     Cost: O(N³).
+
+    >>> from tinyebm import Cells, Density, Gibbs, TabularEnergy
+    >>> p = Density(TabularEnergy(3), {"energy": np.zeros(3)}, Cells(3, dim=1))
+    >>> bool(np.allclose(spectrum(p, Gibbs()), [1, 0, 0]))  # one site: forgotten at once
+    True
     """
     p = in_double(p)
     P, u = transition_matrix(p, kernel, nodes), atom_exponents(p, p.space.grid(nodes))
-    law = np.exp(u - u.max())
-    require_conserved(1.0, float(law @ P.sum(axis=1) / law.sum()))
+    mass = np.exp(u - u.max())  # of p, up to a constant
+    require_conserved(1.0, float(mass @ P.sum(axis=1) / mass.sum()))
     with np.errstate(over="ignore", invalid="ignore"):
         S = P * np.exp((u[:, None] - u) / 2)  # symmetric if p_i P_ij = p_j P_ji
     reversible = np.isfinite(S).all() and np.allclose(S, S.T, rtol=0, atol=1e-10)
@@ -60,10 +67,15 @@ def spectrum(p: Density, kernel: PushKernel, nodes: Nodes = None) -> Array:
     return values[np.argsort(-np.abs(values))]
 
 
-def spectral_gap(p: Density, kernel: PushKernel, nodes: Nodes = None) -> float:
+def spectral_gap(p: Density, kernel: Kernel, nodes: Nodes = None) -> float:
     """1 - |λ₂|, between 0 (some set of states is never left) and 1 (one step forgets everything).
 
-    The bias of exact CD-k falls like (1 - gap)^k.
+    The bias of exact CD-k falls like (1 - gap)^k.  Cost: O(N³).
+
+    >>> from tinyebm import Bits, BoltzmannMachine, Density, Gibbs
+    >>> p = Density(BoltzmannMachine(2), {"W": np.zeros(1), "b": np.zeros(2)}, Bits(2))
+    >>> round(spectral_gap(p, Gibbs("random")), 6)  # without couplings 1 / d
+    0.5
     """
     values = np.abs(spectrum(p, kernel, nodes))
     return float(1 - values[1]) if len(values) > 1 else 1.0

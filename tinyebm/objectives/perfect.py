@@ -1,0 +1,98 @@
+"""Contrastive learning without a chain: negatives drawn from the model exactly.
+
+On R^d and in a box draws come by rejection from the cells of the quadrature's grid
+(`exact.sampling`).  The cells are kept as the state for a few steps, since θ moves little in one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyebm.common.backend import beside, host_generator, to_host
+from tinyebm.common.checks import require_count, require_fraction, require_nonnegative
+from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.density import Density, exponents, on_host
+from tinyebm.exact.partition import heavy_blocks, quadrature
+from tinyebm.exact.sampling import Cells, cells_of, sample
+from tinyebm.exact.structure import hidden_layer
+from tinyebm.objectives.step import Step, contrast, require_batch
+
+CELLS = "low", "high", "states", "corners", "index"  # what `exact.sampling.Cells` holds
+
+
+@dataclass(frozen=True)
+class PerfectSamples:
+    """Independent, exact draws of p as negatives: what a chain that mixes at once would give.
+
+    The gradient has no bias (on R^d and in a box: beyond the mass of the cells left out): its
+    expectation is the exact likelihood's.  It differs from `ExactLikelihood` by the noise of a
+    finite number of negatives, and contrastive divergence differs from it by the chain.
+
+    Parameters
+    ----------
+    draws : int, optional
+        Negatives per step, by default as many as data.
+    rtol, refresh : float, int
+        On R^d and in a box the cells that rejection sampling proposes from are found anew every
+        `refresh` steps, and those without mass left out, together less than rtol / 100; and anew at
+        once when the model has moved so far that the outermost of the cells hold a mass of rtol.
+    alpha : float
+        Strength of the regulariser of `objectives.step`.
+
+    In dimension ≤ 3, on states that can be listed, and for energies with structure (see
+    `te.sample`).  The state is the list of cells, empty on states.  Cost: an energy for every cell,
+    and two for every draw.
+
+    >>> from tinyebm import Bits, Density, RBM
+    >>> rng, machine = np.random.default_rng(0), RBM(4, 2)
+    >>> p = Density(machine, machine.init(rng), Bits(4))
+    >>> step = PerfectSamples(draws=100).gradient(p, np.ones((10, 4)), rng)
+    >>> sorted(step.metrics), step.gradient["W"].shape
+    (['energy_data', 'energy_model', 'loss'], (4, 2))
+    """
+
+    draws: int | None = None
+    rtol: float = 1e-3
+    refresh: int = 10
+    alpha: float = 0.0
+
+    def __post_init__(self):
+        if self.draws is not None:
+            require_count(self.draws, "draws must be a positive number of negatives")
+        require_count(self.refresh, "refresh must be a positive number of steps")
+        require_nonnegative("alpha", self.alpha)
+        require_fraction("rtol", self.rtol)
+
+    def gradient(self, p: Density, x: Array, rng: Generator, state: Tree = None) -> Step:
+        """A Step for the rows of x (n, d) whose state is the cells."""
+        x = require_batch(p, x)
+        n = self.draws or len(x)
+        if p.space.discrete or hidden_layer(p):
+            negatives = sample(p, n, rng)
+        else:
+            host, state = on_host(p), None if state is None else to_host(state)
+            if state is None or state["age"] >= self.refresh or _outgrown(host, state, self.rtol):
+                state = {**_heavy_cells(host, self.rtol), "age": np.array(0)}
+            cells = Cells(**{name: state[name] for name in CELLS})
+            (negatives,) = beside(p.theta, cells.sample(host, n, host_generator(rng)))
+            state = {**state, "age": state["age"] + 1}
+        return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
+
+
+def _heavy_cells(p, rtol):
+    """The cells of p's quadrature that carry mass, and which of them have a neighbour left out
+    ("outer"), as a tree of arrays."""
+    q = quadrature(p, rtol)
+    heavy = np.concatenate([mask for _, _, mask in heavy_blocks(p, q, rtol)])
+    every, cells = cells_of(q.grid), cells_of(q.grid, heavy)
+    around = np.bincount(every.index.reshape(-1))  # cells that share each corner
+    kept = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))
+    outer = (around > kept)[every.index[:, heavy]].any(axis=0)
+    return {**vars(cells), "outer": outer}
+
+
+def _outgrown(p, state, rtol):
+    """Whether cells with a neighbour left out hold a mass of rtol by now."""
+    log_mass = exponents(p, state["states"]) + np.log(state["high"] - state["low"]).sum(axis=1)
+    mass = np.exp(log_mass - log_mass.max())
+    return float(mass[state["outer"]].sum()) > rtol * float(mass.sum())
