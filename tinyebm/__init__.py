@@ -133,8 +133,8 @@ from tinyebm.samplers.chains import Chains, run
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.gwg import GibbsWithGradients
 from tinyebm.samplers.hmc import HMC
+from tinyebm.samplers.kernels import Move
 from tinyebm.samplers.langevin import MALA, ULA
-from tinyebm.samplers.metropolis import Move
 from tinyebm.samplers.recipes import Recipe
 from tinyebm.samplers.spectrum import spectral_gap, spectrum, transition_matrix
 from tinyebm.spaces.continuous import Box, Reals

@@ -9,7 +9,7 @@ import pytest
 import tinyebm as te
 from tinyebm.common.tree import ravel
 from tinyebm.objectives.step import contrast
-from tinyebm.samplers.metropolis import Move
+from tinyebm.samplers.kernels import Move
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import tinyebm as te
-from tinyebm.samplers.chains import walk
-from tinyebm.samplers.metropolis import Move
+from tinyebm.samplers.kernels import Move, walk
 
 rng = np.random.default_rng  # every test makes its own
 

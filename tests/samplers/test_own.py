@@ -13,7 +13,7 @@ from tinyebm.common.tree import tree_flatten, tree_map
 from tinyebm.experiment.judging import bias
 from tinyebm.experiment.setups import consistency, default_kernel
 from tinyebm.objectives.neglected_term import full_cd_gradient, neglected_term
-from tinyebm.samplers.metropolis import Move
+from tinyebm.samplers.kernels import Move
 from tinyebm.samplers.spectrum import spectrum
 
 rng = np.random.default_rng

@@ -44,8 +44,9 @@ from tinyebm.exact.sampling import law_of
 from tinyebm.exact.structure import other_layer
 from tinyebm.replay.door import remembering
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
+from tinyebm.samplers.kernels import require_start
 from tinyebm.samplers.langevin import MALA
-from tinyebm.samplers.metropolis import require_possible, require_start
+from tinyebm.samplers.metropolis import require_possible
 from tinyebm.spaces.laws import initial_law, support
 from tinyebm.spaces.rows import double
 

@@ -37,7 +37,7 @@ from tinyebm.experiment.setups import (
     named_objective,
     schedule,
 )
-from tinyebm.samplers.chains import require_kernel
+from tinyebm.samplers.kernels import require_kernel
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.laws import moments_of
 from tinyebm.storage.files import write_text

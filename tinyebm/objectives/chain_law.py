@@ -25,7 +25,6 @@ from tinyebm.density import exponents, rows_of
 from tinyebm.exact.likelihood import data_law, density_of
 from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.partition import log_partition
-from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import (
     grid_of,
     is_smooth,
@@ -36,6 +35,7 @@ from tinyebm.samplers.flows import (
     require_spread,
     takes_any_grid,
 )
+from tinyebm.samplers.kernels import require_steps
 from tinyebm.spaces.grids import Grid, trapezoid
 from tinyebm.spaces.rows import double
 

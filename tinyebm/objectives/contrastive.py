@@ -18,7 +18,8 @@ from tinyebm.common.checks import require_nonnegative
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density
 from tinyebm.objectives.step import Step, contrast, require_batch
-from tinyebm.samplers.chains import Chains, require_kernel, require_steps, walk
+from tinyebm.samplers.chains import Chains
+from tinyebm.samplers.kernels import require_kernel, require_steps, walk
 
 
 def _require_chain(objective):

@@ -19,8 +19,8 @@ from tinyebm.density import Density, in_double
 from tinyebm.exact.gradient import weighted_energy_gradient
 from tinyebm.objectives.chain_law import after_steps, chain_from
 from tinyebm.objectives.step import Step
-from tinyebm.samplers.chains import require_steps
 from tinyebm.samplers.flows import require_conserved, require_push
+from tinyebm.samplers.kernels import require_steps
 from tinyebm.spaces.rows import as_data
 
 BLOCK = 2**16  # atoms at a time

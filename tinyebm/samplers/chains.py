@@ -7,17 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm.common.backend import on_gpu
-from tinyebm.common.checks import number, require_count, require_own
+from tinyebm.common.checks import number, require_count
 from tinyebm.common.kinds import Array, Generator, Kernel, Space
 from tinyebm.density import Density
-from tinyebm.replay.door import many_steps
-from tinyebm.samplers.flows import is_kernel, offers
-from tinyebm.samplers.langevin import ULA, moved
+from tinyebm.samplers.kernels import kernel_at, offers, require_kernel, require_start, walk
 from tinyebm.samplers.metropolis import (
-    Stranded,
     possible,
     require_possible,
-    require_start,
     without_walls,
 )
 
@@ -85,6 +81,10 @@ def run(
     >>> x.shape, info["trajectory"].shape, bool(0.7 < info["acceptance"] < 0.95)
     ((1000, 2), (3, 1000, 2), True)
     """
+    require_kernel(kernel)
+    require_count(steps, "steps must be an integer >= 0", least=0)
+    if record is not None:
+        require_count(record, "record must be a positive number of steps")
     x = require_start(p, x, rng)
     require_count(len(x), "x must have one row at least")
     look = not on_gpu(x)  # there a look at numbers would make the device wait
@@ -151,77 +151,11 @@ def _stuck(info, steps):
     )
 
 
-def walk(kernel, p, x, steps, rng, record=None, strict=False):
-    """`run` without its warnings, and without its refusals unless `strict`: what objectives call
-    at every update."""
-    require_kernel(kernel)
-    require_count(steps, "steps must be an integer >= 0", least=0)
-    if record is not None:
-        require_count(record, "record must be a positive number of steps")
-    kernels = [kernel_at(kernel, i) for i in range(1, steps + 1)]
-    # of ULA alone: a class that inherits from it may have another step
-    if steps and all(type(k) is ULA for k in kernels) and not p.space.discrete:
-        x = require_start(p, x, rng)
-        schedule = [(k.step_size, k.noise_scale) for k in kernels]
-        found = many_steps(moved, p, x, schedule, rng, record)
-        if found is not None:
-            return found[0], {"acceptance": None, "trajectory": found[1]}
-    trajectory, accepted, decided, clipped = [x], 0, 0, []
-    for i, k in enumerate(kernels, 1):
-        try:
-            move = k.step(p, x, rng)
-        except Stranded as stranded:
-            # in training energies may become infinite, and `fit` refuses by itself
-            if strict or stranded.move is None:
-                raise
-            move = stranded.move
-        x, taken, _, *cut = move
-        if taken is not None:
-            accepted, decided = accepted + taken, decided + 1
-        clipped += cut  # of a ClippedMove
-        if record is not None and i % record == 0:
-            trajectory.append(x)
-    info = {"acceptance": None, "trajectory": np.stack(trajectory) if record is not None else None}
-    if decided:
-        rates = accepted / decided
-        info |= {"acceptance": rates.mean(), "acceptance_per_chain": rates}
-    if clipped:
-        info["clipped"] = sum(clipped) / len(clipped)
-    return x, info
-
-
 def caveat_of(kernel, steps, clipped):
     """Why the last of some steps does not sample p, in the words of a `Recipe`; None where nothing
     is to be said."""
     caveat = offers(kernel_at(kernel, steps), "caveat")
     return caveat and caveat(clipped)
-
-
-def kernel_at(kernel, step):
-    """The kernel of a step: of one kernel for all, or of a function of the step."""
-    if is_kernel(kernel):
-        return kernel
-    found = kernel(step)
-    if not is_kernel(found):
-        raise ValueError(f"the kernel of step {step} must be one, like te.ULA(0.01), got {found!r}")
-    require_own(found, "step", ("drift",))
-    return found
-
-
-def require_kernel(kernel):
-    """Raise ValueError unless it is a kernel or a function of the step, and its step goes with its
-    drift."""
-    if isinstance(kernel, type) or not (callable(kernel) or is_kernel(kernel)):
-        raise ValueError(
-            "a kernel is an instance, like te.ULA(0.01), or a function of the step that returns "
-            f"one, got {kernel!r}"
-        )
-    require_own(kernel, "step", ("drift",))
-
-
-def require_steps(k):
-    """Raise ValueError unless k is a positive number of steps."""
-    require_count(k, "k must be a positive number of kernel steps")
 
 
 @dataclass(frozen=True)

@@ -14,26 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from tinyebm.common.checks import KERNEL, part_of, require_own
+from tinyebm.common.checks import KERNEL, require_own
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array
 from tinyebm.density import Density, require_density
+from tinyebm.samplers.kernels import is_kernel, offers
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
-
-
-def is_kernel(thing):
-    """Whether it is an instance with a `step`: whatever has one is a kernel."""
-    return hasattr(thing, "step") and not isinstance(thing, type)
-
-
-def offers(kernel, name):
-    """The kernel's part of that name, or None if it has none that goes with its step.
-
-    A class that inherits from a kernel and writes another step (or push, or drift) does not offer
-    what it inherits: that belongs to the parent's step (`common.checks.part_of`).
-    """
-    return part_of(kernel, name, KERNEL)
 
 
 def require_push(kernel):

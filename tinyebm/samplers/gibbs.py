@@ -26,7 +26,7 @@ from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, atom_exponents, exponent
 from tinyebm.exact.structure import other_layer
 from tinyebm.samplers import flows
-from tinyebm.samplers.metropolis import Move, require_start
+from tinyebm.samplers.kernels import Move, require_start
 from tinyebm.spaces.grids import Enumeration
 
 SCANS = ("systematic", "random")

@@ -10,7 +10,8 @@ from tinyebm.autodiff import ops
 from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, atom_exponents, exponent_and_score
 from tinyebm.samplers import flows
-from tinyebm.samplers.metropolis import Move, accept, require_start
+from tinyebm.samplers.kernels import Move, require_start
+from tinyebm.samplers.metropolis import accept
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 from tinyebm.common.checks import plain, require_count, require_positive
 from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, exponent_and_score
-from tinyebm.samplers.metropolis import Move, accept, require_continuous, require_start
+from tinyebm.samplers.kernels import Move, require_continuous, require_start
+from tinyebm.samplers.metropolis import accept
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ In a box the walls reflect (ULA) or reject (MALA).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,12 @@ from tinyebm.autodiff.tape import zeros_like
 from tinyebm.common.checks import plain, require_nonnegative, require_positive
 from tinyebm.common.kinds import Array, Generator, Space
 from tinyebm.density import Density, exponent_and_score
+from tinyebm.replay.door import many_steps
 from tinyebm.samplers import flows
-from tinyebm.samplers.metropolis import Move, accept, require_continuous, require_start
+from tinyebm.samplers.kernels import Move, require_continuous, require_start
+from tinyebm.samplers.metropolis import accept
 
+SETTINGS = attrgetter("step_size", "noise_scale")
 LARGEST_MATRIX = 2**22  # entries of a transition matrix that is kept: 32 MiB
 
 
@@ -83,6 +87,18 @@ class ULA:
         x = require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
         return Move(p.space.fold(moved(p, x, noise, self.step_size, self.noise_scale)))
+
+    @staticmethod
+    def all_at_once(kernels, p, x, rng, record):
+        """(x, trajectory or None) after the steps of ULA kernels, replayed; None if they cannot be.
+
+        They are of this very class: one that inherits from it may have another step.
+        """
+        if set(map(type, kernels)) != {ULA}:
+            return None
+        require_continuous(p, kernels[0])
+        schedule = list(map(SETTINGS, kernels))
+        return many_steps(moved, p, require_start(p, x, rng), schedule, rng, record)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a product grid, set up once to be applied often; mass that leaves the grid is

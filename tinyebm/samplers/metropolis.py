@@ -1,56 +1,15 @@
-"""Accept or reject: the step that makes p invariant under any proposal, and where a chain may start."""
+"""Accept or reject: the step that makes p invariant under any proposal, and where p is positive."""
 
 import math
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyebm.common.backend import on_gpu
-from tinyebm.common.checks import require_generator
 from tinyebm.common.tree import tree_flatten
-from tinyebm.density import exponent, rows_of
+from tinyebm.density import exponent
+from tinyebm.samplers.kernels import Move, Stranded
 
 BLOCK = 2048  # rows at a time
-
-
-class Move(NamedTuple):
-    """What a step did: new points (n, d), which proposals were accepted (n,), their log ratios (n,).
-
-    `accepted` and `log_ratio` are None for a kernel that never rejects.
-
-    >>> Move(np.zeros((2, 1))).accepted is None
-    True
-    """
-
-    x: Any
-    accepted: Any = None
-    log_ratio: Any = None
-
-
-class Stranded(ValueError):
-    """A chain stands where the density is 0, infinite or nan; `move` is the Move that its step
-    would have returned."""
-
-    def __init__(self, message, move=None):
-        super().__init__(message)
-        self.move = move
-
-
-def require_start(p, x, rng):
-    """x as floating-point rows (n, d) that a kernel of p can move; ValueError unless it is, and rng
-    a generator."""
-    x = rows_of(p, x)
-    require_generator(rng)
-    return x
-
-
-def require_continuous(p, kernel):
-    """Raise ValueError on a discrete space, for a kernel that moves by small steps."""
-    if p.space.discrete:
-        raise ValueError(
-            f"{type(kernel).__name__} moves by small steps, and {p.space} is discrete: use Gibbs "
-            "or its relatives"
-        )
 
 
 def possible(p, x):

@@ -20,8 +20,8 @@ import numpy as np
 from tinyebm.common.checks import number, plain, require_nonnegative, require_positive
 from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, exponent_and_score
+from tinyebm.samplers.kernels import require_continuous, require_start
 from tinyebm.samplers.langevin import diffuse
-from tinyebm.samplers.metropolis import require_continuous, require_start
 
 
 class ClippedMove(NamedTuple):
