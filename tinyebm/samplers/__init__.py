@@ -13,9 +13,9 @@ A `push` (or an `operator`) is what exact contrastive divergence, `te.transition
 `te.spectral_gap` need.  To start at rows of data on a continuous space also takes `spread`; `drift`
 and `noise_scale` then choose the grid, which without them is the space's own.
 
-Read `langevin`, then `chains` (many steps, `te.run`); `hmc`, `gibbs`, `gwg` and `recipes` are
-further kernels; `metropolis` accepts or rejects, `flows` holds what pushes share, `spectrum` is
-the transition matrix and its eigenvalues.
+Read `kernels` and `langevin`, then `chains` (many steps, `te.run`); `hmc`, `gibbs`, `gwg` and
+`recipes` are further kernels; `metropolis` accepts or rejects, `flows` holds what pushes share,
+`spectrum` is the transition matrix and its eigenvalues.
 
 To add a kernel, write its `step`, and a `push` if its exact distribution is wanted, with `te.ops`
 where derivatives by theta are.  This one proposes to flip one bit at random:
