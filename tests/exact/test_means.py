@@ -8,8 +8,9 @@ from scipy import special, stats
 
 from tinyebm import ops
 from tinyebm.density import Density
-from tinyebm.exact.means import RULES, mean_over
+from tinyebm.exact.means import RULES
 from tinyebm.exact.normalised import expectation
+from tinyebm.exact.sums import mean_over
 from tinyebm.spaces.continuous import Box, Reals
 
 LAPLACE = Density(lambda theta, x: ops.abs(x[:, 0]), {}, Reals(1))

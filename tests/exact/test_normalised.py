@@ -17,10 +17,11 @@ from tinyebm.density import Density, exponent
 from tinyebm.energies.analytic import GaussianEnergy
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.exact.means import mean_over
 from tinyebm.exact.nodes.adapt import Patches
+from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
-from tinyebm.exact.partition import log_partition, log_sum, quadrature
+from tinyebm.exact.partition import log_partition
+from tinyebm.exact.sums import log_sum, mean_over
 from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.discrete import Cells
 from tinyebm.spaces.grids import Atoms, Grid, trapezoid

@@ -13,9 +13,11 @@ from tinyebm.density import Density, exponent_and_score, in_double
 from tinyebm.exact.likelihood import density_of
 from tinyebm.exact.means import settled_mean
 from tinyebm.exact.nodes.adapt import adapt
+from tinyebm.exact.nodes.peaks import summits
+from tinyebm.exact.nodes.quadrature import MAX_NODES, heavy_atoms, quadrature
 from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.normalised import expectation, log_prob
-from tinyebm.exact.partition import MAX_NODES, heavy_states, log_partition, quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Reals
 
 
@@ -34,7 +36,7 @@ def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """
     p, q = _comparable(p, q)
     zp = quadrature(p, rtol)
-    zq = log_partition(q, rtol, rows=None if p.space.discrete else heavy_states(p, zp, rtol))
+    zq = log_partition(q, rtol, rows=None if p.space.discrete else heavy_atoms(p, zp, rtol)[0])
     ratio = lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq)
     mean, change, size = settled_mean(p, ratio, zp, rtol)
     if mean == np.inf:
@@ -73,7 +75,8 @@ def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimat
         return Estimate(1.0, zp.error + zq.error)
     shared = Density(lambda theta, x: -log_overlap(x), {}, Reals(p.space.dim))
     try:
-        _, log_z, error = adapt(shared, low, high, rtol, MAX_NODES)
+        _, peaks, sizes = summits(shared, low, high)
+        _, log_z, error = adapt(shared, low, high, rtol, MAX_NODES, peaks, sizes)
     except EmptyError:
         return Estimate(1.0, zp.error + zq.error)
     overlap = min(1.0, math.exp(log_z))

@@ -7,23 +7,25 @@ atoms.  Here it is streamed, block by block, so that memory does not grow with
 the grid.
 """
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
-from tinyebm.autodiff import ops
 from tinyebm.autodiff.tape import ones_like, vjp
 from tinyebm.common.backend import beside
 from tinyebm.common.checks import require_fraction
-from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import AnyData, Tree
 from tinyebm.common.tree import tree_map
-from tinyebm.density import Density, atoms_of, in_double, on_host, rows_of
+from tinyebm.density import Density, in_double, on_host, rows_of
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.partition import quadrature, require_finite, require_normalisable
-from tinyebm.exact.structure import closed_form, hidden_layer
-from tinyebm.exact.sums import first_nan, merge
+from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.structure import (
+    closed_form,
+    hidden_layer,
+    require_finite,
+    require_normalisable,
+)
+from tinyebm.exact.sums import model_phase
 from tinyebm.replay.tiles import add, fold
 
 
@@ -35,29 +37,6 @@ def weighted_energy_gradient(p, x, weights):
 
 def _weighted_gradient(p, x, weights):
     return vjp(lambda theta: p.energy(theta, x), p.theta)[1](weights)[0]
-
-
-def model_phase(p, grid):
-    """(log Z, E_p[∇_θ E_θ]) over a grid in one streaming pass.
-
-    An online softmax that carries the gradient: both sums are kept in units of e^m, with m the
-    largest exponent so far.
-    """
-    top, total, gradient = fold(_model_phase, merge, p, atoms_of(p, grid), -np.inf)
-    if math.isnan(top):
-        raise QuadratureError(f"the energy is nan at x = {first_nan(p, grid)}")
-    if total == 0.0:
-        raise QuadratureError("the energy is +inf everywhere")
-    return float(top) + math.log(total), tree_map(lambda g: g / total, gradient)
-
-
-def _model_phase(p, x, log_w):
-    """(m, Σ e^{u - m}, Σ e^{u - m} ∇_θ E_θ) of exponents u with the largest m."""
-    energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
-    u = p.space.log_base(x) + log_w - energies
-    top = u.max()
-    mass = ops.exp(u - ops.where(np.isfinite(top), top, 0.0))
-    return top, mass.sum(), pullback(mass)[0]
 
 
 def exact_phase(p, rtol=1e-8, finer=False, rows=None):

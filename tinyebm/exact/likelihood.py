@@ -5,7 +5,8 @@ import numpy as np
 from tinyebm.common.estimate import Estimate
 from tinyebm.common.kinds import AnyData, AnyDensity, Array
 from tinyebm.density import Density, exponents, in_double
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import as_data, clean_data
 

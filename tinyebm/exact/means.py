@@ -11,50 +11,17 @@ face of the box, and so would agree on a jump there.  Reported is the sum of the
 over all boxes. What f does between nodes of all grids alone is not seen.
 """
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 
-from tinyebm.common.kinds import Array
 from tinyebm.density import exponent
 from tinyebm.exact.nodes.adapt import Patches, halved, too_thin
+from tinyebm.exact.sums import mean_over, values_of
 from tinyebm.spaces.grids import legendre, lobatto
-from tinyebm.spaces.rows import double, numbers
 
 RULES = ((12, legendre), (14, legendre), (16, legendre), (13, lobatto), (15, lobatto))
 PER_BOX = 8  # nodes of a product grid along each axis of a box
 # nodes of all rules in boxes that are split further; in space boxes would hold too many
 MOST = {1: 2**20, 2: 2**18}
-
-
-def values_of(f: Callable, x: Array) -> Array:
-    """f at the rows of x as an array (n, ...) of doubles, refused if it is none or nan."""
-    wanted = f"f must return one value per row, an array of real numbers of shape ({len(x)}, ...)"
-    values = double(numbers(f(x), wanted))
-    if values.shape[:1] != (len(x),):
-        raise ValueError(f"{wanted}, got shape {values.shape}")
-    if (lost := np.isnan(values).reshape(len(x), -1).any(axis=1)).any():
-        raise ValueError(f"f is nan where p is not 0, for example at x = {x[lost][0].tolist()}")
-    return values
-
-
-def mean_over(p, f, grid):
-    """Σ_i f(x_i) p_i over a grid's atoms, in one streaming pass; where p is zero f does not count,
-    be it infinite."""
-    top, total, weighted = -np.inf, 0.0, 0.0
-    for x, log_w in grid.blocks():
-        u = exponent(p, x) + log_w
-        new_top = max(top, float(u.max()))
-        mass = np.exp(u - new_top) if new_top > -np.inf else np.zeros(len(u))
-        if not mass.any():
-            continue
-        shrink = math.exp(top - new_top)
-        x, mass = x[mass > 0], mass[mass > 0]
-        added = np.tensordot(mass, values_of(f, x), axes=1)
-        top, total, weighted = new_top, shrink * total + mass.sum(), shrink * weighted + added
-    mean = weighted / total
-    return mean if np.ndim(mean) else float(mean)
 
 
 def settled_mean(p, f, q, rtol):

@@ -12,7 +12,8 @@ from tinyebm.common.estimate import Estimate
 from tinyebm.common.kinds import AnyDensity, Array, Nodes
 from tinyebm.density import atom_exponents, exponent, exponents, in_double, on_host
 from tinyebm.exact.means import settled_mean
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sums import rounding
 from tinyebm.spaces.rows import double, exact_rows, numbers
 
@@ -93,7 +94,7 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
     mean, error, size = settled_mean(p, f, q, rtol)
     for least in () if p.space.bounded or hasattr(p, "grid") else WIDER:
         try:
-            before, q = mean, quadrature(p, rtol, least=least)
+            before, q = mean, quadrature(p, rtol, least=least, peaks=q.peaks)
         # tails too heavy to follow: what is beyond counts as if f stayed as large as on the faces
         except QuadratureError:
             if least == WIDER[0]:

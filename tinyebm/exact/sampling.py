@@ -14,8 +14,9 @@ from tinyebm.common.checks import ENERGY, part_of, require_draws
 from tinyebm.common.kinds import AnyDensity, Array, Generator
 from tinyebm.density import Density, exponent, exponents, in_double, on_host
 from tinyebm.exact.likelihood import data_law, density_of
+from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.normalised import entropy
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.structure import hidden_layer
 
 

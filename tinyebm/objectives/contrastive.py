@@ -22,7 +22,7 @@ from tinyebm.common.backend import beside, host_generator, to_host
 from tinyebm.common.checks import require_count, require_fraction, require_nonnegative
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, exponents, on_host
-from tinyebm.exact.partition import heavy_blocks, quadrature
+from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
 from tinyebm.exact.sampling import Cells, cells_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step, require_batch
@@ -161,7 +161,7 @@ class PerfectSamples:
 def _heavy_cells(p, rtol):
     """The cells of p's quadrature that carry mass, as a tree of arrays."""
     q = quadrature(p, rtol)
-    heavy = np.concatenate([mask for _, _, mask in heavy_blocks(p, q, rtol)])
+    heavy = heavy_atoms(p, q, rtol)[2]
     every, cells = cells_of(q.grid), cells_of(q.grid, heavy)
     # kept cells around each corner
     shared = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))

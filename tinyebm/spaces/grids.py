@@ -103,10 +103,13 @@ class Grid:
             w = np.exp(log_w)
             edges = np.concatenate([[0.0], np.cumsum(w)]) + (t[0] + t[-1] - w.sum()) / 2
             ends.append(np.concatenate([edges[:-1:nodes], edges[-1:]]))
-        return tuple(
-            Grid(tuple((e[end], 0 * e[end]) for e in ends)).all()[0]
-            for end in (slice(None, -1), slice(1, None))
-        )
+        return split_axes(ends)
+
+
+def split_axes(edges):
+    """The boxes between the edges of every axis, d arrays: (low, high), both (m, d)."""
+    ends = [e[:-1] for e in edges], [e[1:] for e in edges]
+    return tuple(Grid(tuple((e, 0 * e) for e in axes)).all()[0] for axes in ends)
 
 
 @dataclass(frozen=True)

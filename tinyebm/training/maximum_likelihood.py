@@ -15,7 +15,8 @@ from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import Density, exponents
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import population
 from tinyebm.replay.plans import remembering
 from tinyebm.training.fit import Fit
