@@ -2,9 +2,8 @@
 
     -∇_θ mean_i log p_θ(x_i)  =  mean_i ∇_θ E_θ(x_i)  -  E_{p_θ}[∇_θ E_θ(x)]     (1)
 
-The second phase is -∇_θ log Z: it falls out of differentiating a logsumexp over
-atoms.  Here it is streamed, block by block, so that memory does not grow with
-the grid.
+The first phase is over the data, the second over the model.  The second is -∇_θ log Z; it is summed
+over a grid together with log Z (`sums.model_phase`), or found by differentiating a formula of log Z.
 """
 
 from dataclasses import replace
@@ -40,20 +39,18 @@ def _weighted_gradient(p, x, weights):
 
 
 def exact_phase(p, rtol=1e-8, finer=False, rows=None):
-    """(log Z, E_p[∇_θ E_θ]) by the cheapest exact road: structure, a sum over states, or
-    quadrature.
+    """(log Z, E_p[∇_θ E_θ]) in the cheapest exact way: a formula, a sum, or quadrature.
 
-    `finer` takes the grid one refinement beyond the one on which log Z holds to `rtol`; `rows` of
-    data (n, d) show where p may have peaks.
+    With `finer` the grid is one refinement finer than log Z needs for `rtol`.  Rows of data (n, d)
+    show where p may have peaks.
     """
     p = require_normalisable(p)
     require_fraction("rtol", rtol)
     host = on_host(p)
     if closed_form(host) is not None:
         log_z, pullback = vjp(lambda theta: closed_form(replace(p, theta=theta)), host.theta)
-        return require_finite(p, log_z), tree_map(
-            lambda g: beside(p.theta, g)[0], pullback(-ones_like(log_z))[0]
-        )
+        (gradient,) = pullback(-ones_like(log_z))
+        return require_finite(p, log_z), tree_map(lambda g: beside(p.theta, g)[0], gradient)
     if hidden := hidden_layer(p):
         return model_phase(hidden, hidden.space.grid())
     if p.space.discrete:
@@ -63,12 +60,10 @@ def exact_phase(p, rtol=1e-8, finer=False, rows=None):
 
 
 def nll_gradient(p: Density, x: AnyData, rtol: float = 1e-8) -> Tree:
-    """The exact gradient of the mean negative log-likelihood of the rows of x, eq. (1): a tree like
-    theta.
+    """The gradient of the mean negative log-likelihood of the rows of x, eq. (1), like theta.
 
-    x is an array (n, d), or a Target or Density for its whole population.
-
-    Cost: forward and backward passes over the data and the quadrature's grid.
+    x is an array (n, d), or a Target or Density in place of a sample.  Cost: a forward and a
+    backward pass over the data and the grid.
 
     Raises
     ------

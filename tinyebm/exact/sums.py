@@ -76,14 +76,13 @@ def merge(before, new):
 
     It may overwrite `before` and `new`.
     """
-    m, m_new = float(before[0]), float(new[0])
-    if m_new == -np.inf or m == -np.inf:  # one of them is empty
-        return before if m_new == -np.inf else new.copy()
-    top = m if m >= m_new else m_new if m_new > m else math.nan
-    if m != top:
-        before *= math.exp(m - top)
-    if m_new != top:
-        new *= math.exp(m_new - top)
+    if new[0] == -np.inf:  # empty: e^{u - m} is 0, and its gradient may be nan
+        return before
+    if before[0] == -np.inf:
+        return new.copy()
+    top = np.maximum(before[0], new[0])  # nan if one of them is
+    before *= np.exp(before[0] - top)
+    new *= np.exp(new[0] - top)
     before += new
     before[0] = top
     return before

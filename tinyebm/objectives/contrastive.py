@@ -23,7 +23,7 @@ from tinyebm.common.checks import require_count, require_fraction, require_nonne
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, exponents, on_host
 from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
-from tinyebm.exact.sampling import Cells, cells_of, sample
+from tinyebm.exact.sampling import Boxes, boxes_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.replay.tiles import add, fold
@@ -150,7 +150,7 @@ class PerfectSamples:
             host, state = on_host(p), None if state is None else to_host(state)
             if state is None or state["age"] >= self.refresh or _outgrown(host, state, self.rtol):
                 state = {**_heavy_cells(host, self.rtol), "age": np.array(0)}
-            cells = Cells(
+            cells = Boxes(
                 **{name: state[name] for name in ("low", "high", "states", "corners", "index")}
             )
             (negatives,) = beside(p.theta, cells.sample(host, n, host_generator(rng)))
@@ -162,7 +162,7 @@ def _heavy_cells(p, rtol):
     """The cells of p's quadrature that carry mass, as a tree of arrays."""
     q = quadrature(p, rtol)
     heavy = heavy_atoms(p, q, rtol)[2]
-    every, cells = cells_of(q.grid), cells_of(q.grid, heavy)
+    every, cells = boxes_of(q.grid), boxes_of(q.grid, heavy)
     # kept cells around each corner
     shared = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))
     outer = (np.bincount(every.index.reshape(-1)) > shared)[every.index[:, heavy]].any(axis=0)
