@@ -10,8 +10,8 @@ invariant.  Its weight
     w = Π_t f_{β_t}(x_{t-1}) / f_{β_{t-1}}(x_{t-1}),        E[w] = Z        (2)
 
 is unbiased, however badly the chain mixes (Neal 2001, Statistics and Computing 11:125).  By
-Jensen's inequality E[log mean w] ≤ log Z: a lower bound on average.  A chain from an exact draw of p
-down to q has E[w] = 1/Z, so -log mean w is an upper bound on average (Grosse, Ghahramani & Adams
+Jensen's inequality E[log mean w] ≤ log Z: a lower bound on average.  A chain from an exact draw of
+p down to q has E[w] = 1/Z, so -log mean w is an upper bound on average (Grosse, Ghahramani & Adams
 2015, arXiv:1511.02543).
 
 For an RBM whose base is independent bits, the path goes through RBMs (`RBM.tempered`) instead of
@@ -229,7 +229,7 @@ def _betas(temperatures):
 
 
 def _require_invariant(kernel):
-    """Raise ValueError unless a kernel, or what a function returns, leaves its density invariant."""
+    """Raise ValueError unless a kernel (or that of a function) leaves its density invariant."""
     try:
         made = kernel(1.0) if callable(kernel) else kernel
     except (TypeError, ValueError):

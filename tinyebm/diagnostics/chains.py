@@ -29,9 +29,9 @@ TAILS = (0.05, 0.95)  # the quantiles that "tail" looks at
 def split_rhat(chains: Array) -> float | Array:
     """Rank-normalised split R̂, which comes down to 1 as the chains forget their starts.
 
-    It is the larger of two R̂: of the draws, and of their distances from the median.  Vehtari et al.
-    advise to use draws only if R̂ < 1.01.  It is inf for chains that stay at different places, and
-    nan if all draws are equal.
+    It is the larger of two R̂: of the draws, and of their distances from the median.  Draws should
+    be used only if R̂ < 1.01 (Vehtari et al.).  It is inf for chains that stay at different places,
+    and nan if all draws are equal.
 
     >>> rng = np.random.default_rng(0)
     >>> agree, drift = rng.standard_normal((4, 1000)), np.linspace(0, 1, 1000)[None]
@@ -75,9 +75,9 @@ def effective_sample_size(chains: Array, kind: str = "bulk") -> float | Array:
 def autocorrelation(chains: Array) -> Array:
     """ρ_t for t = 0, ..., draws - 1, of all chains: (draws,), or (draws, d) of a trajectory.
 
-    ρ_t = 1 - (γ_0 - γ_t) / (γ_0 + B/n), with γ_t = Σ_s (x_s - x̄)(x_{s+t} - x̄) / n averaged over the
-    chains.  For one chain it is γ_t / γ_0; if the means of chains differ, it is large at every lag.
-    Cost: one FFT per chain.
+    ρ_t = 1 - (γ_0 - γ_t) / (γ_0 + B/n), with γ_t = Σ_s (x_s - x̄)(x_{s+t} - x̄) / n averaged over
+    the chains.  For one chain it is γ_t / γ_0; if the means of chains differ, it is large at every
+    lag. Cost: one FFT per chain.
 
     >>> autocorrelation(np.array([[1.0, -1.0] * 4])).round(3)
     array([ 1.   , -0.875,  0.75 , -0.625,  0.5  , -0.375,  0.25 , -0.125])

@@ -2,8 +2,8 @@
 
     f_β(x) = q(x)^{1-β} (e^{-E(x)} μ(x))^β                                  (1)
 
-A path has `at(beta)`, the Density of f_β; `gain(x, before, after)`, log f_after(x) / f_before(x); and
-`log_z`, the log Z of f_0.  Annealed importance sampling (`diagnostics.ais`) goes along it.
+A path has `at(beta)`, the Density of f_β; `gain(x, before, after)`, log f_after(x) / f_before(x);
+and `log_z`, the log Z of f_0.  Annealed importance sampling (`diagnostics.ais`) goes along it.
 """
 
 import math

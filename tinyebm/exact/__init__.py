@@ -14,6 +14,6 @@ sampling    independent draws
 means       E_p[f] for functions f that jump
 nodes/      where the nodes go; skip it on a first reading
 
-A new exact quantity is a function of a Density p: take q = quadrature(p, rtol), sum over q.grid, and
-add to the error how far the sum differs over q.variants() (`means.settled_mean` does both).
+A new exact quantity is a function of a Density p.  Take q = quadrature(p, rtol), sum over q.grid,
+and add to the error the difference to q.variants() (`means.settled_mean` does both).
 """

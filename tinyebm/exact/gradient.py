@@ -2,8 +2,9 @@
 
     -∇_θ mean_i log p_θ(x_i)  =  mean_i ∇_θ E_θ(x_i)  -  E_{p_θ}[∇_θ E_θ(x)]     (1)
 
-The first phase is over the data, the second over the model.  The second is -∇_θ log Z; it is summed
-over a grid together with log Z (`sums.model_phase`), or found by differentiating a formula of log Z.
+The first phase is over the data, the second over the model.  The second is -∇_θ log Z.  It is
+summed over a grid together with log Z (`sums.model_phase`), or a formula of log Z is
+differentiated.
 """
 
 from dataclasses import replace

@@ -62,8 +62,8 @@ def _columns(law):
 def data_law(data: AnyData) -> tuple[Array, Array]:
     """Data as weighted rows: (x (n, d), probabilities (n,)).
 
-    Each row of an array, or of `Data`, has probability 1/n.  Of a distribution (a Target, a Density,
-    `sample` with `log_prob`) the rows are the atoms of its quadrature: sums over them are
+    Each row of an array, or of `Data`, has probability 1/n.  For a distribution (a Target, a
+    Density, `sample` with `log_prob`) the rows are the atoms of its quadrature: sums over them are
     expectations, without the noise of a sample.  Both arrays are in double precision.
 
     Raises

@@ -53,7 +53,7 @@ def _contains(self, x: Array) -> Array:
 
 
 def _others(self, x: Array) -> Array:
-    """Of every site of the rows of x (n, dim) the q - 1 values it does not have, (q - 1, n, dim)."""
+    """The q - 1 values that a site does not have, for all sites of x (n, dim): (q - 1, n, dim)."""
     low, q = self.values[0], len(self.values)
     if q == 1:
         return np.zeros_like(x, shape=(0, *x.shape))

@@ -8,8 +8,8 @@ trapezoid        converges fast for smooth functions that vanish before the ends
 sinh_trapezoid   the same, with nodes that are dense near a centre
 
 A grid holds atoms, pairs (state, log weight): `Grid` is a product of rules, `Enumeration` lists all
-states of a discrete space, `Atoms` is any list.  `blocks()` gives out a grid's atoms some at a time,
-so that memory stays bounded.
+states of a discrete space, `Atoms` is any list.  `blocks()` gives out the atoms some at a time, so
+that memory stays bounded.
 """
 
 import math

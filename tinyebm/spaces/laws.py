@@ -1,8 +1,8 @@
 """Simple distributions: noise to contrast with, and bases to anneal from.
 
-Each has `sample(n, rng)` -> (n, d), a normalised `log_prob(x)` -> (n,) that can be differentiated by
-x, and the `space` it is on.  So have a `Target`, and `exact.sampling.Exact` for any Density of low
-dimension; a distribution of one's own needs the same three.
+Each has `sample(n, rng)` -> (n, d), a normalised `log_prob(x)` -> (n,) that can be differentiated
+by x, and the `space` it is on.  So have a `Target`, and `exact.sampling.Exact` for any Density of
+low dimension; a distribution of one's own needs the same three.
 """
 
 import math

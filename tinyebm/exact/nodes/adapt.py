@@ -1,10 +1,10 @@
 """Quadrature for densities with kinks and jumps: boxes that are halved until each is smooth enough.
 
 At a kink (relu, |x|, the tip of a cone) product grids converge slowly.  So the domain is cut into
-boxes, and each box is integrated by two rules: 12 Gauss-Legendre nodes per axis, and 9 Gauss-Lobatto
-nodes, some of which lie on its faces.  A box in which they differ is halved, along the axis on which
-it is resolved worst.  On the line one box holds a whole kink, and two rules may agree by chance:
-there a third rule has to agree as well.
+boxes, and each box is integrated by two rules: 12 Gauss-Legendre nodes per axis, and 9
+Gauss-Lobatto nodes, some of which lie on its faces.  A box in which they differ is halved, along
+the axis on which it is resolved worst.  On the line one box holds a whole kink, and two rules may
+agree by chance: there a third rule has to agree as well.
 
 A narrow peak may lie between the nodes of both rules.  So boxes near a summit of log p are halved
 before that, until they are no wider than some widths of the summit.
@@ -131,10 +131,9 @@ def _compare(logs):
     """(log Z, the boxes' changes between the rules over Z, the mask of boxes with a pole).
 
     `logs` (rules, m) are the boxes' log integrals, the finest rule last; inf if a node lies on a
-    pole.  One rule with a node on a pole is left out, if another coarse one has none.
+    pole.  A coarse rule with a node on a pole is left out, if another one has none.
     """
-    *coarse, fine = logs
-    coarse = np.stack(coarse)
+    coarse, fine = logs[:-1], logs[-1]
     coarse = np.where((coarse == np.inf) & (coarse.min(axis=0) < np.inf), fine, coarse)
     poles = (coarse == np.inf).any(axis=0) | (fine == np.inf)
     top = max(fine[~poles].max(initial=-np.inf), coarse[:, ~poles].max(initial=-np.inf))

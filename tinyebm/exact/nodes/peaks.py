@@ -52,27 +52,26 @@ def candidates(p, rows=None):
 # ----------------------------------------------------------------------------------- on R^d
 
 
-def climb(p, x, stride, steps, frozen=None):
-    """Ascent of log p from the rows of x: the best points (m, d) and their exponents (m,).
+def climb(p, x, stride, steps, frozen=False):
+    """Ascent of log p from the points x (..., d): the best points and their exponents (...).
 
     Every coordinate moves by its own stride, in the direction of the score.  The stride grows by
     1.3 while the score keeps its sign, and halves when the sign changes (resilient propagation:
-    Riedmiller & Braun 1993).  Coordinates in the mask `frozen` (m, d) stay.
+    Riedmiller & Braun 1993).  Coordinates in the mask `frozen`, of the shape of x, stay.
     """
     x, stride, before = x.copy(), np.zeros_like(x) + stride, np.zeros_like(x)
-    best, top = x.copy(), np.full(len(x), -np.inf)
+    best, top = x.copy(), np.full(x.shape[:-1], -np.inf)
     for _ in range(steps):
-        u, s = exponent_and_score(p, x)
+        u, s = exponent_and_score(p, x.reshape(-1, x.shape[-1]))
+        u, s = u.reshape(top.shape), s.reshape(x.shape)
         if np.isnan(u).any():
             raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
         better = u > top
         best[better], top[better] = x[better], u[better]
-        direction = np.sign(np.nan_to_num(s))
+        direction = np.where(frozen, 0.0, np.sign(np.nan_to_num(s)))
         turned, kept = direction * before < 0, direction * before > 0
         stride = stride * np.where(turned, 0.5, np.where(kept, 1.3, 1.0))
         before = direction
-        if frozen is not None:
-            direction[frozen] = 0.0
         x = x + stride * direction
     return best, top
 
@@ -230,7 +229,7 @@ def sizes(p, x, u):
 # log p may be -inf on walls, and where two points lie outside the support
 @np.errstate(invalid="ignore", divide="ignore", over="ignore")
 def summits(p, low, high, rows=None, most=np.inf):
-    """The Scan of a box, the highest points of log p in it, (m, d), and how wide p is there, (m, d).
+    """The Scan of a box, the summits of log p in it, (m, d), and how wide p is there, (m, d).
 
     The scan has Gauss-Legendre nodes, at most so many per axis.  Summits without mass, beside the
     others, are left out.
@@ -253,7 +252,7 @@ def summits(p, low, high, rows=None, most=np.inf):
 
 
 def _falls(p, x, u, step, low, high):
-    """Where steps along +e_i and -e_i in a box lead, (m, 2d, d), and how far log p falls, (m, 2d)."""
+    """Where steps along ± every axis in a box lead, (m, 2d, d), and the fall of log p, (m, 2d)."""
     d = x.shape[1]
     moves = np.concatenate([np.eye(d), -np.eye(d)]) * step[:, None]
     there = np.clip(x[:, None] + moves, low, high)

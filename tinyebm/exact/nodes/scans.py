@@ -2,15 +2,15 @@
 
 How narrow a peak a scan sees.
     With nodes g apart along each axis, a peak of standard deviation g/4 or more is a bump if it
-    holds as much mass as a neighbouring peak that is a hundred times wider.  A narrower one may hide
-    between the nodes.  A scan has WHOLE nodes per axis.  So in a window of width W it sees a peak of
-    standard deviation W/64000 on the line, W/2000 in the plane and W/190 in space.  (The window of
-    one normal distribution is about 19 standard deviations wide.)  Outside the window scans are
-    coarser.
+    holds as much mass as a neighbouring peak that is a hundred times wider.  A narrower one may
+    hide between the nodes.  A scan has WHOLE nodes per axis.  So in a window of width W it sees a
+    peak of standard deviation W/64000 on the line, W/2000 in the plane and W/190 in space.  (The
+    window of one normal distribution is about 19 standard deviations wide.)  Outside the window
+    scans are coarser.
 
-    An energy may state a bound of its own curvature (`curvature`, as the MLP does).  Then no peak is
-    narrower than (curvature)^{-1/2}.  The scan takes as many nodes as that needs, up to WHOLE; if
-    they suffice, no peak in the window can hide.
+    An energy may state a bound of its own curvature (`curvature`, as the MLP does).  Then no peak
+    is narrower than (curvature)^{-1/2}.  The scan takes as many nodes as that needs, up to WHOLE;
+    if they suffice, no peak in the window can hide.
 """
 
 import math

@@ -1,8 +1,8 @@
 """The window: a box in R^d that holds the mass of a density, for the trapezoidal rule.
 
 1. Find the peaks of the density (`exact.nodes.peaks`).
-2. Move every face of a box outwards until the highest log p on it, found by climbing along the face,
-   is 40 nats below the highest peak; or more, if the tails are heavy.
+2. Move every face of a box outwards until the highest log p on it, found by climbing along the
+   face, is 40 nats below the highest peak; or more, if the tails are heavy.
 3. Scan the box and the region around it.  If there is a peak that was missed, add it and go to 2.
 4. Take as scale of axis i, which sets the step of the rule, the least (-∂²_i log p)^{-1/2} at the
    peaks and on lines through the highest one, at places that may carry mass.
@@ -188,11 +188,12 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
     u = np.zeros(x.shape[:2])
     distance, near, far = 6 * narrow[axis], np.zeros(2 * d), np.full(2 * d, np.inf)
     moving = np.ones(2 * d, dtype=bool)
+    steps = 12 if d > 1 else 1  # on the line a face is a point
 
     for _ in range(100):
         x[:, -len(peaks) :] = peaks  # some climbers start beside the peaks every time
         x[face, :, axis] = (origin + sign * distance)[:, None]
-        x[moving], u[moving] = _climb_on_faces(p, x[moving], stride[moving], fixed[moving])
+        x[moving], u[moving] = climb(p, x[moving], stride[moving], steps, fixed[moving])
         highest, drop = x[face, u.argmax(axis=1)], top - u.max(axis=1)
         if drop.min() < -rise:
             return highest, u.max(axis=1), np.zeros(2 * d)
@@ -227,14 +228,6 @@ def _climbers(peaks, narrow):
     return x, stride
 
 
-def _climb_on_faces(p, x, stride, fixed):
-    """The highest points (faces, points, d) that climbers reach, and the exponents there."""
-    flat = (-1, x.shape[-1])
-    steps = 12 if x.shape[-1] > 1 else 1  # on the line a face is a point
-    climbed, u = climb(p, x.reshape(flat), stride.reshape(flat), steps, fixed.reshape(flat))
-    return climbed.reshape(x.shape), u.reshape(x.shape[:2])
-
-
 @np.errstate(divide="ignore")
 def _decay(p, x, peak):
     """Eq. (1) at points x (m, d), along the rays from a peak, (m,)."""
@@ -254,7 +247,7 @@ def _next_distance(distance, near, far, drop, enough, decays):
 
 
 def _require_decay(distance, decays, drop):
-    """Raise QuadratureError for a face that went out without end, or behind which p is not small."""
+    """Raise QuadratureError for a face beyond which the density does not decay."""
     endless = (distance > FARTHEST) | ~decays
     if endless.any():
         d, i = len(endless) // 2, int(np.argmax(endless))
