@@ -187,13 +187,13 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
     fixed[face, :, axis] = True
     u = np.zeros(x.shape[:2])
     distance, near, far = 6 * narrow[axis], np.zeros(2 * d), np.full(2 * d, np.inf)
-    moving = np.ones(2 * d, dtype=bool)
+    done = np.zeros(2 * d, dtype=bool)
     steps = 12 if d > 1 else 1  # on the line a face is a point
 
     for _ in range(100):
         x[:, -len(peaks) :] = peaks  # some climbers start beside the peaks every time
         x[face, :, axis] = (origin + sign * distance)[:, None]
-        x[moving], u[moving] = climb(p, x[moving], stride[moving], steps, fixed[moving])
+        x[~done], u[~done] = climb(p, x[~done], stride[~done], steps, fixed[~done])
         highest, drop = x[face, u.argmax(axis=1)], top - u.max(axis=1)
         if drop.min() < -rise:
             return highest, u.max(axis=1), np.zeros(2 * d)
@@ -201,7 +201,6 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
         deep = (drop >= enough) & decays
         near, far = np.where(deep, near, distance), np.where(deep, distance, far)
         done = deep & ((drop <= 1.5 * enough) | (far < 1.05 * near)) | (distance > FARTHEST)
-        moving = ~done
         if done.all():
             break
         before = distance
