@@ -43,6 +43,7 @@ def save_model(path: str | os.PathLike, p: Density, **notes: Any) -> None:
     """Write a Density whose energy and space are this package's, and notes that JSON can hold.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> import tinyebm as te
     >>> ring = te.Ring()
     >>> p = te.Density(ring, ring.init(np.random.default_rng(0)), te.Reals(2))
