@@ -1,6 +1,7 @@
 """Faults of `datasets`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("a box of noise of twice the side", "datasets/toys.py", "a = 1 / 12 / sigma", "a = 1 / 6 / sigma", "datasets/test_load.py"),
     ("moons twice as noisy", "datasets/toys.py",
      "return noisy_curves(curves, 0.2, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))",
      "return noisy_curves(curves, 0.4, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))", "datasets/test_load.py"),

@@ -27,7 +27,6 @@ import numpy as np
 from tinyebm.autodiff import ops
 from tinyebm.autodiff.tape import stop_gradient
 from tinyebm.common.backend import beside
-from tinyebm.datasets.boxed_normal import log_boxed_normal
 from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.grids import Grid, gauss_legendre, trapezoid
 
@@ -147,13 +146,20 @@ def swissroll():
 # ------------------------------------- two spirals: a curve with a box of noise as well
 
 
+BOX_NODES, BOX_WEIGHTS = np.polynomial.legendre.leggauss(10)
+
+
 def two_spirals():
     """Two spirals ±(c(s) + U) / 3, c(s) = s (-cos s, sin s), with a box of noise U and Gaussian
     noise 0.1.
 
-    s = 3π sqrt(V) with V uniform on [0, 1], U uniform on [0, 1/2]².  Along either
-    axis the noise is a normal plus a uniform variable, so that in (2) a product of
-    two `log_boxed_normal` stands for the Gaussian.
+    s = 3π sqrt(V) with V uniform on [0, 1], U uniform on [0, 1/2]².  Along either axis the noise is
+    a normal plus a uniform variable.  In units of σ, with z = x/σ, c the middle of the box and a
+    half of its side, it has the density
+
+        N(z - c; 0, 1) ∫ e^{zu} e^{-cu - u²/2} du / 2a   over |u| < a,      (4)
+
+    and with nodes u the integral is a product of two matrices.
     """
     sigma, end = 0.1, 3 * math.pi
 
@@ -163,22 +169,25 @@ def two_spirals():
     v, log_w = gauss_legendre(320, 0.0, 1.0)
     # equal steps of v are nearly equal steps along the curve
     s = np.sqrt(1 + v * (end**2 + 2 * end)) - 1
-    # half of p(s) ds = 2s ds / 9π²
-    log_w = log_w + np.log(s / (s + 1) * (0.5 + 1 / end) / sigma**2)
-    centres = np.concatenate([arm(s, 0.25), -arm(s, 0.25)]).T[:, None] / sigma  # (2, 1, 2 nodes)
+    # half of p(s) ds = 2s ds / 9π², and the Gaussian's norm
+    log_w = log_w + np.log(s / (s + 1) * (0.5 + 1 / end) / (2 * math.pi * sigma**2))
+    c = np.concatenate([arm(s, 0.25), -arm(s, 0.25)]).T[:, None] / sigma  # (2, 1, 2 nodes)
+    a = 1 / 12 / sigma
+    u = a * BOX_NODES[:, None]  # (10, 1)
+    by_node = 0.5 * BOX_WEIGHTS[:, None] * np.exp(-0.5 * u * u - u * c)  # (2, 10, 2 nodes)
 
     def log_joint(x):
-        t = ops.reshape(x.T, (2, len(x), 1)) / sigma - centres
-        terms = ops.reshape(
-            ops.sum(log_boxed_normal(t, 1 / 12 / sigma), axis=0), (len(x), 2, len(s))
-        )
+        z = ops.reshape(x.T, (2, len(x), 1)) / sigma
+        largest = a * np.abs(stop_gradient(z))  # taken out of the exponentials
+        integral = ops.exp(z @ u.T - largest) @ by_node
+        log_noise = ops.log(integral) + largest - 0.5 * ops.square(z - c)  # (2, n, 2 nodes)
+        terms = ops.reshape(ops.sum(log_noise, axis=0), (len(x), 2, len(s)))
         return ops.logsumexp(terms + log_w, axis=2)
 
     def sample(n, rng):
         points = arm(end * np.sqrt(rng.random(n)), 0.5 * rng.random((n, 2)))
-        return (1.0 - 2.0 * rng.integers(2, size=(n, 1))) * points + sigma * rng.standard_normal(
-            (n, 2)
-        )
+        signs = 1.0 - 2.0 * rng.integers(2, size=(n, 1))
+        return signs * points + sigma * rng.standard_normal((n, 2))
 
     return Reals(2), log_joint, sample, 2, lattice(192, 4.25)
 
@@ -236,7 +245,7 @@ def double_well():
 
     Sampled by rejection.  For any b > 1
 
-        2 (x² - 1)² = 4 (b - 1) x² + 2 (x² - b)² + 2 - 2b²,                 (4)
+        2 (x² - 1)² = 4 (b - 1) x² + 2 (x² - b)² + 2 - 2b²,                 (5)
 
     so a draw of N(0, 1/(8b - 8)) is kept with probability exp(-2 (x² - b)²);
     b = (1 + sqrt(3/2)) / 2 keeps most, about a third.
