@@ -13,6 +13,7 @@ import numpy as np
 REAL = "fiub"  # kinds of dtypes that hold real numbers
 # what the other parts of an energy must belong to
 ENERGY = "__call__", "hidden_logits", "visible_logits"
+SPACE = "dim", "discrete", "atoms", "initial", "contains"  # what every space has
 KERNEL = "step", "push", "drift"  # of a kernel
 
 
@@ -142,16 +143,17 @@ def require_generator(rng):
 
 
 def require_space(space):
-    """Raise ValueError unless the space is one: an instance of Reals, Box, Bits, Spins, Cells or of
-    their like.
+    """Raise ValueError unless the space has what every space has (`tinyebm.common.kinds.Space`).
 
     >>> from tinyebm import Reals
     >>> require_space(Reals(1))
     """
-    if isinstance(space, type) or not (hasattr(space, "contains") and hasattr(space, "discrete")):
+    missing = [name for name in SPACE if not hasattr(space, name)]
+    if isinstance(space, type) or missing:
+        lacks = f", which has no {', no '.join(missing)}" if len(missing) < len(SPACE) else ""
         raise ValueError(
             "space must be a space, like te.Reals(2), te.Box(-1, 1, 2) or te.Bits(4), got "
-            f"{space!r}"
+            f"{space!r}{lacks}"
         )
 
 

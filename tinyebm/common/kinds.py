@@ -26,7 +26,17 @@ class StartsNearData(Protocol):
 
 
 class Space(Protocol):
-    """Where x lives, and the measure μ there (`tinyebm.spaces`, `tinyebm.spaces.discrete`)."""
+    """Where x lives, and a measure μ on it: what a space of one's own must have.
+
+    It may have more, with these defaults (`tinyebm.spaces.own`):
+
+    log_base(x)   log density (n,) of μ against the measure that the atoms' weights sum up; by
+                  default 0: the two are the same
+    fold(x)       points (n, dim) that Langevin dynamics moved out of the space, brought back; by
+                  default x
+    values        the values of a coordinate of a discrete space, if all their combinations are
+                  states: Gibbs sampling needs them, and has no default
+    """
 
     @property
     def dim(self) -> int:
@@ -36,21 +46,15 @@ class Space(Protocol):
     def discrete(self) -> bool:
         """Whether states can be listed."""
 
-    @property
-    def bounded(self) -> bool:
-        """Whether it has walls, or finitely many states."""
-
     def atoms(self, nodes: Any = None) -> tuple[Array, Array]:
-        """States (N, dim) and log weights (N,)."""
+        """States (N, dim) and log weights (N,), with Σ e^{log w} f(x) for ∫ f.
 
-    def grid(self, nodes: Any = None) -> Any:
-        """The same, in blocks."""
-
-    def log_base(self, x: Any) -> Any:
-        """Log density of μ against Lebesgue or counting measure, (n,)."""
+        On a discrete space all states, of weight 1.  On a continuous one quadrature nodes, about
+        `nodes` per axis, a number or None for the default: the sum must converge as they grow.
+        """
 
     def initial(self, n: int, rng: Generator) -> Array:
-        """n starting points (n, dim)."""
+        """n independent draws (n, dim) from μ, normalised: where chains start."""
 
     def contains(self, x: Array) -> Array:
         """Which rows of x lie in the space, (n,)."""

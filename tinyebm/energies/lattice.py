@@ -58,7 +58,7 @@ class Ising:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=(), field=())
         x = rows(x, self.dim)
-        bonds = _bond_sum(self, x, lambda s, t: s * t)
+        bonds = _bond_sum(self, x, _product)
         return -(theta["coupling"] * bonds + theta["field"] * ops.sum(x, axis=1))
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
@@ -71,24 +71,18 @@ class Ising:
         Raises QuadratureError for other lattices, and where the terms of Kaufman's formula cancel
         (odd sides, J far below 0); ValueError if it is asked for a second derivative by h.
         """
-        if space.values != (-1.0, 1.0):
+        if getattr(space, "values", None) != self.sites[0]:
             return None
         J, h = (theta[name] + np.zeros(()) for name in ("coupling", "field"))  # in double precision
         if 2 ** min(self.shape) <= LARGEST_COLUMN:
-            return _by_columns(
-                self, space.values, J, lambda s, t: s * t, lambda s: h * s.sum(axis=1)
-            )
+            return _by_columns(self, J, _product, lambda s: h * s.sum(axis=1))
         J_now, h_now = float(stop_gradient(J)), float(stop_gradient(h))
         if h_now == 0 and all(_wraps(self, side) for side in self.shape):
             log_z = log_z_of_torus(*self.shape, J)
             if log_z is not None:
                 return log_z + _flat(h)
-        return _listed(
-            self,
-            2,
-            f"J = {J_now:g}, h = {h_now:g}",
-            ", or on a torus at h = 0 (if a side is odd, unless J is far below 0)",
-        )
+        other = ", or on a torus at h = 0 (if a side is odd, unless J is far below 0)"
+        return _listed(self, f"J = {J_now:g}, h = {h_now:g}", other)
 
 
 @dataclass(frozen=True)
@@ -131,9 +125,8 @@ class Potts:
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=())
-        return -theta["coupling"] * _bond_sum(
-            self, stop_gradient(rows(x, self.dim)), lambda s, t: (s == t).astype(s.dtype)
-        )
+        x = stop_gradient(rows(x, self.dim))
+        return -theta["coupling"] * _bond_sum(self, x, _equal)
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z without a sum over states, a differentiable scalar; None on other values than
@@ -142,12 +135,12 @@ class Potts:
         By a transfer matrix if a column has at most 2^14 states; raises QuadratureError for other
         lattices.
         """
-        if space.values != tuple(map(float, range(self.q))):
+        if getattr(space, "values", None) != self.sites[0]:
             return None
-        J, equal = theta["coupling"] + np.zeros(()), lambda s, t: (s == t) * 1.0
+        J = theta["coupling"] + np.zeros(())  # in double precision
         if self.q ** min(self.shape) <= LARGEST_COLUMN:
-            return _by_columns(self, space.values, J, equal, lambda s: 0.0 * s[:, 0])
-        return _listed(self, self.q, f"J = {float(stop_gradient(J)):g}", "")
+            return _by_columns(self, J, _equal, lambda s: 0.0 * s[:, 0])
+        return _listed(self, f"J = {float(stop_gradient(J)):g}", "")
 
 
 def _unknown(g, y, h):
@@ -161,12 +154,19 @@ _zero = primitive(_unknown)(lambda h: 0.0 * h)
 _flat = primitive(lambda g, y, h: g * _zero(h))(lambda h: 0.0 * h)
 
 
+def _product(s, t):
+    return s * t
+
+
+def _equal(s, t):
+    return (s == t).astype(s.dtype)
+
+
 def _bond_sum(model, x, bond):
     """Σ over bonds of bond(s_i, s_j), for every row of x (n, rows · cols): (n,)."""
     s = ops.reshape(x, (len(x), *model.shape))
-    total = ops.sum(bond(s[:, :, :-1], s[:, :, 1:]), axis=(1, 2)) + ops.sum(
-        bond(s[:, :-1], s[:, 1:]), axis=(1, 2)
-    )
+    total = ops.sum(bond(s[:, :, :-1], s[:, :, 1:]), axis=(1, 2))
+    total = total + ops.sum(bond(s[:, :-1], s[:, 1:]), axis=(1, 2))
     if _wraps(model, model.shape[1]):
         total = total + ops.sum(bond(s[:, :, -1], s[:, :, 0]), axis=1)
     if _wraps(model, model.shape[0]):
@@ -174,21 +174,22 @@ def _bond_sum(model, x, bond):
     return total
 
 
-def _by_columns(model, values, coupling, bond, field):
+def _by_columns(model, coupling, bond, field):
     """log Z by the transfer matrix, the shorter side being the column."""
     r, c = sorted(model.shape)
+    values = model.sites[0]
     s, _ = Enumeration(values, r).all()
-    inner = bond(s[:, :-1], s[:, 1:]).sum(axis=1) + (
-        bond(s[:, -1], s[:, 0]) if _wraps(model, r) else 0.0
-    )
-    return log_z_of_columns(
-        values, r, c, _wraps(model, c), coupling, bond, coupling * inner + field(s)
-    )
+    inner = bond(s[:, :-1], s[:, 1:]).sum(axis=1)
+    if _wraps(model, r):
+        inner = inner + bond(s[:, -1], s[:, 0])
+    u = coupling * inner + field(s)
+    return log_z_of_columns(values, r, c, _wraps(model, c), coupling, bond, u)
 
 
-def _listed(model, q, where, also):
+def _listed(model, where, also):
     """None where the states are few enough to be listed; else QuadratureError, for no formula gives
     Z."""
+    q = len(model.sites[0])
     if q**model.dim <= MAX_STATES:
         return None
     side = max((r for r in range(1, 15) if q**r <= LARGEST_COLUMN), default=0)

@@ -72,7 +72,7 @@ def settled_mean(p, f, q, rtol):
         return mean, np.zeros_like(size), size
     means = np.stack([mean, *others])
     mean, error = means.mean(axis=0), np.ptp(means, axis=0)
-    if p.space.dim in MOST and not np.all(error <= rtol * size):
+    if p.space.dim in MOST and not np.all(error <= rtol * size) and hasattr(q.grid, "boxes"):
         return *_by_boxes(p, f, q, rtol * np.max(size)), size
     spread = mean_over(p, lambda x: np.abs(values_of(f, x) - mean), q.grid)
     return mean, error if np.all(error <= rtol * size) else 2 * error, spread

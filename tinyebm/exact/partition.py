@@ -28,6 +28,7 @@ from tinyebm.exact.nodes.window import DROPS, find_window
 from tinyebm.exact.structure import closed_form, hidden_layer
 from tinyebm.exact.sums import log_sum, rounding
 from tinyebm.spaces.grids import CHUNK
+from tinyebm.spaces.own import OwnSpace
 
 MAX_NODES = 2**23
 # a product grid that has not converged by then is at a kink
@@ -122,6 +123,8 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
             f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
             f"{40**p.space.dim:.1e} of them; te.ais estimates log Z in any dimension"
         )
+    if isinstance(p.space, OwnSpace):
+        return _refine_atoms(p, rtol, max_nodes)
     host = on_host(p)
     if rows is not None:
         rows = to_numpy(rows)
@@ -135,6 +138,16 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None):
         raise QuadratureError(
             f"log Z is {float(known):.6g} by formula and {found.log_z:.6g} by quadrature: a peak "
             "is too narrow for its nodes to see"
+        )
+    return found
+
+
+def _refine_atoms(p, rtol, max_nodes):
+    """The Quadrature of a space of one's own: more and more of its atoms."""
+    found = _refine(p, p.space, rtol, max_nodes, 0.0, 0.0, None)
+    if found is None:
+        raise QuadratureError(
+            f"log Z has not settled to rtol={rtol:g} with {max_nodes} atoms of {p.space}"
         )
     return found
 
