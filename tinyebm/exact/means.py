@@ -16,10 +16,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array
 from tinyebm.density import exponent
 from tinyebm.exact.nodes.adapt import Patches, halved, too_thin
 from tinyebm.spaces.grids import legendre, lobatto
+from tinyebm.spaces.own import OwnSpace
 from tinyebm.spaces.rows import double, numbers
 
 RULES = ((12, legendre), (14, legendre), (16, legendre), (13, lobatto), (15, lobatto))
@@ -72,7 +74,7 @@ def settled_mean(p, f, q, rtol):
         return mean, np.zeros_like(size), size
     means = np.stack([mean, *others])
     mean, error = means.mean(axis=0), np.ptp(means, axis=0)
-    if p.space.dim in MOST and not np.all(error <= rtol * size) and hasattr(q.grid, "boxes"):
+    if p.space.dim in MOST and not np.all(error <= rtol * size):
         return *_by_boxes(p, f, q, rtol * np.max(size)), size
     spread = mean_over(p, lambda x: np.abs(values_of(f, x) - mean), q.grid)
     return mean, error if np.all(error <= rtol * size) else 2 * error, spread
@@ -81,6 +83,11 @@ def settled_mean(p, f, q, rtol):
 def _by_boxes(p, f, q, tolerance):
     """(E_p[f], the sum of the rules' differences) over boxes that are halved until it is within the
     tolerance."""
+    if isinstance(p.space, OwnSpace):
+        raise QuadratureError(
+            f"E[f] differs between sets of atoms of {p.space}: on a space of one's own f must be "
+            "smooth"
+        )
     low, high = q.grid.boxes(PER_BOX)
     sums = _sums(p, f, low, high, q.log_z)
     while True:

@@ -14,7 +14,7 @@ from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.discrete import Bits, Cells, Spins
 from tinyebm.spaces.grids import Atoms
 
-FIRST_NODES = 32  # per axis: where the refinement of a continuous space starts
+FIRST_NODES = {1: 256, 2: 48, 3: 24}  # per axis: where the refinement of a continuous space starts
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class OwnSpace:
 
     def counts(self, refinement: float) -> tuple:
         """Nodes per axis at a refinement."""
-        return (math.ceil(FIRST_NODES * refinement),) * self.space.dim
+        return (math.ceil(FIRST_NODES[self.space.dim] * refinement),) * self.space.dim
 
     def variants(self, counts: tuple) -> list:
-        """A grid of other nodes, whose sums show the error."""
+        """A grid of other nodes: how far its sums differ is the error."""
         return [self.grid(counts[0] + 1)]
 
 
