@@ -44,4 +44,6 @@ MUTANTS = [
      "energies/test_analytic.py"),
     ("the inverse of a singular covariance", "energies/analytic.py", "if np.linalg.eigvalsh(covariance)[0] <=",
      "if np.linalg.eigvalsh(covariance)[0] <= -1 +", "energies/test_analytic.py"),
+    ("a table that reads the first of many columns", "energies/tabular.py", "stop_gradient(rows(x, 1))",
+     "stop_gradient(x)", "energies/test_conformance.py"),
 ]
