@@ -26,6 +26,7 @@ MUTANTS = [
      "datasets/test_readers.py"),
     ("strange names written without quotes", "datasets/readers.py", "quoting = csv.QUOTE_ALL if strange else", "quoting =",
      "datasets/test_readers.py"),
-    ("bits in standard deviations", "datasets/load.py", "if found or not standardise:", "if not standardise:",
+    ("bits in standard deviations", "datasets/load.py",
+     "return data if data.space or not standardise else", "return data if not standardise else",
      "datasets/test_load.py"),
 ]
