@@ -17,6 +17,7 @@ from tinyebm.autodiff.tape import primitive, stop_gradient
 from tinyebm.common.checks import require_parameters, whole
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.energies.analytic import scalars
 from tinyebm.energies.transfer import log_z_of_columns, log_z_of_torus
 from tinyebm.spaces.grids import MAX_STATES, Enumeration
 from tinyebm.spaces.rows import rows
@@ -52,7 +53,7 @@ class Ising:
 
     def init(self, rng: Generator) -> Tree:
         """J = 0.1, no field."""
-        return {"coupling": _scalar(rng, 0.1), "field": _scalar(rng, 0.0)}
+        return scalars(rng, coupling=0.1, field=0.0)
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
@@ -120,7 +121,7 @@ class Potts:
 
     def init(self, rng: Generator) -> Tree:
         """J = 0.1."""
-        return {"coupling": _scalar(rng, 0.1)}
+        return scalars(rng, coupling=0.1)
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
@@ -203,10 +204,6 @@ def _listed(model, where, also):
 def _wraps(model, side):
     """Whether a side's ends are bound."""
     return model.periodic and (side > 2 or not model.simple)
-
-
-def _scalar(rng, value):
-    return np.asarray(value, like=rng.standard_normal((1,)))
 
 
 def _sides(shape):

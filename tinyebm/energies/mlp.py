@@ -11,8 +11,8 @@ from tinyebm.autodiff import ops
 from tinyebm.common.checks import require_choice, require_nonnegative, require_parameters, whole
 from tinyebm.common.errors import DivergentPartitionError
 from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.energies.analytic import is_plain
 from tinyebm.energies.recession import min_recession
-from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import rows
 
 # of the product of the layers' norms: a growth below is zero, seen through rounding
@@ -132,7 +132,7 @@ class MLP:
 
     def require_normalisable(self, theta: Tree, space: Any) -> None:
         """Raise DivergentPartitionError if ∫ e^{-E} dμ = ∞ on this space."""
-        if type(space) is not Reals or space.base_scale is not None or self.confinement > 0:
+        if not is_plain(space) or self.confinement > 0:
             return
         growth, direction = self.min_recession(theta)
         if growth <= ROUNDING * math.prod(float(np.linalg.norm(layer["W"])) for layer in theta):

@@ -14,7 +14,7 @@ import numpy as np
 from tinyebm.autodiff import ops
 from tinyebm.common.checks import require_count, require_parameters
 from tinyebm.common.kinds import Array, Energy, Generator, Tree
-from tinyebm.spaces.continuous import Reals
+from tinyebm.energies.analytic import is_plain
 from tinyebm.spaces.rows import rows
 
 
@@ -165,8 +165,7 @@ class GaussianBernoulliRBM:
     def other_layer(self, space: Any) -> tuple[Energy, int] | None:
         """(energy of the hidden bits with the same Z, their number), or None where v is not in R^d
         with Lebesgue measure."""
-        plain = type(space) is Reals and space.base_scale is None
-        return (self.hidden_energy, self.hidden) if plain else None
+        return (self.hidden_energy, self.hidden) if is_plain(space) else None
 
 
 def _init(model, rng):
