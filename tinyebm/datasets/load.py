@@ -182,7 +182,7 @@ def load(
 
 def of_rows(x):
     """An array of floats (n, d) as Data: as bits or spins if all its entries are."""
-    return _data("data", x, numbered_columns(x), "an array")
+    return _data("data", x, numbered_columns(x[0]), "an array")
 
 
 def _faithful(space):

@@ -65,8 +65,11 @@ def read_csv(path, header=None):
             if value is None or not math.isfinite(value):
                 where = f"{path}, line {line}, column {j + 1}"
                 raise ValueError(f"{where}: {cells[j]!r} is not a finite number")
-    names = (names or [""] * width)[index:]
-    return np.array(rows), tuple(name or f"column {j}" for j, name in enumerate(names, 1)), notes
+    made_up = numbered_columns(rows[0])
+    names = tuple(
+        name or made for name, made in zip(names[index:] or made_up, made_up, strict=True)
+    )
+    return np.array(rows), names, notes
 
 
 # ------------------------------------------------------------------------------- lines and cells
@@ -258,12 +261,16 @@ def read_npy(path, header=None):
     x = x.astype(float).reshape(len(x), -1)
     for i, j in np.argwhere(~np.isfinite(x)):
         raise ValueError(f"{path}, row {i + 1}, column {j + 1}: {x[i, j]} is not a finite number")
-    return x, numbered_columns(x), []
+    return x, numbered_columns(x[0]), []
 
 
-def numbered_columns(x):
-    """Names for the columns of x (n, d) that have none."""
-    return tuple(f"column {j + 1}" for j in range(x.shape[1]))
+def numbered_columns(row):
+    """Names for columns that have none, one for each entry of a row.
+
+    >>> numbered_columns([0.5, 1.5])
+    ('column 1', 'column 2')
+    """
+    return tuple(f"column {j + 1}" for j in range(len(row)))
 
 
 TEXTS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
