@@ -1,7 +1,6 @@
-"""The words of signatures: what arrays, trees, energies, spaces, kernels and laws are to those who
-write their own.
+"""The types in the signatures of this package: what an energy, a space, a kernel must have.
 
-None of them is a base class: whatever has these methods is one.
+None of these classes is a base class: whatever has the methods of one is one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,18 +10,17 @@ import numpy as np
 
 Array: TypeAlias = np.ndarray  # or CuPy's, where the parameters live on a GPU
 Tree: TypeAlias = Any  # nested dicts, lists and tuples of arrays
-AnyData: TypeAlias = Any  # rows (n, d), Data; or a whole population: Target, Density, Law
+AnyData: TypeAlias = Any  # rows (n, d) or Data; or a whole population: Target, Density, Law
 Nodes: TypeAlias = int | Sequence[int] | None  # per axis; None is the default
 Energy: TypeAlias = Callable[[Any, Any], Any]  # (theta, x (n, d)) -> (n,), in nats
 Generator: TypeAlias = np.random.Generator  # or CuPy's
 
 
 class StartsNearData(Protocol):
-    """What an energy with a location and a scale may offer beside `init(rng)`, for `mle` to begin
-    with."""
+    """What an energy with a location and a scale may have beside `init(rng)`: a start for `mle`."""
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """theta near the rows x (n, d) of weight mass (n,), which sum to 1, in whatever units."""
+        """theta for the rows x (n, d) of probability mass (n,), in the units of the rows."""
 
 
 class Space(Protocol):
@@ -77,7 +75,7 @@ class AnyDensity(Protocol):
 
 
 class Law(Protocol):
-    """What can be drawn from, with a normalised log density (`tinyebm.spaces.laws`, a Target)."""
+    """A distribution to draw from, with a normalised log density: te.Normal, a Target, ..."""
 
     def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
@@ -94,10 +92,10 @@ class Kernel(Protocol):
 
 
 class PushKernel(Kernel, Protocol):
-    """A kernel that moves laws, too."""
+    """A kernel that moves distributions, too."""
 
     def push(self, probabilities: Array, p: Any) -> Array:
-        """The law after one step, over the atoms of p's space, (N,)."""
+        """The probabilities of the atoms of p's space after one step, (N,)."""
 
     def operator(self, p: Any, grid: Any) -> Callable[[Array], Array]:
         """`push` on a given grid, set up once to be applied often."""
