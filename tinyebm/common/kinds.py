@@ -16,13 +16,6 @@ Energy: TypeAlias = Callable[[Any, Any], Any]  # (theta, x (n, d)) -> (n,), in n
 Generator: TypeAlias = np.random.Generator  # or CuPy's
 
 
-class StartsNearData(Protocol):
-    """What an energy with a location and a scale may have beside `init(rng)`: a start for `mle`."""
-
-    def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """theta for the rows x (n, d) of probability mass (n,), in the units of the rows."""
-
-
 class Space(Protocol):
     """Where x lives, and a measure μ on it: what a space of one's own must have.
 

@@ -1,9 +1,9 @@
-"""Energies on a rectangular lattice: Ising's and Potts's models.
+"""Energies on a rectangular lattice: the models of Ising and Potts.
 
-Sites are numbered row by row.  Every site is bound to its right and its lower
-neighbour; periodic boundaries bind the last column and row to the first: a torus.
-On a side of 2 that binds the same pair a second time, which counts once if
-`simple`, else twice; on a side of 1 it binds a site to itself, or not at all if `simple`.
+Sites are numbered row by row.  Every site has a bond to its right and to its lower neighbour;
+periodic boundaries add bonds from the last column and row to the first, which makes a torus.  On a
+side of 2 these join the same pairs a second time: they count if not `simple`.  On a side of 1 they
+join a site to itself: they count if not `simple`.
 """
 
 import math
@@ -22,15 +22,15 @@ from tinyebm.energies.transfer import log_z_of_columns, log_z_of_torus
 from tinyebm.spaces.grids import MAX_STATES, Enumeration
 from tinyebm.spaces.rows import rows
 
-LARGEST_COLUMN = 2**14  # states of a column of the transfer matrix
+LARGEST_COLUMN = 2**14  # states of a column, at most, for the transfer matrix
 
 
 @dataclass(frozen=True)
 class Ising:
-    """E(s) = -J Σ_<ij> s_i s_j - h Σ_i s_i on Spins(rows · cols) (Ising 1925, Zeitschrift für
-    Physik 31:253).
+    """E(s) = -J Σ_<ij> s_i s_j - h Σ_i s_i on Spins(rows · cols).
 
-    theta = {"coupling": (), "field": ()}: J and h, in units of the temperature.
+    theta = {"coupling": (), "field": ()}: J and h, in units of the temperature (Ising 1925,
+    Zeitschrift für Physik 31:253).
 
     >>> square = Ising((2, 2))
     >>> theta = {"coupling": np.array(0.5), "field": np.array(1.0)}
@@ -88,11 +88,10 @@ class Ising:
 
 @dataclass(frozen=True)
 class Potts:
-    """E(s) = -J Σ_<ij> [s_i = s_j] on Cells(q, rows · cols) (Potts 1952, Proc. Cambridge Phil. Soc.
-    48:106).
+    """E(s) = -J Σ_<ij> [s_i = s_j] on Cells(q, rows · cols).
 
-    theta = {"coupling": ()}.  On q = 2 values it is Ising's model with half the coupling, up to a
-    constant.
+    theta = {"coupling": ()}.  With q = 2 values it is the Ising model with half the coupling, up to
+    a constant (Potts 1952, Proc. Cambridge Phil. Soc. 48:106).
 
     >>> ring = Potts(3, (1, 4))
     >>> ring({"coupling": np.array(1.0)}, np.array([[2.0, 2.0, 0.0, 1.0]]))
@@ -188,8 +187,7 @@ def _by_columns(model, coupling, bond, field):
 
 
 def _listed(model, where, also):
-    """None where the states are few enough to be listed; else QuadratureError, for no formula gives
-    Z."""
+    """None if the states are few enough to be listed; else QuadratureError: there is no formula."""
     q = len(model.sites[0])
     if q**model.dim <= MAX_STATES:
         return None
@@ -202,7 +200,7 @@ def _listed(model, where, also):
 
 
 def _wraps(model, side):
-    """Whether a side's ends are bound."""
+    """Whether there are bonds between the two ends of a side of this length."""
     return model.periodic and (side > 2 or not model.simple)
 
 
