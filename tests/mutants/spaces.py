@@ -35,4 +35,11 @@ MUTANTS = [
      "spaces/test_rows.py"),
     ("a base measure squares in eight bits", "spaces/continuous.py", "s, x = float(self.base_scale), rows(x, self.dim)",
      "s = float(self.base_scale)", "spaces/test_rows.py"),
+    ("a base measure of one's own left out", "spaces/own.py", "return own(x) if own else 0.0", "return 0.0",
+     "spaces/test_conformance.py"),
+    ("walls of one's own left out", "spaces/own.py", "return own(x) if own else x", "return x", "spaces/test_conformance.py"),
+    ("the error of a single set of atoms", "spaces/own.py", "return [self.grid(counts[0] + 1)]", "return [self.grid(counts)]",
+     "spaces/test_conformance.py"),
+    ("a space of four members", "common/checks.py", 'SPACE = "dim", "discrete", "atoms",', 'SPACE = "dim", "discrete",',
+     "spaces/test_conformance.py"),
 ]

@@ -15,10 +15,12 @@ What f does between the nodes of all grids is not seen.
 
 import numpy as np
 
+from tinyebm.common.errors import QuadratureError
 from tinyebm.density import exponent
 from tinyebm.exact.nodes.adapt import Patches, halved, too_thin
 from tinyebm.exact.sums import mean_over, values_of
 from tinyebm.spaces.grids import legendre, lobatto
+from tinyebm.spaces.own import OwnSpace
 
 RULES = ((12, legendre), (14, legendre), (16, legendre), (13, lobatto), (15, lobatto))
 PER_BOX = 8  # cells of a product grid along each axis of a box
@@ -51,6 +53,11 @@ def settled_mean(p, f, q, rtol):
 
 def _by_boxes(p, f, q, tolerance):
     """(E_p[f], the sum of the rules' differences) over boxes, halved until that is small enough."""
+    if isinstance(p.space, OwnSpace):
+        raise QuadratureError(
+            f"E[f] differs between sets of atoms of {p.space}: on a space of one's own f must be "
+            "smooth"
+        )
     nodes, most = sum(n**p.space.dim for n, _ in RULES), MOST[p.space.dim]
     low, high = q.grid.boxes(PER_BOX)
     sums = _sums(p, f, low, high, q.log_z)  # (boxes, rules, ...)

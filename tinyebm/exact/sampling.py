@@ -21,6 +21,7 @@ from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.normalised import entropy
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.structure import hidden_layer
+from tinyebm.spaces.own import OwnSpace
 
 
 def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
@@ -58,6 +59,8 @@ def _sample(p, n, rng):
         return draw_visible(p.theta, sample(hidden, n, rng), rng)
     if p.space.discrete:
         return _sample_states(p, n, rng)
+    if isinstance(p.space, OwnSpace):
+        return _sample_own_space(p, n, rng)
     return boxes_of(quadrature(p, rtol=1e-3).grid).sample(p, n, rng)
 
 
@@ -164,6 +167,8 @@ class Exact:
             return self.source.sample(n, rng)
         if hidden_layer(self.p):
             return sample(self.p, n, rng)
+        if isinstance(self.space, OwnSpace) and not self.space.discrete:
+            return sample(self.p, n, rng)
         if not self.space.discrete:
             return self._boxes.sample(self.p, n, rng)
         x, mass = self.law
@@ -214,6 +219,28 @@ def _sample_states(p, n, rng):
     # the sum of all probabilities may be rounded to less than u
     draws[order[done:]] = x[np.searchsorted(cumulative, below)]
     return draws
+
+
+def _sample_own_space(p, n, rng):
+    """n draws (n, d) on a continuous space of one's own: draws of its base measure, kept with
+    probability e^{-E(x) - b}.
+
+    b is the largest -E at the atoms plus some slack; a draw that exceeds it raises it, and all is
+    drawn again.
+    """
+    levels = lambda x: exponents(p, x) - p.space.log_base(x)  # -E
+    bound = float(levels(quadrature(p, rtol=1e-3).grid.states).max()) + 0.1
+    kept, missing = [], n
+    while missing > 0:
+        x = p.space.initial(2 * missing + 16, rng)
+        log_ratio = levels(x) - bound
+        if np.any(log_ratio > 0):
+            bound += 2 * float(log_ratio.max())
+            kept, missing = [], n
+            continue
+        kept.append(x[np.log1p(-rng.random(len(x))) < log_ratio])
+        missing -= len(kept[-1])
+    return np.concatenate([np.zeros((0, p.space.dim)), *kept])[:n]
 
 
 def _invert(mass, n, rng):

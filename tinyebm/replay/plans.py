@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyebm.common.errors import ChangedEnergyError
-from tinyebm.common.tree import numbered, structure, tree_flatten
+from tinyebm.common.tree import numbered, tree_flatten, tree_structure
 from tinyebm.replay.blas import in_parallel, one_blas_thread
 from tinyebm.replay.names import ids, names_of
 from tinyebm.replay.program import Program
@@ -268,7 +268,7 @@ def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
     with LOCK:
         if trusted:  # which another thread may have ended
             names = names_of((p.energy, p.space), ids(_TRUSTED))
-        key = names and (function, names, structure(p.theta, tuple), size, padding, *shapes)
+        key = names and (function, names, tree_structure(p.theta, tuple), size, padding, *shapes)
         found = _PLANS.pop(key, None)
         if found is None:
             try:

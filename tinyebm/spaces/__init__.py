@@ -5,6 +5,7 @@ discrete    Bits, Spins, Cells
 grids       quadrature rules and lists of states, given out in blocks
 rows        whatever users bring as rows (n, d) of floating-point numbers
 laws        Normal, Uniform, Independent: distributions that are easy to draw from
+own         defaults for what a space of your own leaves out
 
 A space has `dim`, `discrete` and `bounded`, and the methods
 
@@ -16,6 +17,30 @@ A space has `dim`, `discrete` and `bounded`, and the methods
 A continuous space adds `fold(x)` and `images(t, reach)`, which say what its walls do to a step; a
 bounded one `low` and `high`, and `counts` and `variants` for its quadrature.  A discrete space adds
 `values`, those of one site, and `others(x)`.
+
+A space of your own has five members (`tinyebm.common.kinds.Space`, which also lists the optional
+ones; `own` holds their defaults).  A circle, whose points are angles:
+
+>>> import numpy as np
+>>> import tinyebm as te
+>>> class Circle:
+...     dim, discrete = 1, False
+...
+...     def atoms(self, nodes=None):
+...         n = nodes or 128
+...         return 2 * np.pi * np.arange(n)[:, None] / n, np.full(n, np.log(2 * np.pi / n))
+...
+...     def initial(self, n, rng):
+...         return 2 * np.pi * rng.random((n, 1))
+...
+...     def contains(self, x):
+...         return ((x >= 0) & (x < 2 * np.pi)).all(axis=1)
+>>> von_mises = lambda theta, x: -theta * te.ops.cos(x[:, 0])
+>>> p = te.Density(von_mises, np.array(2.0), Circle())
+>>> bool(abs(te.log_partition(p) - np.log(2 * np.pi * np.i0(2.0))) < 1e-12)
+True
+>>> te.sample(p, 3, np.random.default_rng(0)).shape
+(3, 1)
 """
 
 from tinyebm.spaces.continuous import Box, Reals

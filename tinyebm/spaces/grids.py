@@ -180,6 +180,13 @@ class Atoms:
         """Number of atoms."""
         return len(self.states)
 
+    def all(self):
+        """All atoms at once: states (N, d) and log weights (N,)."""
+        return self.states, self.log_weights
+
+    def require_listable(self):
+        """Nothing to refuse: they are listed."""
+
     def blocks(self, size=BLOCK):
         """All atoms, `size` at a time."""
         for start in range(0, self.size, size):

@@ -22,6 +22,7 @@ from tinyebm.exact.nodes.window import DROPS, find_window, whole_box
 from tinyebm.exact.structure import closed_form, require_normalisable, structural_log_z
 from tinyebm.exact.sums import log_sum, rounding
 from tinyebm.spaces.grids import CHUNK
+from tinyebm.spaces.own import OwnSpace
 
 MAX_NODES = 2**23
 # nodes of a product grid; if log Z has not settled with so many, the density is not smooth
@@ -77,6 +78,8 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None, pea
             f"quadrature is for dim <= 3: with 40 nodes per axis, dim {p.space.dim} needs "
             f"{40**p.space.dim:.1e} of them; te.ais estimates log Z in any dimension"
         )
+    if isinstance(p.space, OwnSpace):
+        return _by_atoms(p, rtol, max_nodes)
     host = on_host(p)
     if rows is not None:
         rows = to_numpy(rows)
@@ -112,6 +115,16 @@ def _by_grids(p, window, rtol, max_nodes):
     if not found and len(window.peaks) == 1:
         graded = replace(window, graded=True)
         found = _settled(p, graded, window, rtol, max_nodes, None)
+    return found
+
+
+def _by_atoms(p, rtol, max_nodes):
+    """The Quadrature of a continuous space of one's own: more and more of its atoms."""
+    found = _settled(p, p.space, p.space, rtol, max_nodes, None)
+    if found is None:
+        raise QuadratureError(
+            f"log Z has not settled to rtol={rtol:g} with {max_nodes} atoms of {p.space}"
+        )
     return found
 
 
@@ -151,7 +164,7 @@ def _first_refinement(p, window):
     In a box no summit may hide between two nodes: they are at most three sizes of it apart.
     """
     growth, least = GROWTH[p.space.dim], 0.0
-    if p.space.bounded:
+    if p.space.bounded and window is not p.space:
         # the gaps of Gauss-Legendre nodes are widest in the middle
         gaps = (window.high - window.low) * math.pi / 2 / p.space.counts(1.0)
         least = float((gaps / window.sizes).max(initial=0.0)) / 3
