@@ -255,6 +255,24 @@ def test_the_protocol_is_what_is_needed():
             te.Density(lambda theta, x: x[:, 0], {}, type("Space", (), others)())
 
 
+class Even:
+    """Two even numbers below 6 each: a product of sites, which names their values."""
+
+    dim, discrete, values = 2, True, (0.0, 2.0, 4.0)
+    atoms = lambda self, nodes=None: (np.array(list(itertools.product(self.values, repeat=2))), np.zeros(9))
+    initial = lambda self, n, rng: 2.0 * rng.integers(3, size=(n, 2))
+    contains = lambda self, x: np.isin(x, self.values).all(axis=1)
+
+
+def test_gibbs_on_a_product_of_sites():
+    """Frequencies of pairs after Gibbs sampling, |z| < 5.  Catches values that are not those of the space."""
+    p, n = tilted(Even()), 8_000
+    x, _ = te.run(te.Gibbs(), p, p.space.initial(n, np.random.default_rng(0)), 5, np.random.default_rng(1))
+    counts = np.array([(x == state).all(axis=1).sum() for state in p.space.atoms()[0]])
+    mass = te.probabilities(p)
+    assert counts.sum() == n and np.abs((counts - n * mass) / np.sqrt(n * mass * (1 - mass))).max() < 5
+
+
 def test_what_is_missing_is_named():
     """Gibbs sampling wants a product of sites.  Catches an AttributeError without the space's name."""
     p = tilted(Permutations())

@@ -19,16 +19,8 @@ MARKS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "blanks"}  # tried
 WORDS = {"true": 1.0, "false": 0.0}  # in any case
 # names of columns that number the rows
 NUMBERING = ("index", "id", "row", "rownames", "row.names")
-MISSING = (
-    "",
-    "na",
-    "n/a",
-    "null",
-    "none",
-    "-",
-    "?",
-    ".",
-)  # entries for missing values, in any case
+# entries for missing values, in any case
+MISSING = ("", "na", "n/a", "null", "none", "-", "?", ".")
 WHOLE = re.compile(r"[+-]?\d+")
 QUOTED = re.compile(r'\s*("[^"]*"[\s,;]*)+')  # a line of cells in quotes
 
@@ -66,10 +58,8 @@ def read_csv(path, header=None):
                 where = f"{path}, line {line}, column {j + 1}"
                 raise ValueError(f"{where}: {cells[j]!r} is not a finite number")
     made_up = numbered_columns(rows[0])
-    names = tuple(
-        name or made for name, made in zip(names[index:] or made_up, made_up, strict=True)
-    )
-    return np.array(rows), names, notes
+    pairs = zip(names[index:] or made_up, made_up, strict=True)
+    return np.array(rows), tuple(name or made for name, made in pairs), notes
 
 
 # ------------------------------------------------------------------------------- lines and cells

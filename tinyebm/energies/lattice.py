@@ -150,7 +150,7 @@ def _unknown(g, y, h):
 
 
 _zero = primitive(_unknown)(lambda h: 0.0 * h)
-# 0 with the derivative 0: log Z is even in h
+# 0 with the derivative 0, for log Z is even in h; its second derivative raises ValueError
 _flat = primitive(lambda g, y, h: g * _zero(h))(lambda h: 0.0 * h)
 
 
