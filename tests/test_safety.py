@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tinyebm as te
 from tinyebm import ops
 from tinyebm.common.tree import tree_flatten, tree_map
-from tinyebm.exact.gradient import model_phase
+from tinyebm.exact.sums import model_phase
 from tinyebm.spaces.grids import Atoms
 
 EPS = np.finfo(float).eps

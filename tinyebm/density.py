@@ -13,12 +13,13 @@ from tinyebm.autodiff import ops
 from tinyebm.autodiff.forward import slopes_and_laplacian
 from tinyebm.autodiff.tape import ones_like, vjp
 from tinyebm.common.backend import beside, to_host
-from tinyebm.common.checks import REAL, require_space
+from tinyebm.common.checks import REAL
 from tinyebm.common.kinds import Array
 from tinyebm.common.tree import every, tree_map
 from tinyebm.replay.door import by_rows
 from tinyebm.spaces.discrete import space_with
 from tinyebm.spaces.grids import CHUNK
+from tinyebm.spaces.own import complete
 from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows
 
 
@@ -56,7 +57,7 @@ class Density:
                 "energy must be a function (theta, x) -> (n,), like te.MLP((2, 64, 1)), got "
                 f"{self.energy!r}"
             )
-        require_space(self.space)
+        object.__setattr__(self, "space", complete(self.space))
         object.__setattr__(self, "theta", parameters(self.theta))
         dim = getattr(self.energy, "dim", self.space.dim)
         if dim != self.space.dim:

@@ -12,8 +12,9 @@ import numpy as np
 
 from tinyebm.common.backend import to_numpy
 from tinyebm.density import exponents
+from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.normalised import probabilities
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import sample
 from tinyebm.storage.files import whole_file
 

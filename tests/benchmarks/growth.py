@@ -15,7 +15,8 @@ from jobs_tinyebm import model
 
 import tinyebm as te
 from tinyebm.density import exponent_and_score
-from tinyebm.exact.gradient import exact_phase, model_phase
+from tinyebm.exact.gradient import exact_phase
+from tinyebm.exact.sums import model_phase
 from tinyebm.replay.plans import _PLANS
 from tinyebm.spaces.grids import Grid, trapezoid
 

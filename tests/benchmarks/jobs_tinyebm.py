@@ -4,7 +4,7 @@ import numpy as np
 import problems as pb
 
 import tinyebm as te
-from tinyebm.exact.gradient import model_phase
+from tinyebm.exact.sums import model_phase
 from tinyebm.objectives.step import contrast
 from tinyebm.spaces.grids import Grid, trapezoid
 

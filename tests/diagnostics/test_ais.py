@@ -186,7 +186,7 @@ def test_the_pilot_keeps_apart():
     found = te.ais(well(8.0), 40, rng(0), temperatures=30, base=base, kernel=Spy)
     pilot, own = calls[:-29], calls[-29:]
 
-    assert len(base.given) == 2 and len(pilot) >= module.FOLLOW * 30
+    assert len(base.given) == 2 and len(pilot) >= module.FEWEST * 30
     assert np.array_equal(pilot[0][1], base.given[0]) and np.array_equal(own[0][1], base.given[1])
     assert not np.intersect1d(base.given[0], base.given[1]).size
     assert own[0][0] > 2 * own[-1][0]  # 8 nats are steeper than the base
@@ -198,7 +198,7 @@ def test_steps_follow_the_temperature():
     """Of N(0, s²), any step is optimal in units of s²: the frozen steps scale with the variance of f_β, within a factor 2."""
     steps, s2 = [], 0.01
     p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1) / s2}, te.Reals(1))
-    path, kernels, _ = module._plan(p, 500, rng(0), 10, None, lambda step: te.MALA(step))
+    path, kernels, _ = module._plan(p, 500, rng(0), 10, te.Normal(np.zeros(1), np.eye(1)), lambda step: te.MALA(step))
     for beta in (0.0, 0.01, 0.1, 0.5, 1.0):
         variance = 1 / ((1 - beta) + beta / s2)
         steps.append(kernels(beta).step_size / variance)

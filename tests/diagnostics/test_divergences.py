@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 import tinyebm as te
-from tinyebm.exact.means import mean_over
-from tinyebm.exact.partition import quadrature
+from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.sums import mean_over
 
 
 def normal(mean, covariance, space=None):

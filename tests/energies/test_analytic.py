@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from tinyebm import ops
 from tinyebm.autodiff.tape import grad
-from tinyebm.common.tree import ravel
 from tinyebm.density import Density, score
 from tinyebm.energies.analytic import (
     Banana,
@@ -22,50 +20,6 @@ from tinyebm.energies.analytic import (
 from tinyebm.exact.normalised import expectation, log_prob
 from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Reals
-
-ALL = [GaussianEnergy(1), GaussianEnergy(3), GaussianMixtureEnergy(4, 1), GaussianMixtureEnergy(3, 2), DoubleWell(),
-       Quartic(), Ring(), Banana(), Funnel(2), Funnel(4)]  # fmt: skip
-every_energy = pytest.mark.parametrize("energy", ALL, ids=repr)
-
-
-def slope(f, at, h=1e-3):
-    """The derivative of f (a number) by the vector: fourth-order central differences."""
-    near = lambda e: 8 * (f(at + e) - f(at - e)) - (f(at + 2 * e) - f(at - 2 * e))
-    return np.array([near(e) / (12 * h) for e in h * np.eye(len(at))])
-
-
-def perturbed(energy, seed):
-    """Parameters near `init`'s, and points."""
-    rng = np.random.default_rng(seed)
-    flat, unravel = ravel(energy.init(rng))
-    return unravel(flat + rng.uniform(0, 0.2, flat.shape)), rng.standard_normal((7, energy.dim))
-
-
-# ------------------------------------------------------------------------------ derivatives
-
-@every_energy
-def test_scores_and_parameter_gradients_are_slopes(energy):
-    """Catches an operation hidden from the tape: plain NumPy on x or on one parameter."""
-    theta, x = perturbed(energy, 1)
-    p = Density(energy, theta, Reals(energy.dim))
-    flat, unravel = ravel(theta)
-
-    by_x = -slope(lambda flat: energy(theta, flat.reshape(x.shape)).sum(), x.reshape(-1))
-    by_theta = slope(lambda flat: energy(unravel(flat), x).sum(), flat)
-    np.testing.assert_allclose(score(p, x).reshape(-1), by_x, atol=1e-7)
-    found = ravel(grad(lambda theta: ops.sum(energy(theta, x)))(theta))[0]
-    np.testing.assert_allclose(found, by_theta, rtol=1e-7, atol=1e-7)
-
-
-@every_energy
-def test_rows_are_independent(energy):
-    """Catches a sum over rows instead of columns."""
-    theta, x = perturbed(energy, 2)
-    alone = np.concatenate([energy(theta, row[None]) for row in x])
-
-    assert alone.shape == (7,)
-    np.testing.assert_allclose(energy(theta, x), alone, atol=1e-13)
-
 
 # ---------------------------------------------------------------------- formulas, by scipy
 

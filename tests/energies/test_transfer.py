@@ -179,44 +179,17 @@ def test_digits_that_cancel_are_few(monkeypatch):
     assert 60 < refused < 80
 
 
-@pytest.mark.parametrize("periodic", [True, False])
-def test_large_lattices_without_coupling(periodic, monkeypatch):
-    """J = 0: N log(2 cosh h), N log q; up to second derivatives, by a small lattice whose columns are forbidden.
-
-    Catches a sign of h, bonds or degrees of the border miscounted, and a mean or variance of the bond sum without the field.
-    """
-    assert te.log_partition(ising((16, 20), 0.0, -0.7, periodic)) == pytest.approx(320 * math.log(2 * math.cosh(0.7)), rel=1e-14)
-    potts = te.Potts(3, (9, 10), periodic)
-    p = te.Density(potts, {"coupling": np.array(0.0)}, te.Cells(3, 90))
-    assert te.log_partition(p) == pytest.approx(90 * math.log(3), rel=1e-14)
-
-    def derivatives(log_z, n):
-        """log Z, its slopes and its curvatures at J = 0, h = 0.6."""
-        at, rows = (np.array(0.0), np.array(0.6))[:n], np.eye(n)
-        slopes = te.grad(lambda t: log_z(*t))(at)
-        return [log_z(*at), *slopes] + [g for v in rows for g in te.hvp(lambda t: log_z(*t), at, tuple(map(np.array, v)))]
-
-    spins = lambda J, h: te.Ising((4, 5), periodic).log_partition({"coupling": J, "field": h}, te.Spins(20))
-    cells = lambda J: te.Potts(3, (3, 4), periodic).log_partition({"coupling": J}, te.Cells(3, 12))
-    by_columns = derivatives(spins, 2), derivatives(cells, 1)
-    monkeypatch.setattr("tinyebm.energies.lattice.LARGEST_COLUMN", 1)
-    for found, truth in zip((derivatives(spins, 2), derivatives(cells, 1)), by_columns, strict=True):
-        np.testing.assert_allclose(found, truth, rtol=1e-11, atol=1e-11)
-
-
 def test_derivatives_that_no_formula_gives_are_refused():
-    """Catches a susceptibility of 0: Kaufman's formula knows the first derivative by h alone; J = 0 the second by J."""
-    log_z = lambda J, h: te.Ising((16, 16)).log_partition({"coupling": J, "field": h}, te.Spins(256))
-    with pytest.raises(ValueError, match="derivatives by its field are known to order 1"):
-        te.hvp(lambda h: log_z(np.array(0.3), h), np.array(0.0), np.array(1.0))
-    with pytest.raises(ValueError, match="derivatives by its coupling are known to order 2"):
-        te.grad(te.grad(te.grad(lambda J: log_z(J, np.array(0.3)))))(np.array(0.0))
-    assert te.grad(te.grad(te.grad(lambda J: log_z(J, np.array(0.0)))))(np.array(0.0)) == pytest.approx(0.0, abs=1e-9)
+    """Catches a susceptibility of 0: Kaufman's formula gives the first derivative by h alone."""
+    log_z = lambda h: te.Ising((16, 16)).log_partition({"coupling": np.array(0.3), "field": h}, te.Spins(256))
+    assert te.grad(log_z)(np.array(0.0)) == 0.0
+    with pytest.raises(ValueError, match="the first derivative by its field is known"):
+        te.hvp(log_z, np.array(0.0), np.array(1.0))
 
 
 def test_single_precision_of_theta_is_no_error():
     """Catches sums in the precision of θ under an error bar of double precision."""
-    for J, h in ((0.4, 0.0), (-0.4, 0.0), (0.0, 0.3)):
+    for J, h in ((0.4, 0.0), (-0.4, 0.0), (0.0, 0.0)):
         single = te.Density(te.Ising((16, 16)), {"coupling": np.float32(J), "field": np.float32(h)}, te.Spins(256))
         double = ising((16, 16), float(np.float32(J)), float(np.float32(h)))
         assert te.log_partition(single) == te.log_partition(double)
@@ -226,7 +199,7 @@ def test_lattices_that_can_be_listed_are():
     """One site of 20000 values, whose transfer matrix is too large.  Catches a refusal of what a sum gives."""
     p = te.Density(te.Potts(20_000, (1, 1), simple=False), {"coupling": np.array(0.3)}, te.Cells(20_000, 1))
     assert te.log_partition(p) == pytest.approx(math.log(20_000) + 0.6, rel=1e-13)
-    with pytest.raises(te.QuadratureError, match=r"3\^81 states .* only with a side of at most 8 or at J = 0; te.ais"):
+    with pytest.raises(te.QuadratureError, match=r"3\^81 states .* only with a side of at most 8; te.ais"):
         te.log_partition(te.Density(te.Potts(3, (9, 9)), {"coupling": np.array(0.3)}, te.Cells(3, 81)))
 
 

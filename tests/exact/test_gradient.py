@@ -9,7 +9,7 @@ from tinyebm.autodiff.tape import grad
 from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import exponent
 from tinyebm.exact.gradient import exact_phase
-from tinyebm.exact.partition import quadrature
+from tinyebm.exact.nodes.quadrature import quadrature
 
 rng = np.random.default_rng
 MODELS = [

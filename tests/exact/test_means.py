@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from tinyebm import ops
 from tinyebm.density import Density
-from tinyebm.exact.means import RULES, mean_over
+from tinyebm.exact.means import RULES
 from tinyebm.exact.normalised import expectation
 from tinyebm.spaces.continuous import Box, Reals
 
@@ -94,13 +94,3 @@ def test_an_interval_in_a_large_mean():
     found = expectation(NORMAL, lambda x: 1000 + (np.abs(x[:, 0]) < 0.4))
 
     assert abs(found - 1000 - 2 * (special.ndtr(0.4) - 0.5)) <= found.error < 1e-4
-
-
-def test_mean_over_a_grid_is_a_weighted_mean():
-    """Catches masses that are not normalised."""
-    grid = Box(0, 1, 1).grid(20)
-    p = Density(lambda theta, x: x[:, 0], {}, Box(0, 1, 1))
-    x, log_w = grid.all()
-    mass = np.exp(log_w - x[:, 0])
-
-    assert mean_over(p, lambda x: x[:, 0], grid) == pytest.approx(mass @ x[:, 0] / mass.sum(), rel=1e-14)

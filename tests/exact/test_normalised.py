@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import pickle
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -17,10 +16,10 @@ from tinyebm.density import Density, exponent
 from tinyebm.energies.analytic import GaussianEnergy
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.exact.means import mean_over
-from tinyebm.exact.nodes.adapt import Patches
+from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
-from tinyebm.exact.partition import log_partition, log_sum, quadrature
+from tinyebm.exact.partition import log_partition
+from tinyebm.exact.sums import mean_over
 from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.discrete import Cells
 from tinyebm.spaces.grids import Atoms, Grid, trapezoid
@@ -172,39 +171,6 @@ def test_entropy_of_scales(s):
 
 
 # ------------------------------------------------------------------------ cost and refusals
-
-def test_memory_does_not_grow_with_the_grid():
-    """Nodes in blocks: 900 000 of them in 3-D take less than 5 MB, where the states alone would take 20."""
-    p = plain(lambda x: ops.sum(x * x * x * x, axis=1), Reals(3))
-    grid = Grid((trapezoid(96, -5, 5),) * 3)
-
-    tracemalloc.start()
-    dense = log_sum(p, grid)
-    mean = mean_over(p, lambda x: x[:, 0] ** 2, grid)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 5e6 and grid.size == 96**3
-    assert dense == pytest.approx(3 * math.log(2 * special.gamma(1.25)), abs=1e-10)
-    assert mean == pytest.approx(special.gamma(0.75) / special.gamma(0.25), abs=1e-10)
-
-
-def test_the_quadrature_reports_its_own_sum():
-    """Catches a log Z that belongs to another grid than the one handed out, and a `finer` that is not."""
-    for space in SPACES:
-        q = quadrature(network(space))
-        assert log_sum(network(space), q.grid) == q.log_z and q.finer().size > q.grid.size
-
-
-def test_boxes_have_finer_ones():
-    """A ReLU network.  Catches a `finer` that is the same grid: sums over boxes would report no error at all."""
-    p = Density(MLP((1, 8, 1), "relu", 1.0), MLP((1, 8, 1)).init(np.random.default_rng(1)), Reals(1))
-    q = quadrature(p, 1e-4)
-
-    assert isinstance(q.grid, Patches) and q.finer().size > q.grid.size
-    assert log_sum(p, q.finer()) == pytest.approx(q.log_z, abs=q.error)
-    step = expectation(p, lambda x: (x[:, 0] < 0.1) * 1.0, 1e-4)
-    assert step.error > 1e-5
-
 
 def test_a_population_has_the_error_of_its_grid():
     """On a lattice too coarse for it.  Catches Z = 1 claimed exactly, whatever the atoms sum to."""

@@ -1,6 +1,5 @@
 """log Z, entropies and moments: the oracle's closed forms, and whether the error is one for random parameters."""
 
-import dataclasses
 import math
 from decimal import Decimal, localcontext
 
@@ -22,10 +21,8 @@ from tinyebm.energies.analytic import (
 )
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
-from tinyebm.exact.nodes.adapt import Patches, adapt
-from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.normalised import entropy, expectation
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sums import log_sum
 from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.discrete import Cells
@@ -275,75 +272,6 @@ def test_a_narrow_peak_beside_a_wide_one():
     found = log_partition(Density(GaussianMixtureEnergy(2, 1), theta, Box(-4, 5, 1)), 1e-6)
 
     assert abs(found - math.log((special.ndtr(5) - special.ndtr(-4) + 1) / 2)) <= 1e-6
-
-
-# --------------------------------------------------------------- what the error is made of
-
-def student(nu):
-    """x^-(nu + 1) in the tails: a window leaves out a mass that one can see."""
-    return plain(lambda x: 0.5 * (nu + 1) * ops.log(1 + x[:, 0] ** 2 / nu), Reals(1))
-
-
-ERRORS = {"bump": plain(lambda x: 1 / (0.01 + x[:, 0] ** 2) ** 0.5, Box(-1, 2, 1)), "student 2": student(2.0),
-          "waves": plain(lambda x: ops.sin(9 * x[:, 0]) + x[:, 1] ** 2, Box(-1, 2, 2)), "student 1.3": student(1.3),
-          "kink": plain(lambda x: 5 * ops.abs(x[:, 0] - 0.3), Box(-1, 1, 1))}  # fmt: skip
-
-
-@pytest.mark.parametrize("rtol", [1e-3, 1e-6, 1e-8])
-@pytest.mark.parametrize("name", ERRORS)
-def test_the_error_has_all_its_parts(name, rtol):
-    """max(c, b/4) + mass outside the window + rounding + twice the distance to other grids + that to a finer scan, on the
-    first grid where that is below rtol and c <= b/100.
-
-    c is the change from the grid before, b the change before that.  Catches an error halved or quartered, a tail that is
-    left out, and a grid accepted while its sums still converge slowly.
-    """
-    p = ERRORS[name]
-    window = None if p.space.bounded else find_window(p, rtol)
-    rules = [p.space] if window is None else [window, dataclasses.replace(window, graded=True)]
-    shape = {1: (16001,), 2: (513, 513)}[p.space.dim]  # of the scan
-    scanned = log_sum(p, p.space.grid(shape) if window is None else window.grid(shape))
-
-    def settled(rule):
-        sums, refinement = [], 1.5**-2
-        while math.prod(counts := rule.counts(refinement)) <= {1: 2**13, 2: 2**19}[p.space.dim]:
-            sums, refinement = [*sums, log_sum(p, rule.grid(counts))], 1.5 * refinement
-            b, c = np.abs(np.diff([math.inf, 0.0, *sums][-3:])) if len(sums) > 1 else (math.inf, math.inf)
-            rounding = 8 * 2**-52 * (1 + abs(sums[-1]))
-            error = max(c, (b if len(sums) > 2 else math.inf) / 4) + (window.tail if window else 0.0) + rounding
-            if error <= rtol and (c <= b / 100 or c <= rounding):
-                others = rule.variants(counts)[: {1: 3, 2: 1}[p.space.dim]]
-                error += 2 * max(abs(log_sum(p, other) - sums[-1]) for other in others)
-                error += abs(scanned - sums[-1]) * (not getattr(rule, "graded", False))
-            if error <= rtol and (c <= b / 100 or c <= rounding):
-                return rule.grid(counts), sums[-1], error
-
-    found, q = next(filter(None, map(settled, rules)), None), quadrature(p, rtol)
-    if found is None:
-        assert name == "kink" and isinstance(q.grid, Patches)
-        return
-    grid, log_z, error = found
-    assert (q.grid.shape, q.log_z) == (grid.shape, log_z)
-    assert q.error == pytest.approx(error, rel=1e-12)
-    assert window is None or q.error > window.tail > 0
-
-
-def test_the_error_of_boxes_has_its_tail():
-    """An energy that says it has kinks.  Catches the mass outside the window left out where boxes are split."""
-    class Kinked:
-        smooth = False
-
-        def __call__(self, theta, x):
-            return student(1.3).energy(theta, x)
-
-    p = Density(Kinked(), {}, Reals(1))
-    window = find_window(p, 1e-6)
-    own = adapt(p, window.low, window.high, 1e-6, 2**23)[2]
-    found = log_partition(p, 1e-6)
-
-    assert found.error >= own + window.tail > own
-    z = math.sqrt(1.3) * special.beta(0.5, 0.65)
-    assert abs(found - math.log(z)) <= found.error
 
 
 @pytest.mark.parametrize("n", [2, 7])

@@ -153,7 +153,7 @@ def test_cells_tile_and_share_their_corners(space):
     Catches a corner taken for another with an equal coordinate, and low and high of different axes.
     """
     d, grid = space.dim, space.grid(6)
-    cells = sampling.cells_of(grid)
+    cells = sampling.boxes_of(grid)
     ends = np.stack([np.where(corner, cells.high, cells.low) for corner in itertools.product((False, True), repeat=d)])
 
     np.testing.assert_array_equal(cells.corners[cells.index], ends)
@@ -165,7 +165,7 @@ def test_cells_tile_and_share_their_corners(space):
 def test_some_cells_draw_the_law_restricted_to_them():
     """Two cells of four, of E = 3 x - y: kept cells' histogram.  Catches corners of cells that were left out, or all cells."""
     p, kept = MODELS["slope"][0], np.array([True, False, False, True])
-    cells = sampling.cells_of(p.space.grid(2), kept)
+    cells = sampling.boxes_of(p.space.grid(2), kept)
     x = cells.sample(p, N, rng(0))
 
     lower = (x < 0).all(axis=1)

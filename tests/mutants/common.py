@@ -1,7 +1,7 @@
 """Faults of `common`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
-    ("every step draws the same", "common/backend.py", "if self.attempt else (step,))", "if self.attempt else (0,))",
+    ("every step draws the same", "common/backend.py", "if self.attempt else (step,)", "if self.attempt else (0,)",
      "training/test_fit.py"),
     ("a standard error without its root", "common/estimate.py", "/ np.sqrt(len(values)) if", "/ len(values) if",
      "experiment/test_sweeps.py"),

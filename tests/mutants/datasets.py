@@ -1,6 +1,7 @@
 """Faults of `datasets`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("a box of noise of twice the side", "datasets/toys.py", "a = 1 / 12 / sigma", "a = 1 / 6 / sigma", "datasets/test_load.py"),
     ("moons twice as noisy", "datasets/toys.py",
      "return noisy_curves(curves, 0.2, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))",
      "return noisy_curves(curves, 0.4, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))", "datasets/test_load.py"),
@@ -25,6 +26,7 @@ MUTANTS = [
      "datasets/test_readers.py"),
     ("strange names written without quotes", "datasets/readers.py", "quoting = csv.QUOTE_ALL if strange else", "quoting =",
      "datasets/test_readers.py"),
-    ("bits in standard deviations", "datasets/load.py", "if found or not standardise:", "if not standardise:",
+    ("bits in standard deviations", "datasets/load.py",
+     "return data if data.space or not standardise else", "return data if not standardise else",
      "datasets/test_load.py"),
 ]

@@ -16,7 +16,7 @@ MUTANTS = [
      "replay/test_changes.py"),
     ("fields of an energy are told by what they equal", "replay/names.py", "found.append((kind, repr(value)))",
      "found.append(value)", "replay/test_plans.py"),
-    ("a program for any order of keys", "replay/plans.py", "structure(p.theta, tuple)", "structure(p.theta)",
+    ("a program for any order of keys", "replay/plans.py", "tree_structure(p.theta, tuple)", "tree_structure(p.theta)",
      "replay/test_plans.py"),
     ("programs are compared with programs", "replay/mode.py", "before, THREAD.plain = THREAD.plain, True", "before = THREAD.plain",
      "replay/test_changes.py"),

@@ -30,7 +30,7 @@ def questions(space, rng, dtype):
     yield "exponent", density.exponent, (x,), False
     yield "weighted gradient", gradient._weighted_gradient, (x, weights), True
     yield "contrast", step._contrast, (x, weights), True
-    yield "model phase", gradient._model_phase, (x, weights), True
+    yield "model phase", sums._model_phase, (x, weights), True
     yield "log sum", sums._log_sum, (x, weights), True
     if not space.discrete:
         yield "score", density._exponent_and_score, (x,), False

@@ -10,8 +10,8 @@ import pytest
 import tinyebm as te
 from tinyebm import density, ops
 from tinyebm.common.tree import tree_flatten
-from tinyebm.exact.gradient import _weighted_gradient, model_phase, weighted_energy_gradient
-from tinyebm.exact.sums import log_sum, merge
+from tinyebm.exact.gradient import _weighted_gradient, weighted_energy_gradient
+from tinyebm.exact.sums import log_sum, merge, model_phase
 from tinyebm.replay import plans
 from tinyebm.replay.door import add, by_rows, fold
 from tinyebm.replay.plans import tile_size

@@ -32,7 +32,7 @@ import numpy as np
 
 from tinyebm.common.checks import require_count
 from tinyebm.common.kinds import Tree
-from tinyebm.common.tree import structure, tree_flatten
+from tinyebm.common.tree import tree_flatten, tree_structure
 
 ADVICE = (
     "an array under grad met a function that would lose its derivative: use the tinyebm.ops "
@@ -337,7 +337,7 @@ def hvp(function: Callable, x: Tree, v: Tree) -> Tree:
     """
 
     def slope(x):
-        if structure(x) != structure(v):
+        if tree_structure(x) != tree_structure(v):
             raise ValueError("v must be a tree of the same structure as x")
         pairs = list(zip(tree_flatten(grad(function)(x))[0], tree_flatten(v)[0], strict=True))
         given = [np.shape(stop_gradient(w)) for _, w in pairs]

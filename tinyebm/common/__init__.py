@@ -1,7 +1,15 @@
-"""Tools that every other room uses, and that know nothing of energies.
+"""Tools that all other rooms use; none of them needs an energy.
 
-Read `kinds` first: it says what an energy, a space, a kernel, an objective and a distribution must
-have.  `checks` and `errors` refuse wrong input, `estimate` holds a number with its error, `tree`
-walks through nested parameters, `backend` says where arrays live and seeds random numbers,
-`progress` draws a bar.
+Read `kinds` first: the types in signatures, what an energy, a space, a kernel, an objective and a
+distribution must have.  Then
+
+estimate   a number with its error
+errors     the errors and warnings of the package
+checks     refusals of wrong arguments, each in one line
+tree       nested parameters: flatten, map, compare
+backend    NumPy or CuPy, and random generators by seed and step
+progress   a progress bar
+
+A check that two rooms need goes to `checks`: a function `require_...` that raises ValueError, saying
+what is wanted and what was given.
 """

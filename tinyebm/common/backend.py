@@ -1,8 +1,7 @@
 """Where arrays live, and where random numbers come from.
 
-Code elsewhere calls plain `np.f(x)` on array arguments, which NumPy hands to
-the library x belongs to.  Arrays are born where the generator of a run lives.
-Only this file knows that CuPy exists.
+All other code calls `np.f(x)` on arrays, and NumPy passes the call to the library of x.  New arrays
+are made where the random generator of a run lives.  Only this file imports CuPy.
 """
 
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ def to_numpy(x):
 
 
 def to_host(tree):
-    """The tree with NumPy arrays for leaves: itself if it has no others."""
+    """The tree with NumPy arrays as leaves: itself if they are."""
     return tree_map(to_numpy, tree) if any(map(on_gpu, tree_flatten(tree)[0])) else tree
 
 
@@ -43,7 +42,7 @@ def beside(tree, *arrays):
 
 
 def host_generator(rng):
-    """A generator of NumPy's: rng itself, or one seeded by a draw of a GPU's."""
+    """A generator of NumPy: rng itself, or one seeded by a draw of a generator on a GPU."""
     return np.random.default_rng(int(rng.integers(0, 2**62))) if on_gpu(rng) else rng
 
 
@@ -65,7 +64,7 @@ def _cupy():
 
 
 class _Fusible(np.lib.mixins.NDArrayOperatorsMixin):
-    """An argument that cupy.fuse traces, taught to answer NumPy's functions by CuPy's."""
+    """An argument that cupy.fuse traces: it answers a function of NumPy by that of CuPy."""
 
     def __init__(self, value):
         self.value = value
@@ -80,10 +79,10 @@ class _Fusible(np.lib.mixins.NDArrayOperatorsMixin):
 
 @dataclass(frozen=True)
 class Stream:
-    """Random generators indexed by time: `Stream(seed).at(step)` is a fresh, independent Generator.
+    """Random generators by step: `Stream(seed).at(step)` is a new Generator, independent of others.
 
-    The numbers of a step depend on (seed, step) alone, so a run resumed at
-    step 500 draws what the uninterrupted run would have drawn.
+    Its numbers depend on (seed, step) alone, so a run resumed at step 500 draws what the
+    uninterrupted run would have drawn.
 
     >>> bool(Stream(0).at(7).random() == Stream(0).at(7).random())
     True
@@ -91,20 +90,15 @@ class Stream:
 
     seed: int
     device: str = "cpu"
-    attempt: int = 0  # other numbers for a run that went wrong
+    attempt: int = 0  # another one draws other numbers, after a run that went wrong
 
     def __post_init__(self):
         require_count(self.seed, "seed must be an integer >= 0", least=0)
 
     def at(self, step):
-        """The generator of one step, on this stream's device.
-
-        The seed sequence is keyed by (seed, step) as `numpy.random.SeedSequence`
-        prescribes for independent streams.
-        """
-        entropy = np.random.SeedSequence(
-            self.seed, spawn_key=(step, self.attempt) if self.attempt else (step,)
-        )
+        """The generator of one step, on this stream's device (`numpy.random.SeedSequence`)."""
+        key = (step, self.attempt) if self.attempt else (step,)
+        entropy = np.random.SeedSequence(self.seed, spawn_key=key)
         if self.device == "cpu":
             return np.random.Generator(np.random.PCG64(entropy))
         if self.device == "gpu":
@@ -112,13 +106,11 @@ class Stream:
         raise ValueError(f'device must be "cpu" or "gpu", got {self.device!r}')
 
     def place(self, tree):
-        """The tree with its arrays on this stream's device, but counters (integers of no dimension)
-        on the host."""
+        """The tree with its arrays on this stream's device.
+
+        Counters, integers of no dimension, stay on the host.
+        """
         if self.device != "gpu":
             return to_host(tree)
-        return tree_map(
-            lambda x: (
-                x if on_gpu(x) or (x.ndim == 0 and x.dtype.kind == "i") else _cupy().asarray(x)
-            ),
-            tree,
-        )
+        stays = lambda x: on_gpu(x) or (x.ndim == 0 and x.dtype.kind == "i")
+        return tree_map(lambda x: x if stays(x) else _cupy().asarray(x), tree)

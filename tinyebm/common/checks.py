@@ -1,7 +1,6 @@
-"""Refusals that many files share: each says what is wanted and what was given.
+"""Checks of arguments: each raises ValueError, saying what is wanted and what was given.
 
-What no comparison could be made with (a text, None, a list) is refused like a number that is too
-small or too large.
+A text, None or a list in the place of a number is refused like a number out of range.
 """
 
 import math
@@ -13,11 +12,12 @@ import numpy as np
 REAL = "fiub"  # kinds of dtypes that hold real numbers
 # what the other parts of an energy must belong to
 ENERGY = "__call__", "hidden_logits", "visible_logits"
+SPACE = "dim", "discrete", "atoms", "initial", "contains"  # what every space has
 KERNEL = "step", "push", "drift"  # of a kernel
 
 
 def number(value):
-    """A single real number as a float; nan, of which no comparison is true, for what is none.
+    """A single real number as a float; nan for anything else, for which no comparison is true.
 
     >>> number(np.float32(0.5)), number("0.5"), number([0.5]), number(True)
     (0.5, nan, nan, nan)
@@ -31,7 +31,7 @@ def number(value):
 
 
 def whole(value, least):
-    """Whether the value is an integer, not below the least.
+    """Whether the value is an integer >= least.
 
     >>> whole(3, 1), whole(3.0, 1), whole("3", 1), whole(True, 1), whole(0, 1)
     (True, False, False, False, False)
@@ -43,16 +43,17 @@ def whole(value, least):
 
 
 def plain(part, *fields):
-    """Store NumPy's scalars in these fields of a frozen dataclass as Python's, beside which single
-    precision stays single."""
+    """Turn NumPy scalars in these fields of a frozen dataclass into Python floats.
+
+    Beside a Python float an array in single precision stays so.
+    """
     for name in fields:
         if isinstance(value := getattr(part, name), np.generic):
             object.__setattr__(part, name, value.item())
 
 
 def require_count(value, wanted, least=1):
-    """Raise ValueError, saying what is `wanted`, unless the value is an integer, not below the
-    least.
+    """Raise ValueError, beginning with `wanted`, unless the value is an integer >= least.
 
     >>> require_count(3, "k must be a positive number of steps")
     """
@@ -97,8 +98,7 @@ def require_decay(name, value):
 
 
 def did_you_mean(name, names):
-    """A question that ends in a space, for a name that is not among the names; nothing if it is
-    like none of them.
+    """A hint for a name that is not among the names, and a blank; "" if it resembles none.
 
     >>> did_you_mean("two_mons", ["rings", "two_moons"]), did_you_mean("x", ["rings"])
     ("did you mean 'two_moons'? ", '')
@@ -142,25 +142,26 @@ def require_generator(rng):
 
 
 def require_space(space):
-    """Raise ValueError unless the space is one: an instance of Reals, Box, Bits, Spins, Cells or of
-    their like.
+    """Raise ValueError unless the space has what every space has (`tinyebm.common.kinds.Space`).
 
     >>> from tinyebm import Reals
     >>> require_space(Reals(1))
     """
-    if isinstance(space, type) or not (hasattr(space, "contains") and hasattr(space, "discrete")):
+    missing = [name for name in SPACE if not hasattr(space, name)]
+    if isinstance(space, type) or missing:
+        lacks = f", which has no {', no '.join(missing)}" if len(missing) < len(SPACE) else ""
         raise ValueError(
             "space must be a space, like te.Reals(2), te.Box(-1, 1, 2) or te.Bits(4), got "
-            f"{space!r}"
+            f"{space!r}{lacks}"
         )
 
 
 def part_of(thing, name, mains):
-    """The attribute of that name, if it is there and was written for this thing; else None.
+    """The attribute of that name if it belongs to this thing's own main methods, else None.
 
-    A class that writes one of the `mains` anew, say `__call__`, is another energy or kernel than
-    the one it inherits from: what goes with the old main, a log Z in closed form for one, is not
-    inherited with the rest.
+    A class that inherits from an energy or a kernel and overrides one of the `mains`, say
+    `__call__`, is another energy: the inherited `log_partition`, for one, is wrong for it, and is
+    not used.
 
     >>> class Twice(int):
     ...     __add__ = lambda self, other: 2 * other
@@ -172,15 +173,14 @@ def part_of(thing, name, mains):
 
 
 def _age(thing, name):
-    """How far back an attribute comes from: 0 for the object itself, 1 for its class, ...; inf for
-    nowhere."""
+    """Where an attribute is defined: 0 for the object, 1 for its class, 2, ... for the classes it
+    inherits from; inf if nowhere."""
     owners = getattr(thing, "__dict__", ()), *map(vars, type(thing).__mro__)
     return next((i for i, owner in enumerate(owners) if name in owner), math.inf)
 
 
 def require_own(thing, name, mains):
-    """Raise ValueError if a thing has an attribute that is inherited past one of the mains, which
-    its class wrote anew."""
+    """Raise ValueError if a thing inherits an attribute but its class overrides one of the mains."""
     for main in mains:
         if hasattr(thing, name) and _age(thing, main) < _age(thing, name):
             raise ValueError(

@@ -1,22 +1,44 @@
-"""What goes wrong, by name."""
+"""The errors and warnings of this package."""
 
 import math
 
 
 class DivergentPartitionError(ValueError):
-    """Z is infinite: the energy does not grow fast enough to be a density's."""
+    """Z is infinite: the energy does not grow fast enough to be that of a density.
+
+    >>> import numpy as np
+    >>> import tinyebm as te
+    >>> net = te.MLP((1, 4, 1), "tanh")  # bounded
+    >>> try:
+    ...     te.log_partition(te.Density(net, net.init(np.random.default_rng(0)), te.Reals(1)))
+    ... except te.DivergentPartitionError as error:
+    ...     print(str(error)[:14])
+    Z is infinite:
+    """
 
 
 class QuadratureError(ValueError):
-    """An integral could not be computed to the accuracy asked for."""
+    """An integral could not be computed to the accuracy asked for, or a sum has too many terms.
+
+    >>> import tinyebm as te
+    >>> try:
+    ...     te.Bits(40).atoms()
+    ... except te.QuadratureError as error:
+    ...     print(str(error)[:32])
+    2^40 states are too many to list
+    """
 
 
 class ConvergenceWarning(UserWarning):
-    """An optimisation ended before it was at a maximum, or there is none."""
+    """An optimisation ended before it was at a maximum, or there is none.
+
+    >>> import warnings
+    >>> warnings.simplefilter("ignore", ConvergenceWarning)  # in a test, say
+    """
 
 
 class EmptyError(QuadratureError):
-    """The density is zero wherever it was looked at."""
+    """The density is zero at every point where it was evaluated."""
 
 
 class ChangedEnergyError(RuntimeError):
@@ -24,8 +46,11 @@ class ChangedEnergyError(RuntimeError):
 
 
 def or_nan(function, *args, infinite=math.inf):
-    """The number, inf (or what is given) where Z is infinite, or nan where quadrature fails: an
-    honest entry for a table."""
+    """function(*args) for a table: inf (or `infinite`) if Z is infinite, nan if quadrature fails.
+
+    >>> or_nan(math.sqrt, 4.0)
+    2.0
+    """
     try:
         return function(*args)
     except DivergentPartitionError:

@@ -4,10 +4,9 @@ import numpy as np
 
 
 class Estimate(float):
-    """A number that carries its error: `.value`, `.error`, and what else there is to say of it:
-    `.details`, a dict.
+    """A number with its error: `.value`, `.error`, and a dict of more numbers, `.details`.
 
-    A float, so it goes wherever a number goes (and loses its error there).
+    It is a float; the result of arithmetic with it is a plain float without an error.
 
     >>> z = Estimate(1.25, 1e-9)
     >>> z, z.error, z + 1
@@ -38,14 +37,12 @@ class Estimate(float):
 
 
 def mean_of(values):
-    """The mean of independent numbers with its standard error, s / √n; the error of one number is
-    nan.
+    """The mean of independent numbers with its standard error s / √n (nan for one number).
 
     >>> mean_of([1.0, 3.0])
     Estimate(value=2.0, error=1.0)
     """
     values = np.asarray(values, dtype=float)
     with np.errstate(invalid="ignore"):  # infinite ones
-        return Estimate(
-            values.mean(), values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-        )
+        error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        return Estimate(values.mean(), error)

@@ -1,7 +1,6 @@
-"""The words of signatures: what arrays, trees, energies, spaces, kernels and laws are to those who
-write their own.
+"""The types in the signatures of this package: what an energy, a space, a kernel must have.
 
-None of them is a base class: whatever has these methods is one.
+None of these classes is a base class: whatever has the methods of one is one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,22 +10,24 @@ import numpy as np
 
 Array: TypeAlias = np.ndarray  # or CuPy's, where the parameters live on a GPU
 Tree: TypeAlias = Any  # nested dicts, lists and tuples of arrays
-AnyData: TypeAlias = Any  # rows (n, d), Data; or a whole population: Target, Density, Law
+AnyData: TypeAlias = Any  # rows (n, d) or Data; or a whole population: Target, Density, Law
 Nodes: TypeAlias = int | Sequence[int] | None  # per axis; None is the default
 Energy: TypeAlias = Callable[[Any, Any], Any]  # (theta, x (n, d)) -> (n,), in nats
 Generator: TypeAlias = np.random.Generator  # or CuPy's
 
 
-class StartsNearData(Protocol):
-    """What an energy with a location and a scale may offer beside `init(rng)`, for `mle` to begin
-    with."""
-
-    def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """theta near the rows x (n, d) of weight mass (n,), which sum to 1, in whatever units."""
-
-
 class Space(Protocol):
-    """Where x lives, and the measure μ there (`tinyebm.spaces`, `tinyebm.spaces.discrete`)."""
+    """Where x lives, and a measure μ on it: what a space of one's own must have.
+
+    It may have more, with these defaults (`tinyebm.spaces.own`):
+
+    log_base(x)   log density (n,) of μ against the measure that the atoms' weights sum up; by
+                  default 0: the two are the same
+    fold(x)       points (n, dim) that Langevin dynamics moved out of the space, brought back; by
+                  default x
+    values        the values of a coordinate of a discrete space, if all their combinations are
+                  states: Gibbs sampling needs them, and has no default
+    """
 
     @property
     def dim(self) -> int:
@@ -36,21 +37,15 @@ class Space(Protocol):
     def discrete(self) -> bool:
         """Whether states can be listed."""
 
-    @property
-    def bounded(self) -> bool:
-        """Whether it has walls, or finitely many states."""
-
     def atoms(self, nodes: Any = None) -> tuple[Array, Array]:
-        """States (N, dim) and log weights (N,)."""
+        """States (N, dim) and log weights (N,), with Σ e^{log w} f(x) for ∫ f.
 
-    def grid(self, nodes: Any = None) -> Any:
-        """The same, in blocks."""
-
-    def log_base(self, x: Any) -> Any:
-        """Log density of μ against Lebesgue or counting measure, (n,)."""
+        On a discrete space all states, of weight 1.  On a continuous one quadrature nodes, about
+        `nodes` per axis, a number or None for the default: the sum must converge as they grow.
+        """
 
     def initial(self, n: int, rng: Generator) -> Array:
-        """n starting points (n, dim)."""
+        """n independent draws (n, dim) from μ, normalised: where chains start."""
 
     def contains(self, x: Array) -> Array:
         """Which rows of x lie in the space, (n,)."""
@@ -73,7 +68,7 @@ class AnyDensity(Protocol):
 
 
 class Law(Protocol):
-    """What can be drawn from, with a normalised log density (`tinyebm.spaces.laws`, a Target)."""
+    """A distribution to draw from, with a normalised log density: te.Normal, a Target, ..."""
 
     def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""

@@ -1,12 +1,15 @@
-"""A progress bar on stderr, in a terminal and in a notebook; silence in a file or a pipe."""
+"""A progress bar on stderr in a terminal or a notebook, and nothing in a file or a pipe."""
 
 import sys
 import time
 
 
 class Progress:
-    """`bar = Progress("fit", 1000)`, then `bar(i, "nll 2.31")` after step i; the last step ends the
-    line."""
+    """A bar for `total` steps; the last step ends its line.
+
+    >>> bar = Progress("fit", 1000)
+    >>> bar(1, "nll 2.31")  # after step 1: no terminal here, so it draws nothing
+    """
 
     def __init__(self, title, total, show=True):
         self.title, self.total = title, total
@@ -22,7 +25,8 @@ class Progress:
         self.drawn = now
         left = (now - self.start) * (self.total - done) / max(done, 1)
         filled = round(20 * done / self.total)
-        line = f"{self.title} {'━' * filled}{' ' * (20 - filled)} {done}/{self.total}  {left:3.0f} s left  {note}"
+        bar = f"{'━' * filled}{' ' * (20 - filled)} {done}/{self.total}"
+        line = f"{self.title} {bar}  {left:3.0f} s left  {note}"
         sys.stderr.write("\r" + line.ljust(self.width) + ("\n" if done >= self.total else ""))
         sys.stderr.flush()
         self.width = len(line)

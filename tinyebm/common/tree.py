@@ -1,7 +1,7 @@
 """Parameters as trees: nested dicts, lists and tuples whose leaves are arrays.
 
-`theta = [{"W": ..., "b": ...}, {"W": ..., "b": ...}]` is a tree.  Optimisers,
-checkpoints and `grad` treat every model alike because they only see trees.
+`theta = [{"W": ..., "b": ...}, {"W": ..., "b": ...}]` is a tree.  Optimisers, checkpoints and
+`grad` work with trees, so they work with every model.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ def _rebuild(tree, leaves):
 
 
 def tree_map(function, tree, *rest):
-    """Apply a function leaf by leaf to trees of one structure.
+    """Apply a function leaf by leaf to trees of the same structure.
 
     >>> tree_map(lambda a, b: a + b, {"w": 1, "b": [2]}, {"w": 10, "b": [20]})
     {'w': 11, 'b': [22]}
@@ -54,7 +54,7 @@ def tree_map(function, tree, *rest):
     columns = [leaves]
     for other in rest:
         columns.append(tree_flatten(other)[0])
-        if structure(other) != structure(tree):
+        if tree_structure(other) != tree_structure(tree):
             raise ValueError(
                 f"trees of different structure: {numbered(tree)} and {numbered(other)} (leaves "
                 "numbered)"
@@ -63,7 +63,7 @@ def tree_map(function, tree, *rest):
 
 
 def every(test, tree):
-    """Whether a test holds for every leaf, as `all` for what it returns.
+    """Whether a test holds for every leaf.
 
     >>> every(str.islower, {"a": "x", "b": ["y", "Z"]})
     False
@@ -79,26 +79,26 @@ def every(test, tree):
 
 
 def numbered(tree):
-    """The tree with its leaves' numbers in their places."""
+    """The tree with the numbers 0, 1, ... in the place of its leaves."""
     leaves, rebuild = tree_flatten(tree)
     return rebuild(range(len(leaves)))
 
 
-def structure(tree, order=sorted):
-    """A hashable picture of a tree without its leaves, the keys of a dict in some order.
+def tree_structure(tree, order=sorted):
+    """A tree without its leaves, hashable, to be compared; the keys of a dict in some order.
 
-    >>> structure({"b": 2, "a": [1, ()]}) == structure({"a": [5, ()], "b": 7})
+    >>> tree_structure({"b": 2, "a": [1, ()]}) == tree_structure({"a": [5, ()], "b": 7})
     True
     """
     if isinstance(tree, dict):
-        return dict, *[(key, structure(tree[key], order)) for key in order(tree)]
+        return dict, *[(key, tree_structure(tree[key], order)) for key in order(tree)]
     if isinstance(tree, (list, tuple)):
-        return type(tree), *[structure(child, order) for child in tree]
+        return type(tree), *[tree_structure(child, order) for child in tree]
     return None
 
 
 def ravel(tree):
-    """Return (flat vector, unravel): the bridge to optimisers that know vectors only.
+    """Return (flat vector, unravel), for optimisers of vectors; unravel(flat) is a tree again.
 
     >>> flat, unravel = ravel({"W": np.ones((2, 2)), "b": np.zeros(1)})
     >>> flat, unravel(flat)["W"].shape
@@ -107,20 +107,15 @@ def ravel(tree):
     leaves, rebuild = tree_flatten(tree)
     if not leaves:
         return np.zeros(0), lambda flat: rebuild([])
-    ends = [0]
-    for leaf in leaves:
-        ends.append(ends[-1] + leaf.size)
+    size = sum(leaf.size for leaf in leaves)
 
     def unravel(flat):
-        if flat.shape != (ends[-1],):
-            raise ValueError(
-                f"these trees have {ends[-1]} numbers, got an array of shape {flat.shape}"
-            )
-        return rebuild(
-            [
-                flat[start:end].reshape(leaf.shape)
-                for leaf, start, end in zip(leaves, ends, ends[1:], strict=False)
-            ]
-        )
+        if flat.shape != (size,):
+            raise ValueError(f"these trees have {size} numbers, got an array of shape {flat.shape}")
+        parts, start = [], 0
+        for leaf in leaves:
+            parts.append(flat[start : start + leaf.size].reshape(leaf.shape))
+            start += leaf.size
+        return rebuild(parts)
 
     return np.concatenate([leaf.reshape(-1) for leaf in leaves]), unravel

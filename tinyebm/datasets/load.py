@@ -1,8 +1,7 @@
-"""What there is to fit: toy populations known exactly, a small real data set, or a file of one's
-own.
+"""The data sets by name, and tables in files: `load` gives a population or Data.
 
-`load` gives a `Target` (a population: it can be sampled for ever, and its
-density and entropy are known) or `Data` (a finite table: it can only be read).
+A population (`Target`, `PatternTarget`) can be sampled for ever, and its density and entropy are
+known.  `Data` are the rows that somebody measured, and no more.
 """
 
 import math
@@ -17,7 +16,7 @@ import numpy as np
 from tinyebm.common.checks import did_you_mean
 from tinyebm.common.kinds import Array
 from tinyebm.datasets import patterns
-from tinyebm.datasets.readers import read_csv, reader_of
+from tinyebm.datasets.readers import numbered_columns, read_csv, reader_of
 from tinyebm.datasets.targets import PatternTarget, Target
 from tinyebm.datasets.toys import TOYS
 from tinyebm.spaces.discrete import Bits, Spins, recognised
@@ -29,7 +28,7 @@ NAMES = (*TOYS, *PATTERNS, "faithful", "binary_digits", "digit_patches")
 
 
 def bars_and_stripes(side=4, weighted=False):
-    """Bars and stripes of side x side pixels as a PatternTarget; see `tinyebm.datasets.patterns`.
+    """Bars and stripes of side x side pixels, a PatternTarget; see `tinyebm.datasets.patterns`.
 
     >>> bars_and_stripes(2).space
     Bits(dim=4)
@@ -39,7 +38,7 @@ def bars_and_stripes(side=4, weighted=False):
     return PatternTarget(name, *found, mode_names=("all bars and stripes together",))
 
 
-@cache  # one Target a name, so that its entropy is summed once
+@cache  # one Target a name, so that its entropy is computed once
 def _target(name):
     if name.endswith("_bits"):
         return PatternTarget(name, *patterns.gray_coded(name.removesuffix("_bits")))
@@ -50,7 +49,7 @@ def _target(name):
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Rows that somebody measured, standardised or not: x = (original - centre) / scale.
+    """Measured rows, standardised or not: x = (original - centre) / scale.
 
     Parameters
     ----------
@@ -70,9 +69,13 @@ class Data:
     labels : array (n,), or None
         The label of each row.
     notes : tuple of str
-        What was found out, and not said, when the rows were read.
+        What the reader found out about the file.
     header : bool, or None
-        What was said when they were read.
+        The argument `header` with which the file was read.
+
+    >>> data = load("faithful")
+    >>> data.columns, data.scale.round(3)
+    (('eruption (min)', 'waiting (min)'), array([ 1.139, 13.57 ]))
     """
 
     name: str
@@ -94,7 +97,7 @@ class Data:
         object.__setattr__(self, "x", numbers(self.x, "x must be an array of rows (n, d)"))
 
     def original(self, x: Array) -> Array:
-        """Rows x (n, d), of the data or of a model fitted to them, in the units of the source.
+        """Rows x (n, d) of the data, or of a model fitted to them, in the units of the source.
 
         >>> geyser = load("faithful")
         >>> geyser.original(geyser.x)[0]
@@ -103,13 +106,12 @@ class Data:
         return x * self.scale + self.centre
 
     def standardised(self, x: Array) -> Array:
-        """The inverse of `original`: (x - centre) / scale, for rows x (n, d) in the units of the
-        source."""
+        """Rows x (n, d) in the units of the source as (x - centre) / scale: `original` undone."""
         return (x - self.centre) / self.scale
 
     @property
     def log_scale(self) -> float:
-        """Σ log scale: how much larger log Z, entropy and NLL are in the units of the source."""
+        """Σ log scale, by which log Z, entropy and NLL are larger in the units of the source."""
         return float(np.log(self.scale).sum())
 
 
@@ -138,15 +140,14 @@ def load(
     Returns
     -------
     Target, PatternTarget or Data
-        `notes` of Data says what was found out: that commas are decimal points, an index left out,
-        ...
+        Data say in `notes` what was found out: that commas are decimal points, that an index is
+        left out, ...
 
     Raises
     ------
     ValueError
-        If the name is unknown, or the table is unreadable, empty or ragged, has an
-        entry that is no finite number, can be read in two ways, or has a constant column to be
-        standardised.
+        If the name is unknown, or the table is unreadable, empty or ragged, has an entry that is no
+        finite number, can be read in two ways, or has a constant column to be standardised.
 
     >>> load("two_moons").modes
     2
@@ -162,54 +163,47 @@ def load(
         raise ValueError(f"space is for tables of one's own: {name} has one")
     if name in TOYS or name in PATTERNS:
         return _target(name)
-    if name == "faithful":
-        return _faithful(standardise, space)
     if name in ("binary_digits", "digit_patches"):
         return _digits(name)
     reader, stem = reader_of(name)
-    if reader:
+    if name == "faithful":
+        data = _faithful(space)
+    elif reader:
         x, columns, notes = reader(Path(name), header)
-        data = _data(stem, x, columns, name, "not stated", standardise, space, notes)
-        return replace(data, header=header)
-    raise ValueError(
-        f"unknown data set {name!r}: {did_you_mean(name, NAMES)}The names are {', '.join(NAMES)}, "
-        "or give a path ending in .csv or .npy (also .tsv, .txt, and these with .gz)"
-    )
+        data = replace(_data(stem, x, columns, name, space=space, notes=notes), header=header)
+    else:
+        raise ValueError(
+            f"unknown data set {name!r}: {did_you_mean(name, NAMES)}The names are "
+            f"{', '.join(NAMES)}, or give a path ending in .csv or .npy (also .tsv, .txt, and "
+            "these with .gz)"
+        )
+    return data if data.space or not standardise else _standardised(data)
 
 
 def of_rows(x):
-    """An array of floats (n, d) as Data, bits or spins if it looks so."""
-    columns = tuple(f"column {j + 1}" for j in range(x.shape[1]))
-    return _data("data", x, columns, "an array", "not stated", standardise=False)
+    """An array of floats (n, d) as Data: as bits or spins if all its entries are."""
+    return _data("data", x, numbered_columns(x[0]), "an array")
 
 
-def _faithful(standardise, space):
-    """272 eruptions of Old Faithful and the waits until the next; label 1 if one lasted over 3
-    minutes."""
+def _faithful(space):
+    """272 eruptions of Old Faithful and the waits until the next one.
+
+    Label 1 if an eruption lasted over 3 minutes.
+    """
     x, *_ = read_csv(DATA / "faithful.csv")
     source = (
         "Old Faithful geyser, Yellowstone, August 1985: data set `faithful` of R. Azzalini & "
         "Bowman (1990), A look at some data on the Old Faithful geyser, Applied Statistics 39, "
         "357-365"
     )
-    columns = ("eruption (min)", "waiting (min)")
-    data = _data(
-        "faithful",
-        x,
-        columns,
-        source,
-        "public domain",
-        standardise,
-        space,
-        group=lambda x: (x[:, 0] > 3).astype(int),
-        groups=2,
-    )
-    return replace(data, mode_names=("eruptions of at most 3 minutes", "longer ones"))
+    data = _data("faithful", x, ("eruption (min)", "waiting (min)"), source, "public domain", space)
+    long = lambda x: (x[:, 0] > 3).astype(int)
+    names = "eruptions of at most 3 minutes", "longer ones"
+    return replace(data, mode=long, modes=2, mode_names=names, labels=long(x))
 
 
 def _digits(name):
-    """Handwritten digits with a pixel on from 8 of 16: all 8 x 8 pixels, or the 4 x 4 in the
-    middle."""
+    """Handwritten digits, a pixel on from 8 of 16: all 8 x 8 pixels, or the 4 x 4 in the middle."""
     with np.load(DATA / "digits8x8.npz") as file:
         images, labels = file["images"], file["labels"].astype(int)
     if name == "digit_patches":
@@ -220,60 +214,36 @@ def _digits(name):
         "Learning Repository, doi:10.24432/C50P49; binarised at half of the full value"
     )
     columns = tuple(f"pixel {i + 1}" for i in range(x.shape[1]))
-    return Data(
-        name,
-        x,
-        source,
-        "CC BY 4.0",
-        columns,
-        np.zeros(x.shape[1]),
-        np.ones(x.shape[1]),
-        space=Bits(x.shape[1]),
-        labels=labels,
-    )
+    return replace(_data(name, x, columns, source, "CC BY 4.0", "bits"), labels=labels)
 
 
-def _data(
-    name, x, columns, source, licence, standardise, space=None, notes=(), group=None, groups=0
-):
-    """A table as Data, refused where it cannot be standardised; `group` labels rows in the units of
-    the source."""
-    found, zeros = None if space == "reals" else recognised(x), np.zeros(x.shape[1])
+def _data(name, x, columns, source, licence="not stated", space=None, notes=()):
+    """A table as Data in the units of the source, on the space asked for or recognised."""
+    zeros, found = np.zeros(x.shape[1]), None
     if space in ("bits", "spins"):
         found = {"bits": Bits, "spins": Spins}[space](x.shape[1])
         for i in np.flatnonzero(~found.contains(x))[:1]:
             raise ValueError(f"{name}: row {i + 1} is {x[i].tolist()}, no state of {found}")
-    elif found:
-        notes = (
-            *notes,
-            f"all entries are {found.values[0]:g} or {found.values[1]:g}: taken for states of "
-            f"{found}, not for real numbers (space, --space)",
-        )
-    raw = Data(
-        name,
-        x,
-        source,
-        licence,
-        columns,
-        zeros,
-        zeros + 1,
-        group,
-        groups,
-        space=found,
-        labels=group and group(x),
-        notes=tuple(notes),
+    elif space is None and (found := recognised(x)):
+        low, high = found.values
+        said = f"all entries are {low:g} or {high:g}: taken for states of {found}"
+        notes = *notes, f"{said}, not for real numbers (space, --space)"
+    return Data(
+        name, x, source, licence, columns, zeros, zeros + 1, space=found, notes=tuple(notes)
     )
-    if found or not standardise:
-        return raw
 
+
+def _standardised(data):
+    """Data with every column shifted and scaled to mean 0 and standard deviation 1."""
+    x, group = data.x, data.mode
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite scale is refused below
         centre, scale = x.mean(axis=0), x.std(axis=0)
     for j in np.flatnonzero((x == x[0]).all(axis=0) | ~((scale > 0) & (scale < math.inf))):
         raise ValueError(
-            f"{name}, column {j + 1} ({columns[j]}): the standard deviation is {scale[j]:.3g}, "
-            "nothing to divide by: is it constant? Drop it, or load with standardise=False (--raw)"
+            f"{data.name}, column {j + 1} ({data.columns[j]}): the standard deviation is "
+            f"{scale[j]:.3g}, nothing to divide by: is it constant? Drop it, or load with "
+            "standardise=False (--raw)"
         )
-    data = replace(
-        raw, centre=centre, scale=scale, mode=group and (lambda x: group(x * scale + centre))
-    )
-    return replace(data, x=data.standardised(x))
+    data = replace(data, centre=centre, scale=scale)
+    mode = group and (lambda x: group(data.original(x)))
+    return replace(data, x=data.standardised(x), mode=mode)

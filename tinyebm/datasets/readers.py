@@ -1,8 +1,9 @@
-"""Tables in files: numbers, and names for their columns; whatever else is refused, saying where.
+"""Tables in files: numbers in columns, with or without names above them.
 
-A text does not say how it is to be read.  What stands between its columns, whether commas are
-decimal points, whether line 1 holds names, whether the first column only numbers the rows: all this
-is found out, and stated in notes.  Where two readings are possible the file is refused.
+A text file does not say how it is to be read: what stands between its columns, whether commas are
+decimal points, whether line 1 holds names, whether the first column only numbers the rows.  The
+reader finds this out and says it in notes.  Where two readings are possible it refuses the file and
+says what to change.
 """
 
 import csv
@@ -11,36 +12,41 @@ import io
 import math
 import re
 import zlib
-from itertools import islice
 
 import numpy as np
 
 MARKS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "blanks"}  # tried in this order
 WORDS = {"true": 1.0, "false": 0.0}  # in any case
-# headers of columns that number the rows
+# names of columns that number the rows
 NUMBERING = ("index", "id", "row", "rownames", "row.names")
-MISSING = ("", "na", "n/a", "null", "none", "-", "?", ".")  # values that are not there, in any case
+# entries for missing values, in any case
+MISSING = ("", "na", "n/a", "null", "none", "-", "?", ".")
 WHOLE = re.compile(r"[+-]?\d+")
+QUOTED = re.compile(r'\s*("[^"]*"[\s,;]*)+')  # a line of cells in quotes
 
 
 def read_csv(path, header=None):
     """(The table (n, d) in a text file, the names of its columns, notes on how it was read).
 
     `header` says whether line 1 holds names; by default that is found out.
+
+    Raises ValueError, with line and column, for what is no table of finite numbers.
     """
     text, notes = _text(path)
     mark, lines = _split(path, text, notes)
-    quoted = [_quoted(line) for line in (*islice(filter(str.strip, io.StringIO(text)), 2), "", "")]
+    first, second = [*filter(str.strip, text.splitlines()), "", ""][:2]
     if header is None and lines:
-        header = _holds_names(path, lines, quoted[0] == "all" != quoted[1])
+        named = QUOTED.fullmatch(first) and not QUOTED.fullmatch(second)
+        header = _holds_names(path, lines, named)
     names, body = (lines[0][1], lines[1:]) if header and lines else ([], lines)
     if not body:
         raise ValueError(f"{path}: there are no rows of numbers")
 
     table = [cells for _, cells in body]
-    names, index = _without_index(path, mark, names, table, bool(quoted[1]), notes)
+    quoted = second.lstrip().startswith('"')
+    names, index = _without_index(path, mark, names, table, quoted, notes)
     comma = _decimal_commas(path, [cell for cells in table for cell in cells[index:]], notes)
-    width, rows = len(names) or len(body[0][1]), []
+    width, rows = len(names) or len(table[0]), []
     for line, cells in body:
         if len(cells) != width:
             raise ValueError(
@@ -51,15 +57,16 @@ def read_csv(path, header=None):
             if value is None or not math.isfinite(value):
                 where = f"{path}, line {line}, column {j + 1}"
                 raise ValueError(f"{where}: {cells[j]!r} is not a finite number")
-    names = (names or [""] * width)[index:]
-    return np.array(rows), tuple(name or f"column {j}" for j, name in enumerate(names, 1)), notes
+    made_up = numbered_columns(rows[0])
+    pairs = zip(names[index:] or made_up, made_up, strict=True)
+    return np.array(rows), tuple(name or made for name, made in pairs), notes
 
 
 # ------------------------------------------------------------------------------- lines and cells
 
 
 def _text(path):
-    """(What a file says, its comments blank; notes)."""
+    """(The text of a file without comments and trailing blanks, notes)."""
     try:
         content = path.read_bytes()
         if path.suffix.lower() == ".gz":
@@ -72,10 +79,10 @@ def _text(path):
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"cannot read {path}: {error}") from error
-    text = re.sub(r'(?m)\A"?sep=.+$', "", text)  # a line of Excel's
+    text = re.sub(r'\A"?sep=.+', "", text)  # a line of Excel's
     text, comments = re.subn(r"(?m)^#(?![,;\t]).*$", "", text)
     notes = ["lines that begin with # are left out"] if comments else []
-    return re.sub(r"(?m)^ +\r?$", "", text), notes
+    return re.sub(r"(?m) +(?=\r?$)", "", text), notes
 
 
 def _split(path, text, notes):
@@ -89,29 +96,29 @@ def _split(path, text, notes):
             continue
         if _fits([cells for _, cells in found[mark][1:] or found[mark]]):
             break
-    else:  # none fits, or there is one column only: what splits lines, or a comma
-        splitting = [mark for mark in found if len((found[mark] or [(0, [])])[:2][-1][1]) > 1]
-        mark = [*splitting, *(mark for mark in found if mark == ","), *found, None][0]
-    if mark is None:
-        raise ValueError(f"cannot read {path}: {failure}")
+    else:  # none fits, or there is one column only: what splits the second line, or a comma
+        if not found:
+            raise ValueError(f"cannot read {path}: {failure}")
+        splits = lambda mark: any(len(cells) > 1 for _, cells in found[mark][:2][-1:])
+        mark = next(filter(splits, found), "," if "," in found else next(iter(found)))
     if mark != ",":
         notes.append(f"{MARKS[mark]} between the columns")
+
     lines = found[mark]
-    (_, first), *body = lines or [(0, [])]
-    width = len(body[0][1]) - 1 if body else 0
-    if width > 0 and not any(cells[-1] for _, cells in body):  # a mark at the end of every line
+    body = [cells for _, cells in lines[1:]]
+    if body and len(body[0]) > 1 and not any(cells[-1] for cells in body):
+        first, width = lines[0][1], len(body[0]) - 1  # a mark ends every line
         if len(first) == width or not first[-1]:
             lines = [(line, cells[:width]) for line, cells in lines]
     return mark, lines
 
 
 def _records(text, mark):
-    """[(line number, cells)] of a text with a mark between its columns; blank lines say nothing."""
-    if mark == " ":  # any number of blanks, outside of quotes
-        text, mark = re.sub(r"(?m)^[ \t]+|[ \t]+(?=\r?$)", "", text), "\t"
-        text = re.sub(r'("[^"]*")|[ \t]+', lambda part: part[1] or "\t", text)
-    text = io.StringIO(text, newline="")
-    reader = csv.reader(text, delimiter=mark, skipinitialspace=True, strict=True)
+    """[(line number, cells)] of a text with a mark between its columns, without blank lines."""
+    text = text.replace("\t", " ") if mark == " " else text
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True, strict=True
+    )
     return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
 
 
@@ -122,17 +129,11 @@ def _fits(body):
     return all(_number(cell, True) is not None for cells in body for cell in cells[1:] if cell)
 
 
-def _quoted(line):
-    """How much of a line stands in quotes: "all" of it, the "first" cell, or nothing, ""."""
-    rest = re.sub('"[^"]*"', "", line).strip(" \t,;\r\n")
-    return ("first" if rest else "all") if line.lstrip().startswith('"') else ""
-
-
 def _number(cell, comma=False):
     """The number that a cell spells, or None; with `comma`, a comma may be its decimal point."""
     try:
         cell = cell.replace(",", ".") if comma else cell
-        return None if "_" in cell else float(cell)  # 1_000 is Python's, not a number's
+        return None if "_" in cell else float(cell)  # 1_000 is a number of Python's alone
     except ValueError:
         return WORDS.get(cell.lower())
 
@@ -141,25 +142,25 @@ def _number(cell, comma=False):
 
 
 def _holds_names(path, lines, quoted):
-    """Whether line 1 holds names; refused where its numbers may be names, or a row."""
+    """Whether line 1 holds names; ValueError where its numbers may be names, or a row."""
     (_, first), body = lines[0], [cells for _, cells in lines[1:]]
     values = [_number(cell, comma=True) for cell in first]
     if all(cell.lower() in MISSING for cell in first):
         return False
     if quoted or set(values) == {None}:
         return True
-    # whose header is empty, or missing
-    index = body and (not first[0] or len(body[0]) == len(first) + 1)
-    if index and _counts([cells[0] for cells in body]):
+    # a column that counts, without a name or beyond the names
+    unnamed = body and (not first[0] or len(body[0]) == len(first) + 1)
+    if unnamed and _counts([cells[0] for cells in body]):
         return True
-    if None in values or any(len(cells) != len(first) for cells in body) or not body:
+    if None in values or not body or any(len(cells) != len(first) for cells in body):
         return False
 
     table = np.array([[_number(cell, comma=True) for cell in cells] for cells in body], dtype=float)
     low, high = table.min(axis=0), table.max(axis=0)  # nan where a cell is no number
-    whole = all(WHOLE.fullmatch(cell) for cell in first)
     with np.errstate(over="ignore", invalid="ignore"):
         apart = ((values < 2 * low - high) | (values > 2 * high - low)).all()
+    whole = all(map(WHOLE.fullmatch, first))
     apart = apart and len(body) >= (2 if whole else 5)
     alone = whole and not any(WHOLE.fullmatch(cell) for cells in body for cell in cells)
     if apart or alone or whole and values == list(range(len(first))):
@@ -172,10 +173,8 @@ def _holds_names(path, lines, quoted):
 
 def _counts(cells):
     """Whether cells count from 0 or 1."""
-    count = len(cells)
-    return count > 1 and cells in (
-        list(map(str, range(count))),
-        list(map(str, range(1, count + 1))),
+    return len(cells) > 1 and any(
+        cells == list(map(str, range(start, start + len(cells)))) for start in (0, 1)
     )
 
 
@@ -208,7 +207,7 @@ def _without_index(path, mark, names, body, quoted, notes):
 
 
 def _decimal_commas(path, cells, notes):
-    """Whether commas are decimal points; refused where they may separate thousands."""
+    """Whether commas are decimal points; ValueError where they may separate thousands."""
     commas = [cell for cell in cells if "," in cell and _number(cell, comma=True) is not None]
     thousands = all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas)
     if commas and (thousands or any("." in cell for cell in cells)):
@@ -218,14 +217,13 @@ def _decimal_commas(path, cells, notes):
         )
     if commas:
         notes.append("decimal commas")
-    if any(cell[:1] in "tTfF" and cell.lower() in WORDS for cell in cells):
+    if any(cell.lower() in WORDS for cell in cells):
         notes.append("true and false are 1 and 0")
     return bool(commas)
 
 
 def write_csv(file, x, names=None):
-    """Write a table (n, d) and names of its columns to a binary file; `read_csv` gives both
-    back."""
+    """Write a table (n, d) and names of its columns to a binary file, as `read_csv` reads it."""
     names = names or [f"x{j + 1}" for j in range(x.shape[1])]
     strange = any(_number(name, True) is not None or name.startswith("#") for name in names)
     quoting = csv.QUOTE_ALL if strange else csv.QUOTE_MINIMAL  # in quotes a number is a name
@@ -239,14 +237,13 @@ def write_csv(file, x, names=None):
 
 
 def read_npy(path, header=None):
-    """(The table (n, d) in a .npy file, made-up names of columns, no notes); pickles are never
-    opened."""
+    """(The table (n, d) in a .npy file, made-up names of columns, no notes); nothing is
+    unpickled."""
     try:
         with path.open("rb") as file:
             x = np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # what reads headers fails in many ways on a damaged one
+    except Exception as error:  # a damaged header raises errors of many kinds
         raise ValueError(f"cannot read {path}: {error}") from error
-
     if x.dtype.kind not in "iufb" or x.ndim not in (1, 2) or x.size == 0:
         raise ValueError(
             f"{path}: wanted a table of real numbers, got {x.dtype} of shape {x.shape}"
@@ -254,7 +251,16 @@ def read_npy(path, header=None):
     x = x.astype(float).reshape(len(x), -1)
     for i, j in np.argwhere(~np.isfinite(x)):
         raise ValueError(f"{path}, row {i + 1}, column {j + 1}: {x[i, j]} is not a finite number")
-    return x, tuple(f"column {j + 1}" for j in range(x.shape[1])), []
+    return x, numbered_columns(x[0]), []
+
+
+def numbered_columns(row):
+    """Names for columns that have none, one for each entry of a row.
+
+    >>> numbered_columns([0.5, 1.5])
+    ('column 1', 'column 2')
+    """
+    return tuple(f"column {j + 1}" for j in range(len(row)))
 
 
 TEXTS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -263,7 +269,7 @@ READERS = dict.fromkeys(TEXTS, read_csv) | {".npy": read_npy}
 
 def reader_of(name):
     """(What reads a file of this name, or None; the name without folder and ending)."""
-    folderless = re.split(r"[/\\\\]", name)[-1]
+    folderless = re.split(r"[/\\]", name)[-1]
     for ending, reader in READERS.items():
         if name.lower().endswith(ending):
             return reader, folderless[: -len(ending)]

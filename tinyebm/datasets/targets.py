@@ -1,4 +1,7 @@
-"""Populations known exactly: each is a Density with Z = 1 that can also be sampled."""
+"""Populations known exactly: densities with Z = 1 that can also be sampled.
+
+`Target` lives on R^d or in a box, `PatternTarget` on states that are listed.
+"""
 
 import math
 from collections.abc import Callable
@@ -29,7 +32,7 @@ def _checked(sample):
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """A population known exactly: a `Density` with Z = 1 that can also be sampled.
+    """A population on R^d or in a box, known exactly: a density with Z = 1 and a sampler.
 
     Parameters
     ----------
@@ -40,7 +43,7 @@ class Target:
     sample : callable (n, rng) -> (n, d)
         Independent draws.
     modes : int
-        Number of modes k: Gaussians, curves, petals, cells, wells.
+        Number of modes k.
     grid : Grid
         Atoms on which ∫ p and ∫ p log p have converged to 1e-8 or better.
 
@@ -82,48 +85,45 @@ class Target:
         return -self.log_prob(x)
 
     def mode(self, x: Array) -> Array:
-        """The mode 0, ..., modes-1 to which each row of x most probably belongs, (n,); -1 where
-        p(x) = 0."""
+        """The most probable mode 0, ..., modes-1 of each row of x, (n,); -1 where p(x) = 0."""
         joint = self.log_joint(exact_rows(x, self.space.dim))
         return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
 
     def variants(self) -> list:
-        """A grid of other nodes, to see how far a sum depends on them."""
-        return [
-            self.space.grid(tuple(n + 16 for n in self.grid.shape))
-            if self.space.bounded
-            else self.grid.half()
-        ]
+        """A grid of other nodes: how far a sum differs there is its error."""
+        if self.space.bounded:
+            return [self.space.grid(tuple(n + 16 for n in self.grid.shape))]
+        return [self.grid.half()]
 
     @cached_property
+    def _atoms(self):
+        """The atoms of `grid` that carry mass: x (N, d), probabilities (N,), log p (N,)."""
+        blocks = [(x, log_w, self.log_prob(x)) for x, log_w in self.grid.blocks()]
+        x, log_w, log_p = map(np.concatenate, zip(*blocks, strict=True))
+        mass = np.exp(log_w + log_p)
+        kept = mass > 1e-20
+        return x[kept], mass[kept], log_p[kept]
+
+    @property
     def law(self) -> tuple[Array, Array]:
-        """The population as weighted points: the atoms of `grid` (N, d) and their probabilities
-        (N,)."""
-        blocks = [(x, log_w + self.log_prob(x)) for x, log_w in self.grid.blocks()]
-        x = np.concatenate([x for x, _ in blocks])
-        mass = np.exp(np.concatenate([log_p for _, log_p in blocks]))
-        return x[mass > 1e-20], mass[mass > 1e-20]
+        """The population as weighted points: atoms of `grid` (N, d), their probabilities (N,)."""
+        return self._atoms[:2]
 
     @cached_property
     def mass_error(self) -> float:
-        """By how much the probabilities of `law` miss a sum of one."""
+        """The difference of the sum of the probabilities of `law` from one."""
         return abs(float(self.law[1].sum()) - 1)
 
     @cached_property
     def entropy(self) -> float:
-        """The differential entropy -∫ p log p dx in nats, summed over `law` when first asked
-        for."""
-        x, mass = self.law
-        log_p = np.concatenate(
-            [self.log_prob(part) for part in np.array_split(x, -(-len(x) // 1024))]
-        )
+        """The differential entropy -∫ p log p dx in nats, a sum over `law`."""
+        _, mass, log_p = self._atoms
         return float(-(mass @ log_p))
 
 
 @dataclass(frozen=True, eq=False)
 class PatternTarget:
-    """A population on a discrete space, known exactly: a `Density` with Z = 1, listed state by
-    state.
+    """A population on a discrete space, known exactly: a density with Z = 1, state by state.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class PatternTarget:
         The mode 0, ..., modes-1 to which each state belongs; -1 for none.
     modes : int
     cell : callable x (n, d) -> (n,), or None
-        The cell of a square lattice that a state stands for, if it stands for one, row by row.
+        The square of the plane that a state stands for, if it stands for one, by its number.
 
     >>> from tinyebm import datasets
     >>> bars = datasets.load("bars_and_stripes")

@@ -1,14 +1,13 @@
 """Populations known exactly: the sampler of each toy next to its log density.
 
-The generators are those that FFJORD made familiar (Grathwohl et al. 2019,
-arXiv:1810.01367, `lib/toy_data.py`), each as a population with a density, so
-that a model's KL divergence to it is an expected log loss minus an entropy.
-Lengths have no unit.  Every function of `TOYS` returns
+The generators are those that FFJORD made familiar (Grathwohl et al. 2019, arXiv:1810.01367,
+`lib/toy_data.py`), each as a population with a density: the KL divergence of a model from it is an
+expected log loss minus an entropy.  Lengths have no unit.  Every function of `TOYS` returns
 
     (space, log_joint, sample, modes, grid),
 
-the fields of a `tinyebm.datasets.Target` after its name.  A toy is a mixture over
-its modes k, given by its joint log density log p(x, k), (n, modes):
+the fields of a `tinyebm.datasets.Target` after its name.  A toy is a mixture over its modes k,
+given by the joint log densities log p(x, k), (n, modes):
 
     log p(x) = log Σ_k p(x, k).                                             (1)
 
@@ -16,8 +15,8 @@ Most toys are noisy curves, Gaussian mixtures with a continuum of components:
 
     x = c_k(t) + σ ξ,     p(x, k) = ∫ N(x; c_k(t), σ² I) p(k, t) dt.        (2)
 
-A quadrature rule in t turns (2) into a finite mixture.  It has enough nodes for
-a relative error of p below 1e-10 within six σ of the curves.
+A quadrature rule in t turns (2) into a finite mixture.  It has enough nodes for a relative error of
+p below 1e-10 within six σ of the curves.  Curves are written with complex numbers.
 """
 
 import math
@@ -27,7 +26,6 @@ import numpy as np
 from tinyebm.autodiff import ops
 from tinyebm.autodiff.tape import stop_gradient
 from tinyebm.common.backend import beside
-from tinyebm.datasets.boxed_normal import log_boxed_normal
 from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.grids import Grid, gauss_legendre, trapezoid
 
@@ -37,13 +35,18 @@ def lattice(nodes, reach, dim=2):
     return Grid((trapezoid(nodes, -reach, reach),) * dim)
 
 
-def on_circle(t):
-    """(cos t, sin t), (..., 2)."""
-    return np.stack([np.cos(t), np.sin(t)], axis=-1)
+def turned(angle):
+    """The complex numbers e^{i angle}."""
+    return np.cos(angle) + 1j * np.sin(angle)
+
+
+def points(z):
+    """Complex numbers as points of the plane, (..., 2)."""
+    return np.stack([z.real, z.imag], axis=-1)
 
 
 def drawn(table, k):
-    """The rows k of a table, where k lives."""
+    """The rows k of a table, on the device of k."""
     return beside(k, table)[0][k]
 
 
@@ -68,7 +71,7 @@ def log_mixture(x, centres, log_w, sigma):
 
 def eight_gaussians():
     """Eight Gaussians of standard deviation 0.5/1.414 on a circle of radius 4/1.414."""
-    centres, sigma = 4 / 1.414 * on_circle(math.pi / 4 * np.arange(8)), 0.5 / 1.414
+    centres, sigma = 4 / 1.414 * points(turned(math.pi / 4 * np.arange(8))), 0.5 / 1.414
     log_joint = lambda x: log_mixture(x, centres[:, None], -math.log(8), sigma)
     sample = lambda n, rng: (
         drawn(centres, rng.integers(8, size=n)) + sigma * rng.standard_normal((n, 2))
@@ -107,25 +110,23 @@ def noisy_curves(curves, sigma, rule, grid):
 
 
 def two_moons():
-    """Two half circles of radius 2, noise 0.2: scikit-learn's `make_moons(noise=0.1)`, doubled,
+    """Two half circles of radius 2, noise 0.2: `make_moons(noise=0.1)` of scikit-learn, doubled and
     shifted."""
 
     def curves(t):
-        cos, sin = np.cos(math.pi * t), np.sin(math.pi * t)
-        upper = np.stack([2 * cos - 1.0, 2 * sin - 0.2], axis=-1)
-        lower = np.stack([1.0 - 2 * cos, 0.8 - 2 * sin], axis=-1)
-        return np.stack([upper, lower])
+        upper = 2 * turned(math.pi * t)
+        return points(np.stack([upper - (1 + 0.2j), (1 + 0.8j) - upper]))
 
     return noisy_curves(curves, 0.2, gauss_legendre(128, 0.0, 1.0), lattice(192, 5.0))
 
 
 def concentric(radii, t):
     """Circles of some radii, (len(radii), len(t), 2)."""
-    return np.stack([radius * on_circle(2 * math.pi * t) for radius in radii])
+    return points(np.stack([radius * turned(2 * math.pi * t) for radius in radii]))
 
 
 def circles():
-    """Two circles of radii 3 and 1.5, noise 0.24: scikit-learn's `make_circles`, tripled."""
+    """Two circles of radii 3 and 1.5, noise 0.24: `make_circles` of scikit-learn, tripled."""
     curves = lambda t: concentric((3.0, 1.5), t)
     return noisy_curves(curves, 0.24, trapezoid(129, 0.0, 1.0), lattice(192, 5.0))
 
@@ -137,63 +138,73 @@ def rings():
 
 
 def swissroll():
-    """The spiral (s cos s, s sin s) / 5, s uniform on [1.5π, 4.5π], noise 0.2, as in
-    `make_swiss_roll`."""
-    spiral = lambda s: s[None, :, None] * on_circle(s) / 5
-    curves = lambda t: spiral(math.pi * (1.5 + 3 * t))
+    """The spiral s e^{is} / 5, s uniform on [1.5π, 4.5π], noise 0.2, as in `make_swiss_roll`."""
+
+    def curves(t):
+        s = math.pi * (1.5 + 3 * t)
+        return points((s * turned(s))[None]) / 5
+
     return noisy_curves(curves, 0.2, gauss_legendre(320, 0.0, 1.0), lattice(192, 5.0))
 
 
 # ------------------------------------- two spirals: a curve with a box of noise as well
 
 
-def two_spirals():
-    """Two spirals ±(c(s) + U) / 3, c(s) = s (-cos s, sin s), with a box of noise U and Gaussian
-    noise 0.1.
+BOX_NODES, BOX_WEIGHTS = np.polynomial.legendre.leggauss(10)
 
-    s = 3π sqrt(V) with V uniform on [0, 1], U uniform on [0, 1/2]².  Along either
-    axis the noise is a normal plus a uniform variable, so that in (2) a product of
-    two `log_boxed_normal` stands for the Gaussian.
+
+def two_spirals():
+    """Two spirals ±(c(s) + U) / 3, c(s) = -s e^{-is}, with noise U in a box and Gaussian noise 0.1.
+
+    s = 3π sqrt(V) with V uniform on [0, 1], U uniform on [0, 1/2]².  Along either axis the noise is
+    a normal plus a uniform variable.  In units of σ, with z = x/σ, c the middle of the box and a
+    half of its side, it has the density
+
+        N(z - c; 0, 1) ∫ e^{zu} e^{-cu - u²/2} du / 2a   over |u| < a,      (4)
+
+    and with nodes u the integral is a product of two matrices.
     """
     sigma, end = 0.1, 3 * math.pi
 
     def arm(s, u):
-        return (s[:, None] * np.stack([-np.cos(s), np.sin(s)], axis=1) + u) / 3
+        return (points(-s * turned(-s)) + u) / 3
 
     v, log_w = gauss_legendre(320, 0.0, 1.0)
     # equal steps of v are nearly equal steps along the curve
     s = np.sqrt(1 + v * (end**2 + 2 * end)) - 1
-    # half of p(s) ds = 2s ds / 9π²
-    log_w = log_w + np.log(s / (s + 1) * (0.5 + 1 / end) / sigma**2)
-    centres = np.concatenate([arm(s, 0.25), -arm(s, 0.25)]).T[:, None] / sigma  # (2, 1, 2 nodes)
+    # half of p(s) ds = 2s ds / 9π², and the Gaussian's norm
+    log_w = log_w + np.log(s / (s + 1) * (0.5 + 1 / end) / (2 * math.pi * sigma**2))
+    c = np.concatenate([arm(s, 0.25), -arm(s, 0.25)]).T[:, None] / sigma  # (2, 1, 2 nodes)
+    a = 1 / 12 / sigma
+    u = a * BOX_NODES[:, None]  # (10, 1)
+    by_node = 0.5 * BOX_WEIGHTS[:, None] * np.exp(-0.5 * u * u - u * c)  # (2, 10, 2 nodes)
 
     def log_joint(x):
-        t = ops.reshape(x.T, (2, len(x), 1)) / sigma - centres
-        terms = ops.reshape(
-            ops.sum(log_boxed_normal(t, 1 / 12 / sigma), axis=0), (len(x), 2, len(s))
-        )
+        z = ops.reshape(x.T, (2, len(x), 1)) / sigma
+        largest = a * np.abs(stop_gradient(z))  # taken out of the exponentials
+        integral = ops.exp(z @ u.T - largest) @ by_node
+        log_noise = ops.log(integral) + largest - 0.5 * ops.square(z - c)  # (2, n, 2 nodes)
+        terms = ops.reshape(ops.sum(log_noise, axis=0), (len(x), 2, len(s)))
         return ops.logsumexp(terms + log_w, axis=2)
 
     def sample(n, rng):
         points = arm(end * np.sqrt(rng.random(n)), 0.5 * rng.random((n, 2)))
-        return (1.0 - 2.0 * rng.integers(2, size=(n, 1))) * points + sigma * rng.standard_normal(
-            (n, 2)
-        )
+        signs = 1.0 - 2.0 * rng.integers(2, size=(n, 1))
+        return signs * points + sigma * rng.standard_normal((n, 2))
 
     return Reals(2), log_joint, sample, 2, lattice(192, 4.25)
 
 
 # -------------------------------------------- a change of variables, squares, half lines
 
-TINY = 1e-300  # stands in for |x|² = 0, where sqrt has no slope but the pinwheel has
+TINY = 1e-300  # replaces |x|² = 0, where sqrt has no derivative but the pinwheel has one
 
 
 def pinwheel():
-    """Five Gaussian petals f ~ N((1, 0), diag(0.3², 0.1²)), turned clockwise by 2πk/5 + exp(|f|)/4,
-    doubled.
+    """Five petals, doubled: f ~ N((1, 0), diag(0.3², 0.1²)) turned clockwise by 2πk/5 + exp(|f|)/4.
 
-    Turning each circle as a whole keeps areas, so that p(x, k) = N(f) / (5·4).
-    (FFJORD's angle grows with f_1, which leaves no closed form.)
+    The angle depends on |f| alone, so the map keeps areas, and p(x, k) = N(f) / (5·4).
+    (The angle of FFJORD grows with f_1, which leaves no closed form.)
     """
     starts, log_norm = 2 * math.pi / 5 * np.arange(5), -math.log(5 * 4 * 2 * math.pi * 0.3 * 0.1)
 
@@ -208,12 +219,8 @@ def pinwheel():
     def sample(n, rng):
         x, y = rng.standard_normal((n, 2)).T
         f = (1.0 + 0.3 * x) + 0.1j * y
-        z = (
-            2
-            * f
-            * np.exp(-1j * (drawn(starts, rng.integers(5, size=n)) + 0.25 * np.exp(np.abs(f))))
-        )
-        return np.stack([z.real, z.imag], axis=1)
+        angle = drawn(starts, rng.integers(5, size=n)) + 0.25 * np.exp(np.abs(f))
+        return points(2 * f * np.exp(-1j * angle))
 
     return Reals(2), log_joint, sample, 5, lattice(400, 8.0)
 
@@ -236,10 +243,10 @@ def double_well():
 
     Sampled by rejection.  For any b > 1
 
-        2 (x² - 1)² = 4 (b - 1) x² + 2 (x² - b)² + 2 - 2b²,                 (4)
+        2 (x² - 1)² = 4 (b - 1) x² + 2 (x² - b)² + 2 - 2b²,                 (5)
 
-    so a draw of N(0, 1/(8b - 8)) is kept with probability exp(-2 (x² - b)²);
-    b = (1 + sqrt(3/2)) / 2 keeps most, about a third.
+    so a draw of N(0, 1/(8b - 8)) is accepted with probability exp(-2 (x² - b)²).  With
+    b = (1 + sqrt(3/2)) / 2 most are accepted, about a third.
     """
     grid, b = lattice(512, 4.0, 1), 0.5 + 0.5 * math.sqrt(1.5)
     energy = lambda x: 2.0 * ops.square(ops.square(x) - 1.0)  # (n, 1)

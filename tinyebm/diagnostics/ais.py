@@ -1,22 +1,21 @@
-"""Annealed importance sampling: log Z where no sum can be had, and a bracket that says how far to
-trust it.
+"""Annealed importance sampling: log Z where it cannot be summed, with a bound from either side.
 
 Between a base q that is known exactly (β = 0) and p (β = 1) lie the densities
 
     f_β(x) = q(x)^{1-β} (e^{-E(x)} μ(x))^β.                                 (1)
 
-A chain starts at an exact draw x_0 of q and goes through them by kernels that leave each invariant;
-its weight
+A chain starts at an exact draw x_0 of q.  At each β it takes a step of a kernel that leaves f_β
+invariant.  Its weight
 
     w = Π_t f_{β_t}(x_{t-1}) / f_{β_{t-1}}(x_{t-1}),        E[w] = Z        (2)
 
-is unbiased whatever the chain forgets on the way (Neal 2001, Statistics and Computing 11:125).  By
-Jensen's inequality E[log mean w] ≤ log Z: a lower bound on average.  The same walk from exact draws
-of p down to q has E[w] = 1/Z, so -log mean w is an *upper* bound on average, and the two bracket
-log Z (Grosse, Ghahramani & Adams 2015, arXiv:1511.02543).
+is unbiased, however badly the chain mixes (Neal 2001, Statistics and Computing 11:125).  By
+Jensen's inequality E[log mean w] ≤ log Z: a lower bound on average.  A chain from an exact draw of
+p down to q has E[w] = 1/Z, so -log mean w is an upper bound on average (Grosse, Ghahramani & Adams
+2015, arXiv:1511.02543).
 
-Of an RBM from independent bits, layers are mixed rather than free energies (`RBM.tempered`), and
-moves are block Gibbs.
+For an RBM whose base is independent bits, the path goes through RBMs (`RBM.tempered`) instead of
+eq. (1), and the kernel is block Gibbs sampling.
 """
 
 import itertools
@@ -50,12 +49,12 @@ from tinyebm.samplers.metropolis import require_possible
 from tinyebm.spaces.laws import initial_law, support
 from tinyebm.spaces.rows import double
 
-# acceptance that the pilot run steers towards: between the optima of MALA, 0.574, and HMC, 0.651
+# acceptance rate that the pilot run aims at, between the optima of MALA, 0.574, and HMC, 0.651
 TARGET = 0.6
-NEAR = 0.2  # how far from it a stage of that run may end
-PILOT = 50  # its stages
-SETTLE, FOLLOW = 60, 4  # the most steps at a stage, and the fewest
-FEW = 5  # effective weights, below which their spread says nothing about the error
+NEAR = 0.2  # the largest difference to it at the end of a stage of the pilot run
+PILOT = 50  # stages of the pilot run
+MOST, FEWEST = 60, 4  # steps at a stage
+FEW = 5  # with fewer effective weights, their spread says nothing about the error
 
 
 def ais(
@@ -66,8 +65,9 @@ def ais(
     base: Law | AnyDensity | None = None,
     kernel: Kernel | Callable[[float], Kernel] | None = None,
 ) -> Estimate:
-    """log Z of p by annealed importance sampling, eq. (2): an Estimate in nats, a lower bound on
-    average.
+    """log Z of p by annealed importance sampling, eq. (2), an Estimate in nats.
+
+    It is a lower bound on average.
 
     Parameters
     ----------
@@ -76,25 +76,24 @@ def ais(
     n : int
         Chains, at least 2.
     temperatures : int or array
-        T steps from β = 0 to β = 1 at β = (t/T)², denser near the base where tails change most; or
-        the β themselves, increasing from 0 to 1.  1 is importance sampling.
-    base : a law with `sample` and `log_prob`, or a Density, optional
-        By default the law of `p.space.initial`.  It lives where p does, and must reach all of p:
-        thin tails make heavy weights.
+        T, for the steps β = (t/T)², t = 0, ..., T, which are denser near the base, where the tails
+        change most; or the β themselves, increasing from 0 to 1.  1 is importance sampling.
+    base : a distribution with `sample` and `log_prob`, or a Density, optional
+        By default that of `p.space.initial`.  It has the space of p.  Where its tails are thinner
+        than those of p, a few weights are very large.
     kernel : a kernel that leaves p invariant, or a function from a step size to one, optional
-        By default `te.MALA`; on states Gibbs (block Gibbs for an RBM from independent bits).  The
-        step size of a function is adapted by a pilot run of chains of its own to an acceptance of
-        0.6 along β, and then frozen.
+        By default `te.MALA`, on discrete spaces `te.Gibbs` (for an RBM from independent bits
+        `te.BlockGibbs`).  For a function the step size is adapted along β to an acceptance rate of
+        0.6, by other chains, and then kept.
 
     Returns
     -------
     Estimate
-        The error is the standard error of log mean w from the spread of the weights; inf with fewer
-        than five effective ones, whose spread says nothing.  `details` holds "ess", the effective
-        number (Σw)² / Σw² of the n weights, "log_weights" (n,), and "acceptance".
+        The error is the standard error of log mean w from the spread of the weights.  It is inf if
+        the effective number of weights is below five.  `details` holds "ess", this number
+        (Σw)² / Σw², "log_weights" (n,), and "acceptance", the mean rate.
 
-    Cost: per temperature an energy and its gradient per chain with MALA; with another kernel its
-    step and an energy (of an RBM two).
+    Cost: per temperature and chain a step of the kernel and an energy (of an RBM two energies).
 
     >>> from tinyebm import Density, DoubleWell, Reals
     >>> well = DoubleWell()
@@ -104,11 +103,11 @@ def ais(
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
-    law = _base(p, base)
-    with remembering(p.energy, p.space, law) as require_unchanged:
-        path, kernels, betas = _plan(p, n, rng, temperatures, law, kernel)
-        x = law.sample(n, rng)
-        # no kernel moves the others, and no weight is theirs
+    base = _base(p, base)
+    with remembering(p.energy, p.space, base) as require_unchanged:
+        path, kernels, betas = _plan(p, n, rng, temperatures, base, kernel)
+        x = base.sample(n, rng)
+        # draws at which p is 0 have weight 0
         alive, log_w = _reached(p, x), np.zeros_like(x, shape=n) - math.inf
         log_w[alive], acceptance = _anneal(path, kernels, betas, x[alive], rng)
         found = _estimate(path, 1, log_w, acceptance)
@@ -124,19 +123,24 @@ def reverse_ais(
     base: Law | AnyDensity | None = None,
     kernel: Kernel | Callable[[float], Kernel] | None = None,
 ) -> Estimate:
-    """log Z of p by annealing draws of p itself to the base: an Estimate in nats, an *upper* bound
-    on average.
+    """log Z of p by annealing draws of p down to the base, an Estimate in nats.
+
+    It is an *upper* bound on average, if x are exact draws.
 
     Parameters
     ----------
     x : array (n, d)
-        Draws of p, one a chain: exact ones (`te.sample`), or ends of long runs; the bound is as
-        good as they are. ValueError where p is 0 or nan.
+        Draws of p, one per chain: exact ones (`te.sample`), or the ends of long runs.
     p, rng, temperatures, base, kernel
         As in `ais`.
 
-    Where p is 0 but the base is not, E[w] is 1/Z times the base's probability of all other points:
-    it is estimated from as many draws of the base, and enters value and error.
+    If p is 0 on a part of the base's support, E[w] is 1/Z times the base's probability of the rest.
+    That probability is estimated from n draws of the base; value and error account for it.
+
+    Raises
+    ------
+    ValueError
+        If p is 0 or nan at a row of x.
 
     >>> from tinyebm import Density, Reals, Ring, log_partition, sample
     >>> ring, rng = Ring(), np.random.default_rng(0)
@@ -150,19 +154,18 @@ def reverse_ais(
         raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
     if not on_gpu(x):
         require_possible(p, x)
-    law = _base(p, base)
-    with remembering(p.energy, p.space, law) as require_unchanged:
-        path, kernels, betas = _plan(p, len(x), rng, temperatures, law, kernel)
+    base = _base(p, base)
+    with remembering(p.energy, p.space, base) as require_unchanged:
+        path, kernels, betas = _plan(p, len(x), rng, temperatures, base, kernel)
         log_w, acceptance = _anneal(path, kernels, betas[::-1], x, rng)
-        found = _estimate(
-            path, -1, log_w, acceptance, float(_reached(p, law.sample(len(x), rng)).mean())
-        )
+        share = float(_reached(p, base.sample(len(x), rng)).mean())
+        found = _estimate(path, -1, log_w, acceptance, share)
         require_unchanged()
     return found
 
 
 def _reached(p, x):
-    """Which draws x (n, d) of the base p could have given, too, (n,)."""
+    """At which draws x (n, d) of the base p is not 0, a mask (n,)."""
     with np.errstate(all="ignore"):
         u = exponents(p, x)
     if not (u < math.inf).all():
@@ -180,7 +183,7 @@ def _reached(p, x):
 
 
 def _base(p, base):
-    """The law to anneal from, on the space of p."""
+    """The distribution at β = 0, on the space of p."""
     require_density(p)
     base = initial_law(p.space) if base is None else law_of(base)
     if support(getattr(base, "space", p.space)) != support(p.space):
@@ -192,34 +195,42 @@ def _base(p, base):
 
 
 def _plan(p, n, rng, temperatures, base, kernel):
-    """(path, kernel of every β but the ends, β from 0 to 1)."""
+    """(path, a function from β to its kernel, the β from 0 to 1)."""
     require_count(n, "at least 2 chains are needed to see a spread of weights", least=2)
     p = in_double(p)
     require_generator(rng)
-    base, counted = _base(p, base), np.ndim(temperatures) == 0
-    if counted:
-        require_count(
-            temperatures, "temperatures is a positive number of steps, or β increasing from 0 to 1"
-        )
-    betas = np.linspace(0, 1, int(temperatures) + 1) ** 2 if counted else np.asarray(temperatures)
-    if (
-        betas.ndim != 1
-        or betas.dtype.kind not in REAL
-        or len(betas) < 2
-        or (betas[0], betas[-1]) != (0, 1)
-        or not (np.diff(betas) > 0).all()
-    ):
-        raise ValueError(
-            "temperatures is a positive number of steps, or β increasing from 0 to 1, got "
-            f"{temperatures!r}"
-        )
-    layered = (
-        hasattr(base, "slope")
-        and part_of(p.energy, "tempered", ENERGY)
-        and other_layer(p.energy, p.space)
-    )
+    betas = _betas(temperatures)
+    layers = part_of(p.energy, "tempered", ENERGY) and other_layer(p.energy, p.space)
+    layered = hasattr(base, "slope") and layers
     path = LayeredPath(p, base) if layered else Path(p, base)
-    kernel = kernel or ((BlockGibbs() if layered else Gibbs()) if p.space.discrete else MALA)
+    if kernel is None:
+        kernel = MALA
+        if p.space.discrete:
+            kernel = BlockGibbs() if layered else Gibbs()
+    _require_invariant(kernel)
+    if not callable(kernel):
+        return path, lambda beta: kernel, betas
+    if len(betas) == 2:  # importance sampling takes no steps
+        return path, None, betas
+    stages, log_steps = _pilot(path, betas, kernel, n, rng)
+    return path, lambda beta: kernel(math.exp(np.interp(beta, stages, log_steps))), betas
+
+
+def _betas(temperatures):
+    """The β, an array (T + 1,)."""
+    wanted = "temperatures is a positive number of steps, or β increasing from 0 to 1"
+    if np.ndim(temperatures) == 0:
+        require_count(temperatures, wanted)
+        return np.linspace(0, 1, int(temperatures) + 1) ** 2
+    betas = np.asarray(temperatures)
+    sound = betas.ndim == 1 and betas.dtype.kind in REAL and len(betas) > 1
+    if not sound or (betas[0], betas[-1]) != (0, 1) or not (np.diff(betas) > 0).all():
+        raise ValueError(f"{wanted}, got {temperatures!r}")
+    return betas
+
+
+def _require_invariant(kernel):
+    """Raise ValueError unless a kernel (or that of a function) leaves its density invariant."""
     try:
         made = kernel(1.0) if callable(kernel) else kernel
     except (TypeError, ValueError):
@@ -230,46 +241,34 @@ def _plan(p, n, rng, temperatures, base, kernel):
             f"weights are right only if every kernel leaves its density invariant: {kernel!r} does "
             "not say `invariant = True`; use MALA, HMC, Gibbs or their relatives"
         )
-    if not callable(kernel):
-        return path, lambda beta: kernel, betas
-    if len(betas) == 2:
-        return path, None, betas
-    stages, log_steps = _pilot(path, betas, kernel, n, rng)
-    return path, lambda beta: kernel(math.exp(np.interp(beta, stages, log_steps))), betas
 
 
 def _pilot(path, betas, make, n, rng):
-    """(β, log step size) at some of the β: the mean of the last step sizes tried there, steered by
-    the acceptance of n chains.
+    """(β, log step size) at some of the β, from n chains.
 
-    A stage ends when the last acceptances average near the target, at the latest after SETTLE
-    steps.
+    After every step log step_size moves by the acceptance rate minus TARGET.  A stage ends when the
+    last FEWEST rates average near TARGET, at the latest after MOST steps.  Its result is the mean
+    of the last FEWEST log step sizes.
     """
     x, log_step, found = path.base.sample(n, rng), math.log(0.1), []
     stages = betas[np.unique(np.linspace(0, len(betas) - 1, min(PILOT, len(betas))).astype(int))]
     for i, beta in enumerate(stages):
-        if i == 1:  # from here on p has its word: what it cannot reach would never move
+        if i == 1:  # chains at which p is 0 would never move
             x = x[_reached(path.p, x)]
         q, tried, rates = path.at(beta), [], []
-        while len(rates) < FOLLOW or (
-            abs(sum(rates[-FOLLOW:]) / FOLLOW - TARGET) > NEAR and len(rates) < SETTLE
+        while len(rates) < FEWEST or (
+            abs(sum(rates[-FEWEST:]) / FEWEST - TARGET) > NEAR and len(rates) < MOST
         ):
             x, accepted, _ = make(math.exp(log_step)).step(q, x, rng)
             rates.append(float(accepted.mean()))
             log_step += rates[-1] - TARGET
             tried.append(log_step)
-        found.append(sum(tried[-FOLLOW:]) / FOLLOW)
+        found.append(sum(tried[-FEWEST:]) / FEWEST)
     return stages, found
 
 
 def _anneal(path, kernels, betas, x, rng):
-    """(log weights (n,) of eq. (2) along these β, mean acceptance or None)."""
-    if (
-        len(betas) > 2
-        and hasattr(path, "parts")
-        and part_of(kernels(betas[1]), "step_from", KERNEL)
-    ):
-        return _anneal_from(path, kernels, betas, x, rng)
+    """(log weights (n,) of eq. (2) along these β, mean acceptance rate or None)."""
     log_w, accepted = 0.0, []
     for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
         log_w = log_w + path.gain(x, before, beta)
@@ -279,35 +278,8 @@ def _anneal(path, kernels, betas, x, rng):
     return log_w, sum(accepted) / len(accepted) if accepted else None
 
 
-def _anneal_from(path, kernels, betas, x, rng):
-    """`_anneal` with one evaluation of p a temperature, at the proposals: f_β is known where p and
-    the base are."""
-    log_w, accepted, known = 0.0, [], path.parts(x)
-    at = lambda parts, beta: (
-        beta * parts[0] + (1 - beta) * parts[2],
-        beta * parts[1] + (1 - beta) * parts[3],
-    )
-    for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
-        log_w = log_w + (known[0] - known[2]) * (beta - before)
-        if i < len(betas):
-            proposed = []
-
-            def evaluate(y, beta=beta, proposed=proposed):
-                proposed.append(path.parts(y))
-                return at(proposed[0], beta)
-
-            x, taken, _ = kernels(beta).step_from(x, at(known, beta), evaluate, path.p.space, rng)
-            known = [
-                np.where(taken if old.ndim == 1 else taken[:, None], new, old)
-                for new, old in zip(proposed[0], known, strict=True)
-            ]
-            accepted.append(taken.mean())
-    return log_w, sum(accepted) / len(accepted)
-
-
 def _estimate(path, sign, log_w, acceptance, share=1.0):
-    """The Estimate of log Z from weights whose mean is Z (sign 1) or share / Z (sign -1), up to the
-    base's constant."""
+    """log Z from weights whose mean is Z (sign 1) or share / Z (sign -1), over Z at β = 0."""
     n, total = len(log_w), float(ops.logsumexp(log_w))
     if not math.isfinite(total):
         raise FloatingPointError(

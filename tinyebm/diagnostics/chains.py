@@ -1,14 +1,14 @@
-"""Have the chains converged, and how many independent draws are they worth?
+"""Have chains converged, and how many independent draws are they worth?
 
     R̂² = ((n - 1) W + B) / (n W),      ESS = m n / τ,    τ = 1 + 2 Σ_{t>0} ρ_t           (1)
 
-for m chains of n draws: W the mean variance within chains, B / n the variance of their means, ρ_t
-the autocorrelation at lag t, summed until Geyer's initial monotone sequence ends.  As Vehtari,
-Gelman, Simpson, Carpenter & Bürkner (2021, Bayesian Analysis 16:667) advise, every chain is split
-in halves, so that a drift shows, and draws are replaced by normal scores of their ranks, so that
-heavy tails do no harm.
+for m chains of n draws.  W is the mean variance within chains, B / n the variance of their means,
+and ρ_t the autocorrelation at lag t, summed up to the end of Geyer's initial monotone sequence.
+Following Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021, Bayesian Analysis 16:667), every
+chain is split in halves, so that a drift shows, and draws are replaced by the normal scores of
+their ranks, so that heavy tails do no harm.
 
-`chains` is the "trajectory" that `run` records, (draws, m, d), and the answers are arrays (d,); or
+`chains` is the "trajectory" that `run` records, (draws, m, d), and the answers are arrays (d,).  Or
 it is one quantity with a chain in every *row*, (m, draws), as in the paper, and the answer is a
 number.
 """
@@ -27,13 +27,11 @@ TAILS = (0.05, 0.95)  # the quantiles that "tail" looks at
 
 
 def split_rhat(chains: Array) -> float | Array:
-    """Rank-normalised split R̂, which nears 1 from above as chains forget their start.
+    """Rank-normalised split R̂, which comes down to 1 as the chains forget their starts.
 
-    It is inf for chains that never move from different places, and nan for draws that are all
-    equal.
-
-    The larger of R̂ for location (of the draws) and for scale (of their distances from the median).
-    Vehtari et al. ask for R̂ < 1.01 before draws are used.
+    It is the larger of two R̂: of the draws, and of their distances from the median.  Draws should
+    be used only if R̂ < 1.01 (Vehtari et al.).  It is inf for chains that stay at different places,
+    and nan if all draws are equal.
 
     >>> rng = np.random.default_rng(0)
     >>> agree, drift = rng.standard_normal((4, 1000)), np.linspace(0, 1, 1000)[None]
@@ -49,34 +47,37 @@ def split_rhat(chains: Array) -> float | Array:
 
 
 def effective_sample_size(chains: Array, kind: str = "bulk") -> float | Array:
-    """How many independent draws would estimate as well, ESS of eq. (1); their number itself for
-    draws that are all equal.
+    """The number of independent draws that would estimate as well, ESS of eq. (1).
+
+    If all draws are equal it is their number.
 
     Parameters
     ----------
     chains : array (draws, m, d) or (m, draws)
     kind : str
-        "bulk": of normal scores, for where most of the mass is; "tail": the smaller of those of the
-        5 % and the 95 % quantile; "mean": of the draws themselves, for their mean.
+        "bulk": that of the normal scores, for where most of the mass is; "tail": the smaller one
+        of those of the 5 % and the 95 % quantile; "mean": that of the draws, for their mean.
 
     >>> iid = np.random.default_rng(0).standard_normal((4, 1000))
     >>> 3500 < effective_sample_size(iid) < 4500
     True
     """
     require_choice("kind", kind, KINDS)
-    if kind == "tail":
-        return _each(
-            chains,
-            lambda x: min(_ess(_halves((x <= np.quantile(x, level)) * 1.0)) for level in TAILS),
-        )
-    return _each(chains, lambda x: _ess(_scores(_halves(x)) if kind == "bulk" else _halves(x)))
+    below = lambda x, level: (x <= np.quantile(x, level)) * 1.0
+    sizes = {
+        "bulk": lambda x: _ess(_scores(_halves(x))),
+        "tail": lambda x: min(_ess(_halves(below(x, level))) for level in TAILS),
+        "mean": lambda x: _ess(_halves(x)),
+    }
+    return _each(chains, sizes[kind])
 
 
 def autocorrelation(chains: Array) -> Array:
-    """ρ_t for t = 0, ..., draws - 1, pooled over chains: (draws,), or (draws, d) of a trajectory.
+    """ρ_t for t = 0, ..., draws - 1, of all chains: (draws,), or (draws, d) of a trajectory.
 
-    1 - (γ_0 - γ_t) / (γ_0 + B/n), so γ_t / γ_0 for one chain, γ_t = Σ_s (x_s - x̄)(x_{s+t} - x̄) /
-    n; chains that disagree in their means are correlated at every lag.  Cost: one FFT a chain.
+    ρ_t = 1 - (γ_0 - γ_t) / (γ_0 + B/n), with γ_t = Σ_s (x_s - x̄)(x_{s+t} - x̄) / n averaged over
+    the chains.  For one chain it is γ_t / γ_0; if the means of chains differ, it is large at every
+    lag. Cost: one FFT per chain.
 
     >>> autocorrelation(np.array([[1.0, -1.0] * 4])).round(3)
     array([ 1.   , -0.875,  0.75 , -0.625,  0.5  , -0.375,  0.25 , -0.125])
@@ -85,7 +86,7 @@ def autocorrelation(chains: Array) -> Array:
 
 
 def _each(chains, function):
-    """The function of every quantity's chains (m, draws)."""
+    """The function of the chains (m, draws) of every quantity."""
     wanted = (
         "chains are numbers of shape (draws, m, d) as `run` records them, or (m, draws) with a "
         "chain in every row"
@@ -112,33 +113,32 @@ def _halves(x):
 
 
 def _scores(x):
-    """Normal scores of the ranks of all draws together: Φ⁻¹((r - 3/8) / (S + 1/4)), equal draws
-    sharing their mean rank."""
-    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
-    rank = np.cumsum(count) - (count - 1) / 2
+    """Normal scores Φ⁻¹((r - 3/8) / (S + 1/4)) of the ranks r of all S draws together.
+
+    Equal draws have the mean of their ranks.
+    """
     from statistics import NormalDist  # takes 5 ms to load: only when used
 
-    quantile = NormalDist().inv_cdf
-    return np.array([quantile(level) for level in ((rank - 0.375) / (x.size + 0.25)).tolist()])[
-        place
-    ].reshape(x.shape)
+    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
+    rank = np.cumsum(count) - (count - 1) / 2
+    levels = (rank - 0.375) / (x.size + 0.25)
+    scores = np.array([NormalDist().inv_cdf(level) for level in levels.tolist()])
+    return scores[place].reshape(x.shape)
 
 
 def _rhat(x):
     """R̂ of eq. (1)."""
     if (x == x[:, :1]).all():
         return math.nan if (x == x[0, 0]).all() else math.inf
-    return float(
-        np.sqrt(
-            (x.shape[1] - 1) / x.shape[1]
-            + x.mean(axis=1).var(ddof=1) / x.var(axis=1, ddof=1).mean()
-        )
-    )
+    n, within = x.shape[1], x.var(axis=1, ddof=1).mean()
+    return float(np.sqrt((n - 1) / n + x.mean(axis=1).var(ddof=1) / within))
 
 
 def _correlations(x, bessel):
-    """ρ_t of chains x (m, n): 1 - (W - γ_t) / (γ_0 + B/n), γ_t the mean autocovariance within
-    chains and W = γ_0 · bessel."""
+    """ρ_t = 1 - (W - γ_t) / (γ_0 + B/n) of chains x (m, n), with W = γ_0 · bessel, (n,).
+
+    γ_t is the mean autocovariance within chains, by the fast Fourier transform.
+    """
     m, n = x.shape
     if (x == x[0, 0]).all():
         return np.full(n, math.nan)
@@ -151,15 +151,20 @@ def _correlations(x, bessel):
 
 
 def _ess(x):
-    """ESS of eq. (1): correlations enter in pairs, which are positive and decrease for a reversible
-    chain (Geyer 1992)."""
-    correlations = _correlations(x, x.shape[1] / (x.shape[1] - 1))
+    """ESS of eq. (1), of chains x (m, n).
+
+    Sums ρ_{2t} + ρ_{2t+1} of two neighbours are positive and decreasing for a reversible chain
+    (Geyer 1992): the sum of eq. (1) ends where they are not positive, and they are made decreasing.
+    """
+    n = x.shape[1]
+    correlations = _correlations(x, n / (n - 1))
     if math.isnan(correlations[1]):
         return float(x.size)
-    pairs = correlations[: x.shape[1] // 2 * 2].reshape(-1, 2).sum(axis=1)[: (x.shape[1] - 1) // 2]
+    pairs = correlations[: n // 2 * 2].reshape(-1, 2).sum(axis=1)[: (n - 1) // 2]
     negative = np.flatnonzero(pairs <= 0)
     last = int(negative[0]) if len(negative) else len(pairs) - 1
-    # of the pair it ends in
-    rest = correlations[2 * last] if pairs[last] >= 0 else max(0.0, correlations[2 * last])
+    rest = correlations[2 * last]  # of the pair in which the sum ends
+    if pairs[last] < 0:
+        rest = max(0.0, rest)
     time = -1 + 2 * np.minimum.accumulate(pairs[:last]).sum() + rest
     return float(x.size / max(time, 1 / math.log10(x.size)))

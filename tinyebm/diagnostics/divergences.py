@@ -1,4 +1,4 @@
-"""How far apart are two densities?  Exactly, by quadrature."""
+"""How far apart are two densities?  By quadrature, with its error."""
 
 import math
 from typing import Any
@@ -13,17 +13,19 @@ from tinyebm.density import Density, exponent_and_score, in_double
 from tinyebm.exact.likelihood import density_of
 from tinyebm.exact.means import settled_mean
 from tinyebm.exact.nodes.adapt import adapt
+from tinyebm.exact.nodes.peaks import summits
+from tinyebm.exact.nodes.quadrature import MAX_NODES, heavy_atoms, quadrature
 from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.normalised import expectation, log_prob
-from tinyebm.exact.partition import MAX_NODES, heavy_states, log_partition, quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Reals
 
 
 def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """KL(p‖q) = E_p[log p - log q], an Estimate in nats; inf if q is 0 where p is not.
 
-    Summed over the grid of p; the error is how far the sum differs between grids of
-    other nodes, plus the errors of both log Z.
+    It is a sum over the grid of p.  The error is the difference to grids with other nodes, plus the
+    errors of both log Z.
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> import numpy as np
@@ -34,7 +36,8 @@ def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
     """
     p, q = _comparable(p, q)
     zp = quadrature(p, rtol)
-    zq = log_partition(q, rtol, rows=None if p.space.discrete else heavy_states(p, zp, rtol))
+    rows = None if p.space.discrete else heavy_atoms(p, zp, rtol)[0]  # q may have peaks there
+    zq = log_partition(q, rtol, rows=rows)
     ratio = lambda x: log_prob(p, x, zp.log_z) - log_prob(q, x, zq)
     mean, change, size = settled_mean(p, ratio, zp, rtol)
     if mean == np.inf:
@@ -43,11 +46,10 @@ def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
 
 
 def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimate:
-    """TV(p, q) = ½ ∫ |p - q| dx = 1 - ∫ min(p, q) dx, an Estimate between 0 and 1, to an absolute
-    error of about rtol.
+    """TV(p, q) = ½ ∫ |p - q| dx = 1 - ∫ min(p, q) dx, an Estimate between 0 and 1.
 
-    min(p, q) has a kink where the densities cross, so the overlap is integrated
-    over boxes that split there (`exact.adapt`); over a sum on discrete spaces.
+    The absolute error is about rtol.  min(p, q) has a kink where the densities cross, so it is
+    integrated over boxes that are halved there (`exact.nodes.adapt`).
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> import numpy as np
@@ -60,39 +62,36 @@ def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimat
     require_fraction("rtol", rtol)
     zp, zq = log_partition(p, rtol / 10), log_partition(q, rtol / 10)
     log_overlap = lambda x: np.minimum(log_prob(p, x, zp), log_prob(q, x, zq))
+    error = zp.error + zq.error
     if p.space.discrete:
         overlap = sum(float(np.exp(log_overlap(x)).sum()) for x, _ in p.space.grid().blocks())
-        return Estimate(1 - min(1.0, overlap), zp.error + zq.error)
-    low, high = (
-        end(a, b)
-        for end, a, b in zip(
-            (np.maximum, np.minimum), _extent(p, rtol), _extent(q, rtol), strict=True
-        )
-    )
-    if (low >= high).any():  # beyond either's box the smaller density is nothing
-        return Estimate(1.0, zp.error + zq.error)
+        return Estimate(1 - min(1.0, overlap), error)
+    (p_low, p_high), (q_low, q_high) = _extent(p, rtol), _extent(q, rtol)
+    low, high = np.maximum(p_low, q_low), np.minimum(p_high, q_high)
+    if (low >= high).any():  # where one density has mass, the other is about 0
+        return Estimate(1.0, error)
     shared = Density(lambda theta, x: -log_overlap(x), {}, Reals(p.space.dim))
     try:
-        _, log_z, error = adapt(shared, low, high, rtol, MAX_NODES)
+        _, peaks, sizes = summits(shared, low, high)
+        _, log_z, change = adapt(shared, low, high, rtol, MAX_NODES, peaks, sizes)
     except EmptyError:
-        return Estimate(1.0, zp.error + zq.error)
+        return Estimate(1.0, error)
     overlap = min(1.0, math.exp(log_z))
-    return Estimate(1 - overlap, overlap * error + zp.error + zq.error)
+    return Estimate(1 - overlap, overlap * change + error)
 
 
 def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
-    """The Fisher divergence E_p |∇log p - ∇log q|², an Estimate in units of 1/[x]²: what score
-    matching descends.
+    """The Fisher divergence E_p |∇log p - ∇log q|², an Estimate in units of 1/[x]².
 
-    Neither Z enters; inf if q is 0 where p is not.  On R^d twice the gap of the score matching loss
-    of q under p to its minimum (Hyvärinen 2005, JMLR 6:695).  It weighs slopes where p is, so wrong
-    masses of two modes far apart hardly count. Summed over the grid of p; the error is that of
+    Z is not needed.  On R^d it is twice the difference of q's score matching loss under p to its
+    minimum (Hyvärinen 2005, JMLR 6:695).  It compares slopes: if two modes far apart have wrong
+    probabilities, it hardly changes.  It is inf if q is 0 where p is not.  The error is that of
     `te.expectation`.
 
     Raises
     ------
     ValueError
-        On a discrete space, which has no slopes.
+        On a discrete space: there are no slopes.
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> import numpy as np
@@ -108,21 +107,19 @@ def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estim
             f"{p.space if p.space.discrete else q.space} has none"
         )
 
-    @np.errstate(invalid="ignore")  # slopes of -inf are nan, and not used
+    @np.errstate(invalid="ignore")  # slopes where q is 0 are nan, and not used
     def gap(x):
         u, slope = exponent_and_score(q, x)
         difference = exponent_and_score(p, x)[1] - slope
-        return np.where(
-            q.space.contains(x) & (u > -np.inf), (difference * difference).sum(axis=1), np.inf
-        )
+        inside = q.space.contains(x) & (u > -np.inf)
+        return np.where(inside, (difference * difference).sum(axis=1), np.inf)
 
     found: Any = expectation(p, gap, rtol)
     return found if found < np.inf else Estimate(np.inf, 0.0)
 
 
 def _comparable(p, q):
-    """Both as densities (`density_of`) in double precision, refused unless of states of one
-    dimension."""
+    """Both as Densities in double precision; ValueError if their states cannot be compared."""
     p, q = in_double(density_of(p)), in_double(density_of(q))
     if p.space.dim != q.space.dim:
         raise ValueError(
@@ -137,8 +134,8 @@ def _comparable(p, q):
 
 
 def _extent(p, rtol):
-    """The corners (low, high) of a box that holds the mass of p."""
+    """A box (low, high), both (d,), that holds the mass of p."""
     if p.space.bounded:
-        return np.full(p.space.dim, p.space.low * 1.0), np.full(p.space.dim, p.space.high * 1.0)
+        return tuple(np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
     window = find_window(p, rtol)
     return window.low, window.high

@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy: how far apart are two laws, seen through smooth functions?"""
+"""The maximum mean discrepancy: how far apart are two distributions, judged by smooth functions?"""
 
 import math
 
@@ -10,30 +10,33 @@ from tinyebm.common.estimate import Estimate
 from tinyebm.common.kinds import AnyData
 from tinyebm.exact.likelihood import data_law, density_of
 
-ROWS = 512  # rows of a kernel matrix held at a time
-SAMPLE = 1000  # points that the default bandwidth looks at
+ROWS = 512  # rows of a kernel matrix in memory at a time
+SAMPLE = 1000  # points from which the default bandwidth is computed
 
 
 def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
-    """The squared maximum mean discrepancy of two laws, an Estimate:
+    """The squared maximum mean discrepancy of two distributions, an Estimate.
 
         MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y),    k(x, y) = exp(-|x - y|² / 2h²)        (1)
 
-    (Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012, JMLR 13:723), 0 if and only if the laws are
-    equal.
+    (Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012, JMLR 13:723).  It is 0 if and only if the
+    distributions are equal.
 
     Parameters
     ----------
-    x, y : arrays (n, d), Data; or populations: Target, Density, law
-        Rows count as independent draws, and pairs of a row with itself are left out: the estimate
-        is unbiased, so it may be negative.  A population stands for all of itself, by quadrature,
-        without noise.
+    x, y : arrays (n, d), Data, Target or Density
+        Rows count as independent draws.  Pairs of a row with itself are left out, so the estimate
+        is unbiased, and may be negative.  A Target or a Density counts by quadrature: no noise.
     bandwidth : float, optional
         h, in units of [x]; by default the median distance between points of x and y.
 
-    The error is the standard error of eq. (1)'s U-statistics, to second order; 0 between
-    populations. Raises QuadratureError for a population whose grid is too coarse for the bandwidth.
-    Cost: all n², m² and n m pairs twice, in blocks of bounded memory.
+    The error is the standard error of the U-statistics in eq. (1), to second order; it is 0 if
+    there are no samples.  Cost: all n², m² and n m pairs twice, in blocks of bounded memory.
+
+    Raises
+    ------
+    QuadratureError
+        If the grid of a Density is too coarse for the bandwidth.
 
     >>> x, y, z = np.random.default_rng(0).standard_normal((3, 500, 1))
     >>> same, other = mmd(x, y), mmd(x, z + 1)
@@ -41,7 +44,7 @@ def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
     (True, True)
     """
     x, y = density_of(x), density_of(y)
-    # rows, masses, whether a sample
+    # of each side: rows, probabilities, whether it is a sample
     sides = [(*data_law(side), not hasattr(side, "energy")) for side in (x, y)]
     if sides[0][0].shape[1] != sides[1][0].shape[1]:
         raise ValueError(f"x has {sides[0][0].shape[1]} columns, y has {sides[1][0].shape[1]}")
@@ -54,23 +57,23 @@ def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
     for side, (rows, _, _) in zip((x, y), sides, strict=True):
         _require_resolved(side, rows, h)
 
-    # (side, other): mean kernel of each row of side with other, (n,), itself left out of a sample
+    # of each row of side i the mean kernel with side j, (n,); with itself left out of a sample
     means = {}
     for i, (rows, _, _) in enumerate(sides):
+        n = len(rows)
         for j, (others, mass, sampled) in enumerate(sides):
             total = np.concatenate([_kernel(part, others, h) @ mass for part in _parts(rows)])
-            means[i, j] = (total * len(rows) - 1) / (len(rows) - 1) if i == j and sampled else total
+            means[i, j] = (total * n - 1) / (n - 1) if i == j and sampled else total
     (_, p, _), (_, q, _) = sides
     value = p @ means[0, 0] + q @ means[1, 1] - 2 * (p @ means[0, 1])
     return Estimate(value, math.sqrt(_variance(sides, means, h)))
 
 
 def _variance(sides, means, h):
-    """The variance of the estimate by Hoeffding's decomposition: 4 ζ_x/n + 4 ζ_y/m + the parts of
-    second order.
+    """The variance of the estimate, 4 ζ_x / n + 4 ζ_y / m + terms of second order.
 
-    ζ is the variance of a row's mean kernel with x minus that with y, less what its own finite
-    samples add to it.
+    ζ_x is the variance over rows of x of their mean kernel with x minus that with y; what these
+    means vary because the samples are finite is subtracted (Hoeffding's decomposition).
     """
     sizes = [len(rows) if sampled else math.inf for rows, _, sampled in sides]
     cross = _spread(sides, means, 0, 1, h)
@@ -78,18 +81,14 @@ def _variance(sides, means, h):
     for i, (_, _, sampled) in enumerate(sides):
         if sampled:
             n, within = sizes[i], _spread(sides, means, i, i, h)
-            rows = (
-                np.var(means[i, i] - means[i, 1 - i], ddof=1)
-                - within / (n - 1)
-                - cross / sizes[1 - i]
-            )
-            total += 4 * max(0.0, rows) / n + 2 * within / n / (n - 1)
+            raw = np.var(means[i, i] - means[i, 1 - i], ddof=1)
+            zeta = max(0.0, raw - within / (n - 1) - cross / sizes[1 - i])
+            total += 4 * zeta / n + 2 * within / n / (n - 1)
     return total
 
 
 def _spread(sides, means, i, j, h):
-    """The mean square of the kernel between sides i and j with its row and column means taken
-    out."""
+    """The mean square of the kernel between sides i and j, minus its row and column means."""
     (rows, mass, _), (others, other_mass, _) = sides[i], sides[j]
     centre, done, total = mass @ means[i, j], 0, 0.0
     for part in _parts(rows):
@@ -102,8 +101,10 @@ def _spread(sides, means, i, j, h):
 
 
 def _require_resolved(side, rows, h):
-    """Refuse a population on R^d or a box whose nodes are farther apart than h: sums of the kernel
-    err by e^{-2π²h²/gap²}."""
+    """Raise QuadratureError if nodes are farther apart than h.
+
+    A sum of the kernel over nodes with this gap has a relative error of e^{-2π²h²/gap²}.
+    """
     if not hasattr(side, "energy") or side.space.discrete:
         return
     gap = max(float(np.median(np.diff(np.unique(column)))) for column in rows.T)
@@ -121,12 +122,12 @@ def _kernel(x, y, h):
 
 
 def _median_distance(x, y):
-    """The median distance between evenly picked rows of x and of y together, a row and itself left
-    out."""
+    """The median distance between two different rows among evenly picked ones of x and y."""
     z = np.concatenate([side[:: max(1, 2 * len(side) // SAMPLE)] for side in (x, y)])
     distance = np.sqrt(sum((a[:, None] - a) ** 2 for a in z.T))
     return float(np.median(distance[~np.eye(len(z), dtype=bool)]))
 
 
 def _parts(x):
+    """The rows of x, ROWS at a time."""
     return [x[i : i + ROWS] for i in range(0, len(x), ROWS)]

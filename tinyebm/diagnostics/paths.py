@@ -1,7 +1,9 @@
-"""Paths of densities between a base q that is known exactly and a density p: what annealed
-importance sampling walks along.
+"""Paths of densities from a base q that is known exactly (β = 0) to a density p (β = 1).
 
     f_β(x) = q(x)^{1-β} (e^{-E(x)} μ(x))^β                                  (1)
+
+A path has `at(beta)`, the Density of f_β; `gain(x, before, after)`, log f_after(x) / f_before(x);
+and `log_z`, the log Z of f_0.  Annealed importance sampling (`diagnostics.ais`) goes along it.
 """
 
 import math
@@ -11,24 +13,19 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
-from tinyebm.autodiff.tape import vjp
-from tinyebm.density import Density, exponent, exponent_and_score, exponents
-from tinyebm.replay.door import by_rows
+from tinyebm.density import Density, exponent, exponents
 
 
 @dataclass(frozen=True)
 class Path:
-    """Eq. (1): `at(beta)` is the Density of f_β, on p's own space; `log_z` is its log Z at β = 0.
-
-    `gain` is log f_after(x) / f_before(x), a factor of eq. (2), -inf where f_after is 0.
-    """
+    """The path of eq. (1), on the space of p."""
 
     p: Density
     base: Any
     log_z = 0.0
 
     def gain(self, x, before, after):
-        """log f_after(x) / f_before(x), (n,)."""
+        """log f_after(x) / f_before(x), (n,); -inf where f_after is 0."""
         return (exponents(self.p, x) - self.base.log_prob(x)) * (after - before)
 
     def at(self, beta):
@@ -38,29 +35,8 @@ class Path:
             return p
         if beta == 0:
             return Density(_Base(self.base, p.space), {}, p.space)
-        return Density(
-            _Between(p.energy, self.base, p.space),
-            {"theta": p.theta, "beta": np.array(beta)},
-            p.space,
-        )
-
-    def parts(self, x):
-        """Exponent and score of p, and of the base, at the rows of x: those of f_β are their mean
-        with weights β and 1 - β."""
-        return by_rows(
-            _parts,
-            Density(_Between(self.p.energy, self.base, self.p.space), self.p.theta, self.p.space),
-            x,
-        )
-
-
-def _parts(p, x):
-    value, pullback = vjp(p.energy.base.log_prob, x)
-    return (
-        *exponent_and_score(Density(p.energy.energy, p.theta, p.space), x),
-        value,
-        pullback(np.ones_like(value))[0],
-    )
+        between = _Between(p.energy, self.base, p.space)
+        return Density(between, {"theta": p.theta, "beta": np.array(beta)}, p.space)
 
 
 @dataclass(frozen=True)
@@ -76,20 +52,21 @@ class _Base:
 
 @dataclass(frozen=True)
 class _Between:
-    """The energy of f_β, whose β is a parameter, so that one program serves every temperature."""
+    """The energy of f_β; β is a parameter, so that one replayed program serves every β."""
 
     energy: Any
     base: Any
     space: Any
 
     def __call__(self, theta, x):
-        beta, u = theta["beta"], exponent(Density(self.energy, theta["theta"], self.space), x)
+        beta = theta["beta"]
+        u = exponent(Density(self.energy, theta["theta"], self.space), x)
         return self.space.log_base(x) - (beta * u + (1 - beta) * self.base.log_prob(x))
 
 
 @dataclass(frozen=True)
 class LayeredPath:
-    """Restricted Boltzmann machines between independent bits and p; methods as of `Path`."""
+    """The path of an RBM p from independent bits: at every β an RBM, with scaled parameters."""
 
     p: Density
     base: Any
@@ -100,9 +77,8 @@ class LayeredPath:
 
     def at(self, beta):
         """The Density of f_β."""
-        return Density(
-            self.p.energy, self.p.energy.tempered(self.p.theta, self.base.slope, beta), self.p.space
-        )
+        p = self.p
+        return Density(p.energy, p.energy.tempered(p.theta, self.base.slope, beta), p.space)
 
     @property
     def log_z(self):

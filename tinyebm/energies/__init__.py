@@ -1,14 +1,45 @@
-"""Energies: callable frozen dataclasses, `energy(theta, x) -> (n,)`, in nats, for rows x (n, d).
+"""Energies: `energy(theta, x) -> (n,)`, in nats, for parameters theta and rows x (n, d).
 
-A function of (theta, x) written with `te.ops` is an energy, too; a class may offer more:
+Read `mlp` and `analytic` first, then `rbm`; `tabular`, `boltzmann` and `lattice` are discrete.
+`transfer` computes log Z of a lattice, `recession` decides whether Z of a network is finite.
 
-    init(rng) -> theta                          where a fit begins
-    init_from_data(x, mass, rng) -> theta       the same, in the units of the data
-    sites -> ((0.0, 1.0),)                      the values of a coordinate, if x is discrete
-    log_partition(theta, space) -> float        log Z by a formula
-    modes(theta, space) -> (m, d)               where quadrature should look
-    curvature(theta, space) -> float            a bound on the second derivative, for scans
+Any function of (theta, x) written with `te.ops` is an energy.  A frozen dataclass of sizes may
+offer more, all of it optional:
 
-Read `mlp` and `analytic`, then `rbm`; `tabular`, `boltzmann` and `lattice` are discrete.
-`transfer` sums the states of a lattice; `recession` decides whether Z of a network is finite.
+    dim                                      number of coordinates, checked against the space
+    sites = (values, ...)                    the values that a coordinate may have, if x is discrete
+    init(rng) -> theta                       where a fit begins, if it is given no theta
+    init_from_data(x, mass, rng) -> theta    the same, from rows x (n, d) of probability mass (n,)
+    log_partition(theta, space)              log Z by a formula, or None where there is none
+    other_layer(space)                       an energy of hidden bits of the same Z, or None
+    require_normalisable(theta, space)       raises ValueError where Z is infinite
+    modes(theta) -> (m, d)                   where quadrature looks for peaks
+    curvature(theta) -> float                a bound on the second derivatives by x
+    smooth = False                           the energy has kinks
+
+An energy of your own:
+
+>>> import math
+>>> from dataclasses import dataclass
+>>> import numpy as np
+>>> import tinyebm as te
+>>> @dataclass(frozen=True)
+... class Basin:
+...     '''E(x) = e^s Σ_i x_i⁴.'''
+...
+...     dim: int
+...
+...     def init(self, rng):
+...         return {"s": 0.1 * rng.standard_normal(())}
+...
+...     def __call__(self, theta, x):
+...         return te.ops.exp(theta["s"]) * te.ops.sum(x**4, axis=1)
+...
+...     def log_partition(self, theta, space):  # may be left out
+...         if space == te.Reals(self.dim):
+...             return self.dim * (math.log(2 * math.gamma(1.25)) - 0.25 * theta["s"])
+>>> x = np.array([[-1.5], [0.5], [1.0]])
+>>> found = te.mle(Basin(1), x, te.Reals(1), progress=False)
+>>> round(4 * float(np.mean(x**4)), 6), round(math.exp(-found.theta["s"]), 6)  # equal at the maximum
+(8.166667, 8.166667)
 """

@@ -1,4 +1,8 @@
-"""Energies with a formula: each has known answers, and parameters that can be fitted."""
+"""Energies with a formula, of low dimension, whose log Z, mean or modes are known.
+
+Every one is parametric, so that the exact maximum of the likelihood can be set beside what a method
+finds.
+"""
 
 import math
 from dataclasses import dataclass
@@ -16,21 +20,21 @@ from tinyebm.spaces.rows import rows
 
 ROUNDING = 1e-13  # of a variance next to the largest, and of a standard deviation next to the mean
 
-# Scalars of theta are arrays of shape (), made next to the generator's (NumPy's or CuPy's).
+
+def scalars(rng, **values):
+    """Parameters of shape (), by name, as arrays that live where the generator does."""
+    beside = rng.standard_normal((1,))
+    return {name: np.asarray(value, like=beside) for name, value in values.items()}
 
 
-def _is_plain(space):
-    """Whether a space is R^d with Lebesgue measure, and nothing that inherits from it."""
+def is_plain(space):
+    """Whether a space is R^d with Lebesgue measure (and no class that inherits from it)."""
     return type(space) is Reals and space.base_scale is None
 
 
-def _scalar(rng, value):
-    return np.asarray(value, like=rng.standard_normal((1,)))
-
-
 def _width(x, mass):
-    """The root mean square distance per coordinate of weighted rows from their mean; 1 if they are
-    all equal."""
+    """The root mean square distance per coordinate of rows of some mass from their mean; 1 if all
+    are equal."""
     mean = mass @ x
     width = math.sqrt(float(mass @ np.square(x - mean).mean(axis=1)))
     return width if width > ROUNDING * np.abs(mean).max() else 1.0
@@ -41,6 +45,11 @@ class GaussianEnergy:
     """E(x) = ½ (x - m)ᵀ P (x - m); log Z = (d/2) log 2π - ½ log det P.
 
     theta = {"mean": (d,), "precision": (d, d)}, P symmetric positive definite.
+
+    >>> normal = GaussianEnergy(1)
+    >>> theta = {"mean": np.array([1.0]), "precision": np.array([[4.0]])}
+    >>> normal(theta, np.array([[1.0], [2.0]]))
+    array([0., 2.])
     """
 
     dim: int
@@ -55,14 +64,15 @@ class GaussianEnergy:
         return {"mean": mean, "precision": (i[:, None] == i[None, :]) * 1.0}
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """Mean and precision of the rows x (n, d) of weight mass (n,); independent coordinates
-        where they span no volume."""
+        """Mean and precision of the rows x (n, d) of probability mass (n,).
+
+        Independent coordinates of equal variance where the rows span no volume.
+        """
         mean = mass @ x
         z = x - mean
         covariance = (z * mass[:, None]).T @ z
-        if np.linalg.eigvalsh(covariance)[0] <= ROUNDING * (
-            np.trace(covariance) + ROUNDING * mean @ mean
-        ):
+        size = np.trace(covariance) + ROUNDING * mean @ mean
+        if np.linalg.eigvalsh(covariance)[0] <= ROUNDING * size:
             covariance = np.eye(self.dim) * _width(x, mass) ** 2
         return {"mean": mean, "precision": np.linalg.inv(covariance)}
 
@@ -78,10 +88,9 @@ class GaussianEnergy:
         return theta["mean"][None]
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
-        """(d/2) log 2π - ½ log det P on R^d; None elsewhere, and for a precision that is not
-        positive definite."""
+        """(d/2) log 2π - ½ log det P on R^d; None elsewhere, or if P is not positive definite."""
         require_parameters(self, theta, mean=(self.dim,), precision=(self.dim, self.dim))
-        if not _is_plain(space):
+        if not is_plain(space):
             return None
         P = 0.5 * (theta["precision"] + ops.transpose(theta["precision"], (1, 0)))
         if not np.linalg.eigvalsh(to_numpy(stop_gradient(P))).min() > 0:
@@ -94,6 +103,11 @@ class GaussianMixtureEnergy:
     """E(x) = -log Σ_k w_k N(x; m_k, σ_k² I), so Z = 1; w = softmax(logits).
 
     theta = {"logits": (n,), "mean": (n, d), "log_scale": (n,)}, log_scale = log σ.
+
+    >>> mixture = GaussianMixtureEnergy(2, 1)
+    >>> theta = {"logits": np.zeros(2), "mean": np.zeros((2, 1)), "log_scale": np.zeros(2)}
+    >>> mixture(theta, np.zeros((1, 1))).round(6)  # ½ log 2π
+    array([0.918939])
     """
 
     n: int
@@ -106,29 +120,26 @@ class GaussianMixtureEnergy:
     def init(self, rng: Generator) -> Tree:
         """Equal weights, unit scales, standard normal means."""
         mean = rng.standard_normal((self.n, self.dim))
-        return {"logits": mean[:, 0] * 0.0, "mean": mean, "log_scale": mean[:, 0] * 0.0}
+        zeros = mean[:, 0] * 0.0
+        return {"logits": zeros, "mean": mean, "log_scale": zeros}
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """Equal weights, means at rows drawn far apart (Arthur & Vassilvitskii 2007, k-means++),
-        scales of the data / n^{1/d}."""
+        """Equal weights, means at rows far apart, scales of the data / n^{1/d}.
+
+        Rows are drawn with probability ∝ squared distance from the means so far (Arthur &
+        Vassilvitskii 2007, k-means++).
+        """
         mean, far = [], mass
         for _ in range(self.n):
-            mean.append(
-                x[rng.choice(len(x), p=far / far.sum() if far.any() else mass / mass.sum())]
-            )
+            chances = far if far.any() else mass
+            mean.append(x[rng.choice(len(x), p=chances / chances.sum())])
             far = mass * np.min([np.square(x - m).sum(axis=1) for m in mean], axis=0)
-        log_scale = math.log(_width(x, mass)) - math.log(self.n) / self.dim
-        return {
-            "logits": np.zeros(self.n),
-            "mean": np.array(mean),
-            "log_scale": np.full(self.n, log_scale),
-        }
+        log_scale = np.full(self.n, math.log(_width(x, mass)) - math.log(self.n) / self.dim)
+        return {"logits": np.zeros(self.n), "mean": np.array(mean), "log_scale": log_scale}
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, d)."""
-        require_parameters(
-            self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,)
-        )
+        self._require(theta)
         x = rows(x, self.dim)
         z = (x[:, None, :] - theta["mean"]) * ops.exp(-theta["log_scale"])[:, None]  # (rows, n, d)
         log_norm = self.dim * (theta["log_scale"] + 0.5 * math.log(2 * math.pi))  # (n,)
@@ -141,10 +152,12 @@ class GaussianMixtureEnergy:
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """0 on R^d; None elsewhere."""
-        require_parameters(
-            self, theta, logits=(self.n,), mean=(self.n, self.dim), log_scale=(self.n,)
-        )
-        return 0.0 * ops.sum(theta["log_scale"]) if _is_plain(space) else None
+        self._require(theta)
+        return 0.0 * ops.sum(theta["log_scale"]) if is_plain(space) else None
+
+    def _require(self, theta):
+        shapes = {"logits": (self.n,), "mean": (self.n, self.dim), "log_scale": (self.n,)}
+        require_parameters(self, theta, **shapes)
 
 
 @dataclass(frozen=True)
@@ -152,13 +165,16 @@ class DoubleWell:
     """E(x) = h (x² - 1)²: wells at ±1, a barrier of h nats between them.
 
     theta = {"barrier": ()}.  With u = h/2, Z = (π/2) e^{-u} [I_{-1/4}(u) + I_{1/4}(u)].
+
+    >>> DoubleWell()({"barrier": np.array(3.0)}, np.array([[0.0], [1.0]]))
+    array([3., 0.])
     """
 
     dim = 1
 
     def init(self, rng: Generator) -> Tree:
         """A barrier of 2 nats."""
-        return {"barrier": _scalar(rng, 2.0)}
+        return scalars(rng, barrier=2.0)
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 1)."""
@@ -172,17 +188,22 @@ class Quartic:
     """E(x) = a x² + b x⁴, b > 0; a < 0 makes two wells.
 
     theta = {"a": (), "b": ()}.  For a > 0, u = a²/8b: Z = ½ √(a/b) e^u K_{1/4}(u).
+
+    >>> Quartic()({"a": np.array(-2.0), "b": np.array(1.0)}, np.array([[1.0], [2.0]]))
+    array([-1.,  8.])
     """
 
     dim = 1
 
     def init(self, rng: Generator) -> Tree:
         """a = b = 1."""
-        return {"a": _scalar(rng, 1.0), "b": _scalar(rng, 1.0)}
+        return scalars(rng, a=1.0, b=1.0)
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """a = 1/4m₂ and b = 1/8m₄ of the moments m, as E[x E'(x)] = 2a m₂ + 4b m₄ = 1 wants; a = b
-        = 1 if all rows are 0."""
+        """a = 1/4m₂ and b = 1/8m₄ with the moments m₂ and m₄; 1 and 1 if all rows are 0.
+
+        These a and b satisfy E[x E'(x)] = 2a m₂ + 4b m₄ = 1, which holds for every density.
+        """
         m2, m4 = (float(mass @ x[:, 0] ** k) for k in (2, 4))
         return {"a": np.array(0.25 / m2), "b": np.array(0.125 / m4)} if m4 > 0 else self.init(rng)
 
@@ -200,13 +221,16 @@ class Ring:
 
     theta = {"radius": (), "scale": ()}.
     Z = 2π [s² e^{-R²/2s²} + R s √(π/2) (1 + erf(R / s√2))].
+
+    >>> Ring()({"radius": np.array(5.0), "scale": np.array(1.0)}, np.array([[3.0, 4.0]]))
+    array([0.])
     """
 
     dim = 2
 
     def init(self, rng: Generator) -> Tree:
         """Radius 2, scale 0.3."""
-        return {"radius": _scalar(rng, 2.0), "scale": _scalar(rng, 0.3)}
+        return scalars(rng, radius=2.0, scale=0.3)
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
         """Mean and standard deviation of |x|."""
@@ -228,13 +252,17 @@ class Banana:
     """E(x, y) = x² / 2s₁ + (y - b x² + b s₁)² / 2s₂: a sheared Gaussian, Z = 2π √(s₁ s₂).
 
     theta = {"b": (), "s1": (), "s2": ()}; s₁, s₂ are variances.
+
+    >>> theta = {"b": np.array(1.0), "s1": np.array(1.0), "s2": np.array(0.5)}
+    >>> Banana()(theta, np.array([[2.0, 3.0]]))
+    array([2.])
     """
 
     dim = 2
 
     def init(self, rng: Generator) -> Tree:
         """b = 0.3, s₁ = 4, s₂ = 0.5."""
-        return {"b": _scalar(rng, 0.3), "s1": _scalar(rng, 4.0), "s2": _scalar(rng, 0.5)}
+        return scalars(rng, b=0.3, s1=4.0, s2=0.5)
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of x (n, 2)."""
@@ -251,6 +279,9 @@ class Funnel:
 
     v is the first coordinate, N(0, s²); each other coordinate is N(0, e^v) given v.
     theta = {"scale": ()}, s.  Z = √(2π) s (2π)^{(dim-1)/2}.
+
+    >>> Funnel(2)({"scale": np.array(3.0)}, np.array([[0.0, 2.0]]))
+    array([2.])
     """
 
     dim: int
@@ -260,7 +291,7 @@ class Funnel:
 
     def init(self, rng: Generator) -> Tree:
         """s = 3."""
-        return {"scale": _scalar(rng, 3.0)}
+        return scalars(rng, scale=3.0)
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, dim)."""

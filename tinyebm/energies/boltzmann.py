@@ -14,12 +14,12 @@ from tinyebm.spaces.rows import rows
 
 @dataclass(frozen=True)
 class BoltzmannMachine:
-    """E(x) = -½ xᵀ W x - b·x, W symmetric with zero diagonal (Ackley, Hinton & Sejnowski 1985,
-    Cognitive Science 9:147).
+    """E(x) = -½ xᵀ W x - b·x on Bits or Spins, W symmetric with zero diagonal.
 
-    On Bits or Spins.  theta = {"W": (d(d-1)/2,), "b": (d,)}: W holds the strict upper
-    triangle in row order, (0,1), (0,2), ..., (d-2,d-1).  The energy is linear in θ, so
-    the likelihood is concave, and its maximum has the data's means and pair moments.
+    theta = {"W": (d(d-1)/2,), "b": (d,)}: W holds the strict upper triangle in row order, (0,1),
+    (0,2), ..., (d-2,d-1).  The energy is linear in θ, so the log-likelihood is concave, and at its
+    maximum the model has the means and pair moments of the data (Ackley, Hinton & Sejnowski 1985,
+    Cognitive Science 9:147).
 
     >>> machine = BoltzmannMachine(2)
     >>> theta = {"W": np.array([3.0]), "b": np.array([0.5, 0.0])}

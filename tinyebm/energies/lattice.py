@@ -1,9 +1,9 @@
-"""Energies on a rectangular lattice: Ising's and Potts's models.
+"""Energies on a rectangular lattice: the models of Ising and Potts.
 
-Sites are numbered row by row.  Every site is bound to its right and its lower
-neighbour; periodic boundaries bind the last column and row to the first: a torus.
-On a side of 2 that binds the same pair a second time, which counts once if
-`simple`, else twice; on a side of 1 it binds a site to itself, or not at all if `simple`.
+Sites are numbered row by row.  Every site has a bond to its right and to its lower neighbour;
+periodic boundaries add bonds from the last column and row to the first, which makes a torus.  On a
+side of 2 these join the same pairs a second time: they count if not `simple`.  On a side of 1 they
+join a site to itself: they count if not `simple`.
 """
 
 import math
@@ -13,23 +13,24 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
-from tinyebm.autodiff.tape import stop_gradient, vjp
+from tinyebm.autodiff.tape import primitive, stop_gradient
 from tinyebm.common.checks import require_parameters, whole
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array, Generator, Tree
-from tinyebm.energies.transfer import log_z_of_columns, log_z_of_torus, vanishing
+from tinyebm.energies.analytic import scalars
+from tinyebm.energies.transfer import log_z_of_columns, log_z_of_torus
 from tinyebm.spaces.grids import MAX_STATES, Enumeration
 from tinyebm.spaces.rows import rows
 
-LARGEST_COLUMN = 2**14  # states of a column of the transfer matrix
+LARGEST_COLUMN = 2**14  # states of a column, at most, for the transfer matrix
 
 
 @dataclass(frozen=True)
 class Ising:
-    """E(s) = -J Σ_<ij> s_i s_j - h Σ_i s_i on Spins(rows · cols) (Ising 1925, Zeitschrift für
-    Physik 31:253).
+    """E(s) = -J Σ_<ij> s_i s_j - h Σ_i s_i on Spins(rows · cols).
 
-    theta = {"coupling": (), "field": ()}: J and h, in units of the temperature.
+    theta = {"coupling": (), "field": ()}: J and h, in units of the temperature (Ising 1925,
+    Zeitschrift für Physik 31:253).
 
     >>> square = Ising((2, 2))
     >>> theta = {"coupling": np.array(0.5), "field": np.array(1.0)}
@@ -52,69 +53,45 @@ class Ising:
 
     def init(self, rng: Generator) -> Tree:
         """J = 0.1, no field."""
-        return {"coupling": _scalar(rng, 0.1), "field": _scalar(rng, 0.0)}
+        return scalars(rng, coupling=0.1, field=0.0)
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=(), field=())
         x = rows(x, self.dim)
-        bonds = _bond_sum(self, x, lambda s, t: s * t)
+        bonds = _bond_sum(self, x, _product)
         return -(theta["coupling"] * bonds + theta["field"] * ops.sum(x, axis=1))
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
-        """log Z by structure, a differentiable scalar; None on other values than -1 and 1.
+        """log Z without a sum over states, a differentiable scalar; None on other values than -1
+        and 1, and where the states are few enough to be listed.
 
-        By a transfer matrix if the shorter side has at most 14 sites, whatever the
-        longer one's length; else, on a torus with h = 0, by Kaufman's formula, whose
-        derivative by h is 0, as symmetry wants it; else at J = 0, where spins are independent.
+        By a transfer matrix if the shorter side has at most 14 sites, however long the other; else,
+        on a torus with h = 0, by Kaufman's formula, whose derivative by h is 0 by symmetry.
 
-        Raises QuadratureError for other lattices, and where Kaufman's sums cancel (odd sides, J far
-        below 0); ValueError if a second derivative by h is asked of Kaufman's formula, or a third
-        by J at J = 0 of the last.
+        Raises QuadratureError for other lattices, and where the terms of Kaufman's formula cancel
+        (odd sides, J far below 0); ValueError if it is asked for a second derivative by h.
         """
-        if space.values != (-1.0, 1.0):
+        if getattr(space, "values", None) != self.sites[0]:
             return None
         J, h = (theta[name] + np.zeros(()) for name in ("coupling", "field"))  # in double precision
         if 2 ** min(self.shape) <= LARGEST_COLUMN:
-            return _by_columns(
-                self, space.values, J, lambda s, t: s * t, lambda s: h * s.sum(axis=1)
-            )
-        J_now, h_now, found = float(stop_gradient(J)), float(stop_gradient(h)), None
+            return _by_columns(self, J, _product, lambda s: h * s.sum(axis=1))
+        J_now, h_now = float(stop_gradient(J)), float(stop_gradient(h))
         if h_now == 0 and all(_wraps(self, side) for side in self.shape):
-            found = log_z_of_torus(*self.shape, J)
-        if found is not None:
-            return found + vanishing(h, "field", 1)
-        if J_now == 0 and min(self.shape) > 2:
-            return self._near_no_coupling(J, h)
-        return _listed(
-            self,
-            2,
-            f"J = {J_now:g}, h = {h_now:g}",
-            ", at J = 0, or on a torus at h = 0 (if a side is odd, unless J is far below 0)",
-        )
-
-    def _near_no_coupling(self, J, h):
-        """log Z to the second order in J, from the mean and the variance of the bond sum of
-        independent spins of mean tanh h."""
-        _, pull = vjp(lambda x: _bond_sum(self, x, lambda s, t: s * t), np.ones((1, self.dim)))
-        degree, m = pull(np.ones(1))[0], ops.tanh(h)
-        bonds, v = 0.5 * degree.sum(), 1 - m * m
-        mean, variance = bonds * m * m, v * v * bonds + v * m * m * (degree * degree).sum()
-        return (
-            self.dim * (ops.softplus(2 * h) - h)
-            + J * mean
-            + 0.5 * J * J * variance
-            + vanishing(J, "coupling", 2)
-        )
+            log_z = log_z_of_torus(*self.shape, J)
+            if log_z is not None:
+                return log_z + _flat(h)
+        other = ", or on a torus at h = 0 (if a side is odd, unless J is far below 0)"
+        return _listed(self, f"J = {J_now:g}, h = {h_now:g}", other)
 
 
 @dataclass(frozen=True)
 class Potts:
-    """E(s) = -J Σ_<ij> [s_i = s_j] on Cells(q, rows · cols) (Potts 1952, Proc. Cambridge Phil. Soc.
-    48:106).
+    """E(s) = -J Σ_<ij> [s_i = s_j] on Cells(q, rows · cols).
 
-    theta = {"coupling": ()}.  On q = 2 values it is Ising's model with half the coupling, up to a
-    constant.
+    theta = {"coupling": ()}.  With q = 2 values it is the Ising model with half the coupling, up to
+    a constant (Potts 1952, Proc. Cambridge Phil. Soc. 48:106).
 
     >>> ring = Potts(3, (1, 4))
     >>> ring({"coupling": np.array(1.0)}, np.array([[2.0, 2.0, 0.0, 1.0]]))
@@ -143,39 +120,53 @@ class Potts:
 
     def init(self, rng: Generator) -> Tree:
         """J = 0.1."""
-        return {"coupling": _scalar(rng, 0.1)}
+        return scalars(rng, coupling=0.1)
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Energies (n,) of the rows of x (n, rows · cols)."""
         require_parameters(self, theta, coupling=())
-        return -theta["coupling"] * _bond_sum(
-            self, stop_gradient(rows(x, self.dim)), lambda s, t: (s == t).astype(s.dtype)
-        )
+        x = stop_gradient(rows(x, self.dim))
+        return -theta["coupling"] * _bond_sum(self, x, _equal)
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
-        """log Z by structure, a differentiable scalar; None on other values than 0, ..., q - 1.
+        """log Z without a sum over states, a differentiable scalar; None on other values than
+        0, ..., q - 1, and where the states are few enough to be listed.
 
-        By a transfer matrix if a column has at most 2^14 states; else at J = 0, where sites are
-        independent, and so is any pair of bonds.  Raises QuadratureError for other lattices.
+        By a transfer matrix if a column has at most 2^14 states; raises QuadratureError for other
+        lattices.
         """
-        if space.values != tuple(map(float, range(self.q))):
+        if getattr(space, "values", None) != self.sites[0]:
             return None
-        J, equal = theta["coupling"] + np.zeros(()), lambda s, t: (s == t) * 1.0
+        J = theta["coupling"] + np.zeros(())  # in double precision
         if self.q ** min(self.shape) <= LARGEST_COLUMN:
-            return _by_columns(self, space.values, J, equal, lambda s: 0.0 * s[:, 0])
-        if float(stop_gradient(J)) == 0 and min(self.shape) > 2:
-            bonds = float(_bond_sum(self, np.zeros((1, self.dim)), equal)[0])
-            cumulants = J * (bonds / self.q) + J * J * (bonds * (self.q - 1) / (2 * self.q**2))
-            return self.dim * math.log(self.q) + cumulants + vanishing(J, "coupling", 2)
-        return _listed(self, self.q, f"J = {float(stop_gradient(J)):g}", " or at J = 0")
+            return _by_columns(self, J, _equal, lambda s: 0.0 * s[:, 0])
+        return _listed(self, f"J = {float(stop_gradient(J)):g}", "")
+
+
+def _unknown(g, y, h):
+    raise ValueError(
+        "of log Z of a large torus the first derivative by its field is known, and no higher one"
+    )
+
+
+_zero = primitive(_unknown)(lambda h: 0.0 * h)
+# 0 with the derivative 0, for log Z is even in h; its second derivative raises ValueError
+_flat = primitive(lambda g, y, h: g * _zero(h))(lambda h: 0.0 * h)
+
+
+def _product(s, t):
+    return s * t
+
+
+def _equal(s, t):
+    return (s == t).astype(s.dtype)
 
 
 def _bond_sum(model, x, bond):
     """Σ over bonds of bond(s_i, s_j), for every row of x (n, rows · cols): (n,)."""
     s = ops.reshape(x, (len(x), *model.shape))
-    total = ops.sum(bond(s[:, :, :-1], s[:, :, 1:]), axis=(1, 2)) + ops.sum(
-        bond(s[:, :-1], s[:, 1:]), axis=(1, 2)
-    )
+    total = ops.sum(bond(s[:, :, :-1], s[:, :, 1:]), axis=(1, 2))
+    total = total + ops.sum(bond(s[:, :-1], s[:, 1:]), axis=(1, 2))
     if _wraps(model, model.shape[1]):
         total = total + ops.sum(bond(s[:, :, -1], s[:, :, 0]), axis=1)
     if _wraps(model, model.shape[0]):
@@ -183,21 +174,21 @@ def _bond_sum(model, x, bond):
     return total
 
 
-def _by_columns(model, values, coupling, bond, field):
+def _by_columns(model, coupling, bond, field):
     """log Z by the transfer matrix, the shorter side being the column."""
     r, c = sorted(model.shape)
+    values = model.sites[0]
     s, _ = Enumeration(values, r).all()
-    inner = bond(s[:, :-1], s[:, 1:]).sum(axis=1) + (
-        bond(s[:, -1], s[:, 0]) if _wraps(model, r) else 0.0
-    )
-    return log_z_of_columns(
-        values, r, c, _wraps(model, c), coupling, bond, coupling * inner + field(s)
-    )
+    inner = bond(s[:, :-1], s[:, 1:]).sum(axis=1)
+    if _wraps(model, r):
+        inner = inner + bond(s[:, -1], s[:, 0])
+    u = coupling * inner + field(s)
+    return log_z_of_columns(values, r, c, _wraps(model, c), coupling, bond, u)
 
 
-def _listed(model, q, where, also):
-    """None where the states are few enough to be listed; else QuadratureError, for no formula gives
-    Z."""
+def _listed(model, where, also):
+    """None if the states are few enough to be listed; else QuadratureError: there is no formula."""
+    q = len(model.sites[0])
     if q**model.dim <= MAX_STATES:
         return None
     side = max((r for r in range(1, 15) if q**r <= LARGEST_COLUMN), default=0)
@@ -209,12 +200,8 @@ def _listed(model, q, where, also):
 
 
 def _wraps(model, side):
-    """Whether a side's ends are bound."""
+    """Whether there are bonds between the two ends of a side of this length."""
     return model.periodic and (side > 2 or not model.simple)
-
-
-def _scalar(rng, value):
-    return np.asarray(value, like=rng.standard_normal((1,)))
 
 
 def _sides(shape):

@@ -11,12 +11,11 @@ from tinyebm.autodiff import ops
 from tinyebm.common.checks import require_choice, require_nonnegative, require_parameters, whole
 from tinyebm.common.errors import DivergentPartitionError
 from tinyebm.common.kinds import Array, Generator, Tree
+from tinyebm.energies.analytic import is_plain
 from tinyebm.energies.recession import min_recession
-from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import rows
 
-# of the product of the layers' norms: a growth below is zero, seen through rounding
-ROUNDING = 1e-14
+ROUNDING = 1e-14  # times the product of the layers' norms: a smaller growth may be 0
 BOUNDS = {"tanh": (1.0, 0.7699), "silu": (1.0999, 0.5), "softplus": (1.0, 0.25)}  # of |φ'|, |φ''|
 ACTIVATIONS = {"tanh": ops.tanh, "silu": ops.silu, "softplus": ops.softplus, "relu": ops.relu}
 
@@ -30,14 +29,14 @@ class MLP:
     sizes : tuple of int
         Widths (d, hidden, ..., hidden, 1).
     activation : "tanh", "silu", "softplus" or "relu"
-        SiLU (Ramachandran et al. 2017) by default: smooth, so Langevin's drift
-        is continuous and quadrature converges fast.
+        By default SiLU (Ramachandran et al. 2017), which is smooth: the drift of Langevin dynamics
+        is continuous, and quadrature converges fast.
     confinement : float
-        c ≥ 0, in units of 1/[x]².  On R^d with Lebesgue measure Z is finite for
-        every θ if c > 0; without it most random networks have Z = ∞.
+        c ≥ 0, in units of 1/[x]².  On R^d with Lebesgue measure Z is finite for every θ if c > 0;
+        without it most random networks have Z = ∞.
     gain : float
-        Of the hidden weights at the start, N(0, gain²/in): 1 (LeCun et al. 1998,
-        Efficient BackProp, section 4.6), or √2 (He et al. 2015, for ReLU).
+        Hidden weights start as N(0, gain²/in): 1 (LeCun et al. 1998, Efficient BackProp,
+        section 4.6), or √2 (He et al. 2015, for ReLU).
 
     theta is a list of {"W": (in, out), "b": (out,)}.
 
@@ -51,7 +50,7 @@ class MLP:
     activation: str = "silu"
     confinement: float = 0.0
     gain: float = 1.0
-    finite = True  # at every x, if θ is: there are no walls of infinite energy to look for
+    finite = True  # the energy is finite at every x, if θ is
 
     def __post_init__(self):
         sizes = tuple(self.sizes) if np.ndim(self.sizes) == 1 else ()
@@ -69,7 +68,7 @@ class MLP:
 
     @property
     def smooth(self) -> bool:
-        """False for ReLU, whose kinks quadrature must split at."""
+        """False for ReLU: quadrature splits its boxes at the kinks."""
         return self.activation != "relu"
 
     def init(self, rng: Generator) -> Tree:
@@ -92,31 +91,31 @@ class MLP:
 
     def _require_layers(self, theta):
         widths = list(itertools.pairwise(self.sizes))
-        if not isinstance(theta, (list, tuple)) or len(theta) != len(widths):
+        layers = len(theta) if isinstance(theta, (list, tuple)) else 0
+        if layers != len(widths):
             raise ValueError(
                 f"theta does not belong to {self!r}: it is a list of {len(widths)} layers, got "
-                f"{type(theta).__name__}{f' of {len(theta)}' if isinstance(theta, (list, tuple)) else ''}"
+                f"{type(theta).__name__}{f' of {layers}' if layers else ''}"
             )
         for layer, (n_in, n_out) in zip(theta, widths, strict=True):
             require_parameters(self, layer, W=(n_in, n_out), b=(n_out,))
 
     def min_recession(self, theta: Tree) -> tuple[float, Array]:
-        """(least growth of E per unit length, its direction): Z on R^d is finite iff it is
-        positive.
+        """(least growth of E per unit length, its direction), without confinement.
 
-        Without confinement; see `tinyebm.energies.recession`.  0 for tanh, which is bounded.
+        Z on R^d is finite if and only if it is positive (`tinyebm.energies.recession`).  It is 0
+        for tanh, which is bounded.
         """
         if self.activation == "tanh" and len(self.sizes) > 2:
             return 0.0, np.eye(self.dim)[0]
         return min_recession([layer["W"] for layer in theta])
 
     def curvature(self, theta: Tree) -> float:
-        """A bound on the second derivatives of E by x in all directions: p has no peak narrower
-        than its power -1/2.
+        """A bound on the second derivatives of E by x, in every direction; inf for ReLU.
 
-        Of each layer's units z = Jx, whose slopes dE/dφ(z_j) are at most g_j, the curvature is at
-        most sup|φ''| |diag(√g) J|², with norms instead of the inner layers' Jacobians.  inf for
-        ReLU.
+        No peak of p is narrower than (this bound)^{-1/2}.  A layer with units z = Jx, on which E
+        depends with |dE/dφ(z_j)| ≤ g_j, adds at most sup|φ''| |diag(√g) J|²; norms of the inner
+        layers stand for their Jacobians.
         """
         if not self.smooth:
             return math.inf
@@ -132,7 +131,7 @@ class MLP:
 
     def require_normalisable(self, theta: Tree, space: Any) -> None:
         """Raise DivergentPartitionError if ∫ e^{-E} dμ = ∞ on this space."""
-        if type(space) is not Reals or space.base_scale is not None or self.confinement > 0:
+        if not is_plain(space) or self.confinement > 0:
             return
         growth, direction = self.min_recession(theta)
         if growth <= ROUNDING * math.prod(float(np.linalg.norm(layer["W"])) for layer in theta):

@@ -1,8 +1,8 @@
-"""Restricted Boltzmann machines: a visible and a hidden layer, no bonds within a layer.
+"""Restricted Boltzmann machines: a visible and a hidden layer, with bonds between them alone.
 
-The energy of this package is that of the visible layer alone, the *free energy*
-F(v) = -log Σ_h e^{-E(v,h)}.  Each layer is independent given the other, and either can be
-summed out, so Z is a sum over the hidden states too (`other_layer`): 2^hidden terms.
+The energy here is a function of the visible layer v, the *free energy* F(v) = -log Σ_h e^{-E(v,h)}.
+Given one layer, the units of the other are independent, so either layer can be summed out: Z is
+also a sum over the 2^hidden states of the hidden layer (`other_layer`).
 """
 
 import math
@@ -14,15 +14,15 @@ import numpy as np
 from tinyebm.autodiff import ops
 from tinyebm.common.checks import require_count, require_parameters
 from tinyebm.common.kinds import Array, Energy, Generator, Tree
-from tinyebm.spaces.continuous import Reals
+from tinyebm.energies.analytic import is_plain
 from tinyebm.spaces.rows import rows
 
 
 @dataclass(frozen=True)
 class RBM:
-    """F(v) = -b·v - Σ_j softplus(c_j + (vᵀW)_j) on Bits(visible): E(v, h) = -b·v - c·h - vᵀWh, h in
-    {0,1}^hidden.
+    """F(v) = -b·v - Σ_j softplus(c_j + (vᵀW)_j) on Bits(visible), a restricted Boltzmann machine.
 
+    Its energy is E(v, h) = -b·v - c·h - vᵀWh with h in {0,1}^hidden.
     theta = {"W": (visible, hidden), "b": (visible,), "c": (hidden,)} (Smolensky 1986; Hinton 2002,
     Neural Computation 14:1771).
 
@@ -50,9 +50,7 @@ class RBM:
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Free energies (n,) of the visible states x (n, visible)."""
-        require_parameters(
-            self, theta, W=(self.visible, self.hidden), b=(self.visible,), c=(self.hidden,)
-        )
+        _require(self, theta)
         x = rows(x, self.visible)
         return -(x @ theta["b"]) - ops.softplus_sum(self.hidden_logits(theta, x))
 
@@ -74,26 +72,19 @@ class RBM:
         return -(h @ theta["c"]) - ops.softplus_sum(self.visible_logits(theta, h))
 
     def other_layer(self, space: Any) -> tuple[Energy, int] | None:
-        """(energy of the hidden bits with the same Z, their number), or None where v are no
-        bits."""
-        return (
-            (self.hidden_energy, self.hidden)
-            if getattr(space, "values", None) == (0.0, 1.0)
-            else None
-        )
+        """(energy of the hidden bits with the same Z, their number); None if v is not bits."""
+        bits = getattr(space, "values", None) == (0.0, 1.0)
+        return (self.hidden_energy, self.hidden) if bits else None
 
     def tempered(self, theta: Tree, logits: Array, beta: float) -> Tree:
         """θ of a machine between independent visible bits with these logits (beta = 0) and this one
         (beta = 1).
 
-        (Salakhutdinov & Murray 2008, ICML): energies of both layers, not free energies, are mixed
-        linearly.
+        The energies E(v, h), not the free energies, are mixed linearly (Salakhutdinov & Murray
+        2008, ICML).
         """
-        return {
-            "W": beta * theta["W"],
-            "b": (1 - beta) * logits + beta * theta["b"],
-            "c": beta * theta["c"],
-        }
+        b = (1 - beta) * logits + beta * theta["b"]
+        return {"W": beta * theta["W"], "b": b, "c": beta * theta["c"]}
 
 
 @dataclass(frozen=True)
@@ -103,6 +94,11 @@ class GaussianBernoulliRBM:
     v given h is N(b + σWh, σ² I), so p is a mixture of 2^hidden Gaussians (Welling, Rosen-Zvi &
     Hinton 2004, NeurIPS).  theta = {"W": (visible, hidden), "b": (visible,), "c": (hidden,),
     "log_scale": ()}, log_scale = log σ.
+
+    >>> machine = GaussianBernoulliRBM(2, 3)
+    >>> theta = machine.init(np.random.default_rng(0))
+    >>> machine(theta, np.zeros((1, 2))) + 3 * np.log(2)
+    array([0.])
     """
 
     visible: int
@@ -122,26 +118,18 @@ class GaussianBernoulliRBM:
         return theta | {"log_scale": np.zeros_like(theta["b"], shape=())}
 
     def init_from_data(self, x: Array, mass: Array, rng: Generator) -> Tree:
-        """The same about the mean of the rows x (n, visible) of weight mass (n,), every h_j a fair
-        coin; σ is their width."""
+        """Small weights, the mean and the width of the rows x (n, visible) of mass (n,).
+
+        c makes every h_j a fair coin at the mean.
+        """
         theta, mean = self.init(rng), mass @ x
         sigma = math.sqrt(float(mass @ np.square(x - mean).mean(axis=1))) or 1.0
-        return theta | {
-            "b": mean,
-            "c": -(mean / sigma) @ theta["W"],
-            "log_scale": np.array(math.log(sigma)),
-        }
+        c = -(mean / sigma) @ theta["W"]
+        return theta | {"b": mean, "c": c, "log_scale": np.array(math.log(sigma))}
 
     def __call__(self, theta: Tree, x: Array) -> Array:
         """Free energies (n,) of the visible states x (n, visible)."""
-        require_parameters(
-            self,
-            theta,
-            W=(self.visible, self.hidden),
-            b=(self.visible,),
-            c=(self.hidden,),
-            log_scale=(),
-        )
+        _require(self, theta, log_scale=())
         x = rows(x, self.visible)
         z = (x - theta["b"]) * ops.exp(-theta["log_scale"])
         return 0.5 * ops.sum(z * z, axis=1) - ops.softplus_sum(self.hidden_logits(theta, x))
@@ -163,21 +151,25 @@ class GaussianBernoulliRBM:
         return -(h @ theta["c"]) - mean @ centre - 0.5 * ops.sum(mean * mean, axis=1) - log_volume
 
     def other_layer(self, space: Any) -> tuple[Energy, int] | None:
-        """(energy of the hidden bits with the same Z, their number), or None where v is not in R^d
-        with Lebesgue measure."""
-        plain = type(space) is Reals and space.base_scale is None
-        return (self.hidden_energy, self.hidden) if plain else None
-
-
-def _init(model, rng):
-    W = rng.standard_normal((model.visible, model.hidden)) * 0.1
-    return {
-        "W": W,
-        "b": np.zeros_like(W, shape=(model.visible,)),
-        "c": np.zeros_like(W, shape=(model.hidden,)),
-    }
+        """(energy of the hidden bits with the same Z, their number); None but on R^d."""
+        return (self.hidden_energy, self.hidden) if is_plain(space) else None
 
 
 def _check(model):
     for name in ("visible", "hidden"):
         require_count(getattr(model, name), f"{name} must be a positive number of units")
+
+
+def _shapes(model):
+    v, h = model.visible, model.hidden
+    return {"W": (v, h), "b": (v,), "c": (h,)}
+
+
+def _require(model, theta, **more):
+    require_parameters(model, theta, **_shapes(model), **more)
+
+
+def _init(model, rng):
+    shapes = _shapes(model)
+    W = rng.standard_normal(shapes.pop("W")) * 0.1
+    return {"W": W} | {name: np.zeros_like(W, shape=shape) for name, shape in shapes.items()}

@@ -12,7 +12,7 @@ from tinyebm.spaces.rows import rows
 
 @dataclass(frozen=True)
 class TabularEnergy:
-    """E(x) = theta["energy"][x] on Cells(n): every law on n states, no approximation.
+    """E(x) = theta["energy"][x] on Cells(n): every distribution on n states.
 
     theta = {"energy": (n,)}; adding a constant to it changes nothing.
 
@@ -33,11 +33,11 @@ class TabularEnergy:
         return (tuple(map(float, range(self.n))),)
 
     def init(self, rng: Generator) -> Tree:
-        """All energies zero: the uniform law."""
+        """All energies zero: the uniform distribution."""
         return {"energy": rng.standard_normal((self.n,)) * 0.0}
 
     def require_normalisable(self, theta: Tree, space: Space) -> None:
-        """Raise ValueError where states have other numbers than the table's entries."""
+        """Raise ValueError on a space whose states are not the numbers 0, ..., n-1."""
         if getattr(space, "values", None) != tuple(map(float, range(self.n))):
             raise ValueError(
                 f"a table of {self.n} energies is for Cells({self.n}), not for {space}"

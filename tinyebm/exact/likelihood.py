@@ -1,15 +1,16 @@
-"""The exact likelihood of data, whatever the data are: rows, a table, or a whole population."""
+"""The exact likelihood of data: rows, a table, or a distribution in place of a sample from it."""
 
 import numpy as np
 
 from tinyebm.common.estimate import Estimate
 from tinyebm.common.kinds import AnyData, AnyDensity, Array
 from tinyebm.density import Density, exponents, in_double
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import as_data, clean_data
 
-# by how much the integral of a density of one's own may miss 1, quadrature's error aside
+# by how much the integral of a density of one's own may differ from 1, beyond its error
 NORMALISED = 1e-6
 WANTED = (
     "a population has sample(n, rng) -> (n, d) and a normalised log_prob(x) -> (n,), like te.Normal"
@@ -17,15 +18,15 @@ WANTED = (
 
 
 def density_of(thing):
-    """A law of one's own, with `sample` and `log_prob`, as the Density of the energy -log p; a
-    Fit's; numbers as an array.
+    """The Density of a Fit, or of a distribution with `sample` and `log_prob`: energy -log p.
 
-    Without a `space` it lives on R^d, with d read off a draw.  All else is returned as it is.
+    Such a distribution is on R^d if it has no `space`; d is that of a draw.  Numbers become an
+    array, and everything else is returned as it is.
 
     Raises
     ------
     ValueError
-        If log_prob does not integrate to 1, or the law is one of another package's.
+        If log_prob does not integrate to 1, or the distribution is that of another package.
     """
     if isinstance(thing, tuple) and hasattr(thing, "density"):  # a Fit
         return thing.density
@@ -36,11 +37,8 @@ def density_of(thing):
         if any(hasattr(thing, name) for name in ("log_prob", "rvs", "score_samples")):
             raise ValueError(f"{WANTED}: {thing!r} is not one")
         return thing
-    p = Density(
-        lambda theta, x: -thing.log_prob(x),
-        {},
-        getattr(thing, "space", None) or Reals(_columns(thing)),
-    )
+    space = getattr(thing, "space", None) or Reals(_columns(thing))
+    p = Density(lambda theta, x: -thing.log_prob(x), {}, space)
     log_z = log_partition(p)
     if abs(log_z) > log_z.error + NORMALISED:
         raise ValueError(
@@ -51,7 +49,7 @@ def density_of(thing):
 
 
 def _columns(law):
-    """How many columns the draws of a law have."""
+    """How many columns the draws of a distribution have."""
     try:
         shape = np.shape(law.sample(1, np.random.default_rng(0)))
     except TypeError as error:
@@ -64,9 +62,9 @@ def _columns(law):
 def data_law(data: AnyData) -> tuple[Array, Array]:
     """Data as weighted rows: (x (n, d), probabilities (n,)).
 
-    An array or `Data` weighs each row 1/n.  A population (a Target, a Density, a law with `sample`
-    and `log_prob`) is represented by the atoms of its quadrature: expectations under it, not a
-    sample. Both arrays are in double precision, whatever came in (`tinyebm.spaces.rows`).
+    Each row of an array, or of `Data`, has probability 1/n.  For a distribution (a Target, a
+    Density, `sample` with `log_prob`) the rows are the atoms of its quadrature: sums over them are
+    expectations, without the noise of a sample.  Both arrays are in double precision.
 
     Raises
     ------
@@ -88,10 +86,10 @@ def data_law(data: AnyData) -> tuple[Array, Array]:
 
 
 def nll(p: AnyDensity, data: AnyData, rtol: float = 1e-8) -> Estimate:
-    """The exact mean negative log-likelihood of the data under p, an Estimate in nats; inf for data
-    outside the space.
+    """The mean negative log-likelihood of the data under p, an Estimate in nats.
 
-    For a population as data (Target, Density, law), the cross-entropy -E_data[log p].
+    It is inf if a row is outside the space.  For a distribution as data (Target, Density) it is the
+    cross-entropy -E_data[log p].
 
     >>> from tinyebm import Box, Density
     >>> uniform = Density(lambda theta, x: 0.0 * x[:, 0], {}, Box(0, 8, 1))

@@ -1,5 +1,10 @@
-"""What Z makes possible: normalised densities, probabilities, expectations, entropy."""
+"""What Z makes possible: normalised densities, probabilities, expectations, entropy.
 
+All are sums over the grid of a `Quadrature`; their errors come from its error of log Z, and from
+the differences between such sums over grids with other nodes (`exact.means`).
+"""
+
+import itertools
 import math
 from collections.abc import Callable
 
@@ -12,20 +17,25 @@ from tinyebm.common.estimate import Estimate
 from tinyebm.common.kinds import AnyDensity, Array, Nodes
 from tinyebm.density import atom_exponents, exponent, exponents, in_double, on_host
 from tinyebm.exact.means import settled_mean
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sums import rounding
 from tinyebm.spaces.rows import double, exact_rows, numbers
 
-# nats below the peak, where the faces of a window are moved for functions that grow
+# nats from the peak down to the faces of wider and wider windows, for functions that grow
 WIDER = (80.0, 160.0, 320.0)
 
 
 def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
-    """Normalised log density of the rows of x, (n,), in nats (per [x]^d: against Lebesgue measure);
-    -inf outside the space.
+    """Normalised log density of the rows of x, (n,), in nats; -inf outside the space.
 
-    Every call computes log Z; pass `log_z` to reuse one.  Rows are whatever holds numbers
-    (`tinyebm.spaces.rows`), without nan.
+    In a continuous space it is with respect to Lebesgue measure.  Every call computes log Z, unless
+    `log_z` is given.  Rows are whatever holds numbers (`tinyebm.spaces.rows`), without nan.
+
+    >>> from tinyebm import Density, GaussianEnergy, Reals
+    >>> p = Density(GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, Reals(1))
+    >>> log_prob(p, np.array([[0.0], [1.0]])).round(6)
+    array([-0.918939, -1.418939])
     """
     p = in_double(p)
     x = exact_rows(x, p.space.dim)
@@ -40,13 +50,13 @@ def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
 
 
 def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Array:
-    """The probability of each atom of `p.space.atoms(nodes)`, (N,): p(x_i) w_i, normalised to sum
-    to one.
+    """p(x_i) w_i for each atom of `p.space.atoms(nodes)`, (N,), normalised to sum to one.
 
     Raises
     ------
     QuadratureError
-        If these atoms miss or blur the density: their log Z is off by more than rtol.
+        If log Z from these atoms is wrong by more than rtol: they are too coarse, or do not cover
+        the density.
 
     >>> from tinyebm import Cells, Density, TabularEnergy
     >>> probabilities(Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2)))
@@ -72,14 +82,12 @@ def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Arr
 
 
 def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) -> Estimate | Array:
-    """E_p[f(x)] by quadrature: an Estimate if f gives one number per row, an array of f's trailing
-    shape otherwise.
+    """E_p[f(x)]: an Estimate if f gives one number per row, else an array of f's trailing shape.
 
-    The error is how far the sum differs between grids of other nodes, and on R^d between
-    wider and wider windows (large where f grows almost as fast as p decays: there the
-    widest of them may still be too small).  Where f jumps, the sum is taken over boxes
-    that are halved at the jump (`tinyebm.exact.means`): on the line to the accuracy asked
-    for, in the plane to about three decimals.
+    The error is the difference between sums over grids with other nodes, and on R^d over wider
+    and wider windows.  (If f grows almost as fast as p decays, the widest may be too small; the
+    error is large then.)  Where f jumps, boxes are halved at the jump (`tinyebm.exact.means`): on
+    the line to the accuracy that is asked for, in the plane to about three decimals.
 
     >>> from tinyebm import ops, Box, Density
     >>> uniform = Density(lambda theta, x: 0.0 * x[:, 0], {}, Box(0, 1, 1))
@@ -93,29 +101,37 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
     mean, error, size = settled_mean(p, f, q, rtol)
     for least in () if p.space.bounded or hasattr(p, "grid") else WIDER:
         try:
-            before, q = mean, quadrature(p, rtol, least=least)
-        # tails too heavy to follow: what is beyond counts as if f stayed as large as on the faces
-        except QuadratureError:
-            if least == WIDER[0]:
-                error = error + q.error * np.abs(double(numbers(f(q.grid.corners()), "f"))).max(
-                    axis=0
-                )
+            before, q = mean, quadrature(p, rtol, least=least, peaks=q.peaks)
+        except QuadratureError:  # the tails are too heavy for a wider window
+            if least == WIDER[0]:  # beyond this one f counts as if it stayed as large as there
+                beyond = double(numbers(f(_corners(q.grid)), "f"))
+                error = error + q.error * np.abs(beyond).max(axis=0)
             break
         mean, error, size = settled_mean(p, f, q, rtol)
         change, unsettled = np.abs(mean - before), error > rtol * size
         error = error + change
         if np.all((change <= rtol * np.abs(mean)) | unsettled & (change <= error)):
             break
-    return (
-        mean
-        if np.ndim(mean)
-        else Estimate(float(mean), float(error + q.error * size + 4 * rounding(size)))
-    )
+    if np.ndim(mean):
+        return mean
+    return Estimate(float(mean), float(error + q.error * size + 4 * rounding(size)))
+
+
+def _corners(grid):
+    """The corners of a grid's domain, (2^d, d)."""
+    low, high = grid.boxes(1)
+    ends = zip(low.min(axis=0), high.max(axis=0), strict=True)
+    return np.array(list(itertools.product(*ends)))
 
 
 def entropy(p: AnyDensity, rtol: float = 1e-8) -> Estimate:
-    """Differential (or Shannon) entropy -E_p[log p(x)] = log Z - E_p[exponent], an Estimate in
-    nats."""
+    """The entropy -E_p[log p(x)], an Estimate in nats: differential, or Shannon's on states.
+
+    >>> from tinyebm import Cells, Density, TabularEnergy
+    >>> fair = Density(TabularEnergy(4), {"energy": np.zeros(4)}, Cells(4))
+    >>> round(entropy(fair) / np.log(2), 9)  # bits
+    2.0
+    """
     p = on_host(in_double(p))
     q = quadrature(p, rtol)
     mean, change, size = settled_mean(p, lambda x: q.log_z - exponent(p, x), q, rtol)

@@ -1,4 +1,7 @@
-"""Exact, independent draws from a density of low dimension."""
+"""Independent draws from a density of low dimension: no chain, no burn-in.
+
+`sample` draws once.  `Exact` is for many draws: it keeps log Z, the boxes and the entropy.
+"""
 
 import itertools
 from dataclasses import dataclass
@@ -14,27 +17,30 @@ from tinyebm.common.checks import ENERGY, part_of, require_draws
 from tinyebm.common.kinds import AnyDensity, Array, Generator
 from tinyebm.density import Density, exponent, exponents, in_double, on_host
 from tinyebm.exact.likelihood import data_law, density_of
+from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.normalised import entropy
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.structure import hidden_layer
+from tinyebm.spaces.own import OwnSpace
 
 
 def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
-    """n independent draws from p, (n, d), by rejection; no chain, no burn-in.
+    """n independent draws from p, (n, d).
 
-    The quadrature's cells tile the domain.  A cell c is drawn with probability
-    ∝ e^{B_c} |c|, a point x uniformly in it, and kept with probability
-    e^{u(x) - B_c}, u = log p + const.  B_c is the largest u at the cell's node
-    and corners plus some slack; a point with u(x) > B_c proves the slack too
-    small: it is doubled and all is drawn again (Caffo, Booth & Davis 2002,
-    Biometrika 89:745, empirical supremum rejection).  On a discrete space the
-    states are drawn by inverting their distribution function, block by block.  Of a
-    restricted Boltzmann machine with few hidden units these are drawn so, and
-    then the visible ones given them.
+    In a continuous space by rejection.  The boxes around the atoms of a quadrature tile the domain.
+    A box c of volume |c| is drawn with probability ∝ e^{B_c} |c|, a point x uniformly in it, and x
+    is kept with probability e^{u(x) - B_c}, with u = log p + const.  B_c is the largest u at the
+    atom and the corners, plus some slack.  A point with u(x) > B_c shows that the slack is too
+    small; then it is doubled, and all points are drawn again (empirical supremum rejection: Caffo,
+    Booth & Davis 2002, Biometrika 89:745).
 
-    Drawn on the host, and sent to where p's parameters live. Cost: about 2 energies per draw, and
-    about 2 per cell once (2^d + 1 where the grid is no product); two passes over all states of a
-    discrete space.
+    On a discrete space by inverting the distribution function of the states.  Of a restricted
+    Boltzmann machine with few hidden units the hidden states are drawn so, and the visible ones
+    given them.
+
+    Cost: about 2 energies per draw, and once about 2 per atom (2^d + 1 if the grid is no product);
+    on a discrete space two passes over all states.  Draws are made on the host, and sent to where
+    p's parameters are.
 
     >>> from tinyebm import Density, Quartic, Reals
     >>> well = Quartic()
@@ -53,15 +59,17 @@ def _sample(p, n, rng):
         return draw_visible(p.theta, sample(hidden, n, rng), rng)
     if p.space.discrete:
         return _sample_states(p, n, rng)
-    return cells_of(quadrature(p, rtol=1e-3).grid).sample(p, n, rng)
+    if isinstance(p.space, OwnSpace):
+        return _sample_own_space(p, n, rng)
+    return boxes_of(quadrature(p, rtol=1e-3).grid).sample(p, n, rng)
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Boxes that tile a domain, their corners listed once: what rejection needs to know of a grid.
+class Boxes:
+    """Boxes around atoms, from which `sample` draws by rejection.
 
-    `low`, `high` and the node `states` are (N, d); `corners` (M, d) are all different, and `index`
-    (2^d, N) says which of them belong to which box.
+    `low`, `high` and the atoms' `states` are (N, d).  Neighbours share corners: `corners` (M, d)
+    lists every corner once, and those of box i are corners[index[:, i]], index (2^d, N).
     """
 
     low: Any
@@ -71,11 +79,9 @@ class Cells:
     index: Any
 
     def sample(self, p, n, rng):
-        """n independent draws (n, d) from p, restricted to the boxes; see
-        `tinyebm.exact.sampling.sample`."""
-        bound = np.maximum(
-            exponents(p, self.states), exponents(p, self.corners)[self.index].max(axis=0)
-        )
+        """n independent draws (n, d) from p restricted to the boxes (`exact.sampling.sample`)."""
+        at_corners = exponents(p, self.corners)[self.index].max(axis=0)
+        bound = np.maximum(exponents(p, self.states), at_corners)
         volume = np.prod(self.high - self.low, axis=1)
         slack = 0.1
         while True:
@@ -87,34 +93,31 @@ class Cells:
             slack *= 2
 
 
-def cells_of(grid, kept=slice(None)):
-    """The Cells around (some of) the nodes of a grid."""
+def boxes_of(grid, kept=slice(None)):
+    """The Boxes around the atoms of a grid, or around the kept ones."""
     states = grid.all()[0][kept]
     low, high = (end[kept] for end in grid.cells())
-    ends = [
-        np.where(corner, high, low)
-        for corner in itertools.product((False, True), repeat=states.shape[1])
-    ]
-    corners = np.concatenate(ends)
-    # equal for equal corners: an axis has few different coordinates
+    sides = itertools.product((False, True), repeat=states.shape[1])
+    corners = np.concatenate([np.where(side, high, low) for side in sides])
+    # corners are numbered by the places of their coordinates, of which an axis has few
     number = np.zeros(len(corners), dtype=np.int64)
     for column in corners.T:
         values, place = np.unique(column, return_inverse=True)
         number = number * len(values) + place
     _, first, index = np.unique(number, return_index=True, return_inverse=True)
-    return Cells(low, high, states, corners[first], index.reshape(len(ends), len(states)))
+    return Boxes(low, high, states, corners[first], index.reshape(-1, len(states)))
 
 
 @dataclass(frozen=True)
 class Exact:
-    """A Density as a population: what is drawn again and again, its log Z, cells, atoms and
-    entropy, is computed once.
+    """A Density with `sample` and `log_prob`; log Z, boxes, atoms and entropy are computed once.
 
-    `source` is a law of one's own that p is the Density of: it makes the draws, and may know modes.
+    `source`, if there is one, is a distribution of one's own with the density p: it makes the
+    draws, and may tell their modes.
 
     >>> from tinyebm import Box, Density, ops
-    >>> law = Exact(Density(lambda theta, x: ops.sum(x * x, axis=1), {}, Box(-1, 1, 1)))
-    >>> law.sample(3, np.random.default_rng(0)).shape, law.log_prob(np.zeros((1, 1))).round(6)
+    >>> exact = Exact(Density(lambda theta, x: ops.sum(x * x, axis=1), {}, Box(-1, 1, 1)))
+    >>> exact.sample(3, np.random.default_rng(0)).shape, exact.log_prob(np.zeros((1, 1))).round(6)
     ((3, 1), array([-0.401222]))
     """
 
@@ -125,11 +128,11 @@ class Exact:
     space = property(lambda self: self.p.space, doc="Its space.")
     mode = property(
         lambda self: getattr(self.source, "mode", None),
-        doc="What tells the mode of each row, or None.",
+        doc="A function from rows to the numbers of their modes, or None.",
     )
-    modes = property(lambda self: self.source.modes, doc="How many modes the source knows.")
+    modes = property(lambda self: self.source.modes, doc="How many modes the source has.")
     mode_names = property(
-        lambda self: getattr(self.source, "mode_names", ()), doc="What it calls them."
+        lambda self: getattr(self.source, "mode_names", ()), doc="The names of the modes."
     )
 
     @property
@@ -141,8 +144,7 @@ class Exact:
 
     @cached_property
     def law(self):
-        """The population as weighted points, the atoms of a quadrature (N, d) and their
-        probabilities (N,)."""
+        """The atoms of a quadrature (N, d) and their probabilities (N,)."""
         return data_law(self.p)
 
     @cached_property
@@ -155,8 +157,8 @@ class Exact:
         return float(log_partition(self.p))
 
     @cached_property
-    def _cells(self):
-        return cells_of(quadrature(self.p, rtol=1e-3).grid)
+    def _boxes(self):
+        return boxes_of(quadrature(self.p, rtol=1e-3).grid)
 
     def sample(self, n, rng):
         """n independent draws (n, d)."""
@@ -165,8 +167,10 @@ class Exact:
             return self.source.sample(n, rng)
         if hidden_layer(self.p):
             return sample(self.p, n, rng)
+        if isinstance(self.space, OwnSpace) and not self.space.discrete:
+            return sample(self.p, n, rng)
         if not self.space.discrete:
-            return self._cells.sample(self.p, n, rng)
+            return self._boxes.sample(self.p, n, rng)
         x, mass = self.law
         return x[_invert(mass, n, rng)]
 
@@ -178,8 +182,7 @@ class Exact:
 
 
 def population(data):
-    """Data as training wants them: rows and Targets as they are; what else can be drawn from
-    (`density_of`) as Exact."""
+    """Data for training: rows and Targets as they are, other distributions as `Exact`."""
     p = density_of(data)
     if not hasattr(p, "energy") or hasattr(p, "sample"):
         return p
@@ -187,21 +190,22 @@ def population(data):
 
 
 def law_of(thing):
-    """Something to draw from and to ask for its log density: the thing itself, or Exact draws of a
-    Density."""
-    if isinstance(thing, type) or not (
-        hasattr(thing, "energy") or hasattr(thing, "sample") and hasattr(thing, "log_prob")
-    ):
+    """A distribution with `sample` and `log_prob`: the thing itself, or `Exact` of a Density."""
+    has = lambda *names: all(hasattr(thing, name) for name in names)
+    if isinstance(thing, type) or not (has("energy") or has("sample", "log_prob")):
         raise ValueError(
             "a law to draw from is wanted, like te.Normal(mean, covariance), or a Density, got "
             f"{thing!r}"
         )
-    return thing if hasattr(thing, "sample") else Exact(thing)
+    return thing if has("sample") else Exact(thing)
 
 
 def _sample_states(p, n, rng):
-    """n draws of a discrete space: uniform numbers, sorted, meet the distribution function as it is
-    summed up."""
+    """n draws from a discrete space, (n, d), in one pass over its states.
+
+    A uniform number u is sent to the first state at which the distribution function exceeds u.  The
+    u are sorted, so that each block of states finds its own.
+    """
     log_z, below = quadrature(p).log_z, 0.0
     levels = rng.random(n)
     order = np.argsort(levels)
@@ -212,9 +216,31 @@ def _sample_states(p, n, rng):
         end = np.searchsorted(levels, below)
         draws[order[done:end]] = x[np.searchsorted(cumulative, levels[done:end], side="right")]
         done = end
-    # levels that rounding left above the total
+    # the sum of all probabilities may be rounded to less than u
     draws[order[done:]] = x[np.searchsorted(cumulative, below)]
     return draws
+
+
+def _sample_own_space(p, n, rng):
+    """n draws (n, d) on a continuous space of one's own: draws of its base measure, kept with
+    probability e^{-E(x) - b}.
+
+    b is the largest -E at the atoms plus some slack; a draw that exceeds it raises it, and all is
+    drawn again.
+    """
+    levels = lambda x: exponents(p, x) - p.space.log_base(x)  # -E
+    bound = float(levels(quadrature(p, rtol=1e-3).grid.states).max()) + 0.1
+    kept, missing = [], n
+    while missing > 0:
+        x = p.space.initial(2 * missing + 16, rng)
+        log_ratio = levels(x) - bound
+        if np.any(log_ratio > 0):
+            bound += 2 * float(log_ratio.max())
+            kept, missing = [], n
+            continue
+        kept.append(x[np.log1p(-rng.random(len(x))) < log_ratio])
+        missing -= len(kept[-1])
+    return np.concatenate([np.zeros((0, p.space.dim)), *kept])[:n]
 
 
 def _invert(mass, n, rng):
@@ -226,7 +252,7 @@ def _invert(mass, n, rng):
 
 
 def _reject(p, low, high, log_bound, mass, n, rng):
-    """n accepted points, or None if one of them disproves the bound."""
+    """n accepted points (n, d), or None if log p is above the bound at one of them."""
     kept, missing = [np.zeros((0, low.shape[1]))], n
     while missing > 0:
         cell = _invert(mass, 2 * missing + 16, rng)

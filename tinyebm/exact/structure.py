@@ -1,22 +1,37 @@
-"""Energies whose structure gives Z without a sum over all x.
+"""Energies that give Z without a sum over all x, or that say where Z is infinite.
 
-An energy may offer one of two methods (any callable is an energy: structure is optional):
+An energy is a callable (theta, x) -> (n,).  It may also have these methods:
 
-(If it does: a class that inherits them but writes its own `__call__` is another energy, and has
-neither.)
+log_partition(theta, space)         log Z, a differentiable scalar, or None (lattices);
+other_layer(space)                  (energy(theta, h), m): an energy of m hidden bits with the same
+                                    Z, or None (restricted Boltzmann machines);
+require_normalisable(theta, space)  raises DivergentPartitionError if Z is infinite.
 
-log_partition(theta, space)  log Z itself, a differentiable scalar, or None (lattices);
-other_layer(space)           (energy(theta, h), m): an energy of m hidden bits whose Z is
-                             the same, or None (restricted Boltzmann machines).
+A class that inherits such a method but writes its own `__call__` is another energy: the inherited
+method is not used (`common.checks.part_of`).
 """
 
+import math
+
+from tinyebm.common.backend import to_host
 from tinyebm.common.checks import ENERGY, part_of
-from tinyebm.density import Density
+from tinyebm.common.errors import QuadratureError
+from tinyebm.density import Density, in_double, on_host
+from tinyebm.exact.sums import log_sum
 from tinyebm.spaces.discrete import Bits
 
 
+def require_normalisable(p):
+    """The Density in double precision; raises if it is none, or if its energy says that Z = inf."""
+    p = in_double(p)
+    check = part_of(p.energy, "require_normalisable", ENERGY)
+    if check is not None:
+        check(to_host(p.theta), p.space)
+    return p
+
+
 def closed_form(p):
-    """log Z as a scalar, differentiable by p's θ where that is watched, or None."""
+    """log Z by the energy's formula, a scalar that can be differentiated by θ, or None."""
     log_partition = part_of(p.energy, "log_partition", ENERGY)
     return None if log_partition is None else log_partition(p.theta, p.space)
 
@@ -28,9 +43,28 @@ def other_layer(energy, space):
 
 
 def hidden_layer(p):
-    """The Density of the hidden bits, which has the Z of p, if it has fewer states; else None."""
+    """A Density of hidden bits with the same Z as p, if it has fewer states than p, or None."""
     found = other_layer(p.energy, p.space)
     if not found or (p.space.discrete and found[1] >= p.space.dim):
         return None
     energy, bits = found
     return Density(energy, p.theta, Bits(bits))
+
+
+def structural_log_z(p):
+    """log Z by a formula or by a sum over hidden bits, a float, or None if p has neither."""
+    log_z = closed_form(on_host(p))
+    if log_z is not None:
+        return require_finite(p, log_z)
+    hidden = hidden_layer(p)
+    return log_sum(hidden, hidden.space.grid()) if hidden else None
+
+
+def require_finite(p, log_z):
+    """log Z by a formula as a float; QuadratureError if it is not finite."""
+    if not math.isfinite(log_z):
+        raise QuadratureError(
+            f"log Z of {p.energy!r} came out as {float(log_z)}: its parameters are nan, or too "
+            "large"
+        )
+    return float(log_z)

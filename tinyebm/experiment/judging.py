@@ -14,9 +14,9 @@ from tinyebm.common.tree import ravel
 from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
-from tinyebm.exact.means import mean_over
 from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.partition import log_partition
+from tinyebm.exact.sums import mean_over
 from tinyebm.objectives.contrastive import ShortRun
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood

@@ -11,8 +11,9 @@ from tinyebm.common.checks import require_count, require_fraction
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.common.tree import tree_map
 from tinyebm.density import Density, exponents, in_double
-from tinyebm.exact.gradient import exact_phase, model_phase, weighted_energy_gradient
-from tinyebm.exact.partition import heavy_blocks, quadrature
+from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
+from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
+from tinyebm.exact.sums import model_phase
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.spaces.grids import Atoms
 from tinyebm.spaces.rows import double
@@ -65,7 +66,5 @@ class ExactLikelihood:
 
 def _heavy_atoms(p, rtol, rows):
     """The atoms of p's quadrature that carry mass, as a tree of arrays."""
-    q = quadrature(p, rtol, rows=rows)
-    blocks = [(x[heavy], log_w[heavy]) for x, log_w, heavy in heavy_blocks(p, q, rtol)]
-    states, log_w = map(np.concatenate, zip(*blocks, strict=True))
-    return {"states": states, "log_weights": log_w}
+    states, log_weights, _ = heavy_atoms(p, quadrature(p, rtol, rows=rows), rtol)
+    return {"states": states, "log_weights": log_weights}

@@ -12,12 +12,12 @@ from tinyebm.common.backend import beside, host_generator, to_host
 from tinyebm.common.checks import require_count, require_fraction, require_nonnegative
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, exponents, on_host
-from tinyebm.exact.partition import heavy_blocks, quadrature
-from tinyebm.exact.sampling import Cells, cells_of, sample
+from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
+from tinyebm.exact.sampling import Boxes, boxes_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step, contrast, require_batch
 
-CELLS = "low", "high", "states", "corners", "index"  # what `exact.sampling.Cells` holds
+CELLS = "low", "high", "states", "corners", "index"  # what `exact.sampling.Boxes` holds
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class PerfectSamples:
             host, state = on_host(p), None if state is None else to_host(state)
             if state is None or state["age"] >= self.refresh or _outgrown(host, state, self.rtol):
                 state = {**_heavy_cells(host, self.rtol), "age": np.array(0)}
-            cells = Cells(**{name: state[name] for name in CELLS})
+            cells = Boxes(**{name: state[name] for name in CELLS})
             (negatives,) = beside(p.theta, cells.sample(host, n, host_generator(rng)))
             state = {**state, "age": state["age"] + 1}
         return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
@@ -83,8 +83,8 @@ def _heavy_cells(p, rtol):
     """The cells of p's quadrature that carry mass, and which of them have a neighbour left out
     ("outer"), as a tree of arrays."""
     q = quadrature(p, rtol)
-    heavy = np.concatenate([mask for _, _, mask in heavy_blocks(p, q, rtol)])
-    every, cells = cells_of(q.grid), cells_of(q.grid, heavy)
+    heavy = heavy_atoms(p, q, rtol)[2]
+    every, cells = boxes_of(q.grid), boxes_of(q.grid, heavy)
     around = np.bincount(every.index.reshape(-1))  # cells that share each corner
     kept = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))
     outer = (around > kept)[every.index[:, heavy]].any(axis=0)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyebm.common.errors import ChangedEnergyError
-from tinyebm.common.tree import numbered, structure, tree_flatten
+from tinyebm.common.tree import numbered, tree_flatten, tree_structure
 from tinyebm.replay.blas import in_parallel, one_blas_thread
 from tinyebm.replay.mode import THREAD, plain
 from tinyebm.replay.names import ids, names_of
@@ -240,7 +240,7 @@ def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
     shapes = [(a.shape, a.dtype.str) for a in (*leaves, *settings)]
     shapes += [(a.shape[1:], a.dtype.str) for a in rows]
     with LOCK:
-        key = names and (function, names, structure(p.theta, tuple), size, padding, *shapes)
+        key = names and (function, names, tree_structure(p.theta, tuple), size, padding, *shapes)
         found = store.pop(key, None) if key else None
         if found is None:
             try:

@@ -1,17 +1,13 @@
-"""Where x lives, and the measure μ there: the continuous spaces.
+"""The continuous spaces: R^d and boxes, with a measure μ and quadrature rules.
 
-Everything exact is a logsumexp over *atoms*: pairs (state, log weight) with
+An integral is a sum over atoms, pairs (state x_i, log weight log w_i):
 
-    ∫ f dμ ≈ Σ_i exp(log w_i) f(x_i)                                        (1)
+    ∫ f dμ ≈ Σ_i w_i f(x_i)                                                 (1)
 
-in a continuous space (a quadrature rule) and equality, all log w_i = 0, in a
-discrete one (`tinyebm.spaces.discrete`).
+Reals  by the trapezoidal rule on every axis.
+Box    by Gauss-Legendre rules.
 
-Box    Gauss-Legendre per axis.
-Reals  the trapezoidal rule per axis.
-
-A space also tells a sampler where to start (`initial`), what the base measure
-is (`log_base`, against Lebesgue measure), and how to stay inside (`fold`).
+On a discrete space (`tinyebm.spaces.discrete`) all w_i are 1, and the sum is exact.
 """
 
 import math
@@ -35,15 +31,15 @@ from tinyebm.spaces.grids import Grid, gauss_legendre, legendre, lobatto, trapez
 from tinyebm.spaces.rows import rows
 
 DEFAULT_NODES = {1: 512, 2: 96, 3: 40}  # per axis: 512, 9 216, 64 000 atoms
-FIRST_NODES = {1: 256, 2: 24, 3: 14}  # per axis: where refinement of a box starts
+FIRST_NODES = {1: 256, 2: 24, 3: 14}  # per axis of a box at refinement 1
 
 
 @dataclass(frozen=True)
 class Reals:
-    """R^dim.  The base measure is Lebesgue's, or N(0, base_scale² I) when a scale is given.
+    """R^dim, with Lebesgue measure, or with the measure N(0, base_scale² I) if a scale is given.
 
-    `extent` is the half-width of the cube that `atoms` covers, by default ten
-    times the scale.  Integrals (`log_partition`, ...) find their own window.
+    `atoms` covers the cube [-extent, extent]^dim, by default of ten times the scale.  Exact answers
+    (`log_partition`, ...) find a window of their own.
 
     >>> x, log_w = Reals(1).atoms()
     >>> bool(abs(np.exp(log_w - x[:, 0] ** 2 / 2).sum() - math.sqrt(2 * math.pi)) < 1e-12)
@@ -77,22 +73,20 @@ class Reals:
         if self.base_scale is None:
             return 0.0
         s, x = float(self.base_scale), rows(x, self.dim)
-        return ops.sum(x * x, axis=1) * (-0.5 / s**2) - 0.5 * self.dim * math.log(
-            2 * math.pi * s**2
-        )
+        log_norm = 0.5 * self.dim * math.log(2 * math.pi * s**2)
+        return ops.sum(x * x, axis=1) * (-0.5 / s**2) - log_norm
 
     def initial(self, n: int, rng: Generator) -> Array:
-        """n starting points (n, dim): draws of N(0, base_scale² I), with scale 1 under Lebesgue
-        measure."""
+        """n draws of N(0, base_scale² I), (n, dim); the scale is 1 for Lebesgue measure."""
         require_generator(rng)
         return (self.base_scale or 1.0) * rng.standard_normal((n, self.dim))
 
     def fold(self, x: Array) -> Array:
-        """x itself: R^d has no walls."""
+        """x: there are no walls."""
         return x
 
     def images(self, t: Array, reach: float) -> list:
-        """The coordinates that `fold` sends to t: t alone."""
+        """The coordinates that `fold` maps to t: t alone."""
         return [t]
 
     def contains(self, x: Array) -> Array:
@@ -102,10 +96,9 @@ class Reals:
 
 @dataclass(frozen=True)
 class Box:
-    """[low, high]^dim with Lebesgue measure; walls reflect.
+    """[low, high]^dim with Lebesgue measure.  Chains are reflected at its walls.
 
-    `panels` cuts each axis into that many equal Gauss-Legendre panels, for
-    densities that jump at the cuts.
+    With `panels` each axis is cut into so many equal parts, for densities that jump at the cuts.
 
     >>> x, log_w = Box(-3, 3, 2).atoms()
     >>> bool(abs(np.exp(log_w).sum() - 36) < 1e-12)
@@ -133,28 +126,27 @@ class Box:
         return self._grid(_per_axis(nodes, self.dim), legendre)
 
     def _grid(self, counts, rule):
-        return Grid(
-            tuple(gauss_legendre(n, self.low, self.high, self.panels, rule) for n in counts)
-        )
+        axes = [gauss_legendre(n, self.low, self.high, self.panels, rule) for n in counts]
+        return Grid(tuple(axes))
 
     def atoms(self, nodes: Nodes = None) -> tuple[Array, Array]:
         """States (N, dim) and log weights (N,) of eq. (1); `nodes` per axis."""
         return self.grid(nodes).all()
 
     def counts(self, refinement: float) -> tuple:
-        """`refinement` times the fewest sensible nodes, per axis."""
+        """Nodes per axis: `refinement` times FIRST_NODES."""
         return (math.ceil(FIRST_NODES[self.dim] * refinement),) * self.dim
 
     def variants(self, counts: tuple) -> list:
-        """Grids at least as good as `grid(counts)` for what is smooth, and different for what is
-        not.
+        """Four grids as good as `grid(counts)` for smooth functions, and different if not.
 
-        The last has nodes on the walls, for what jumps beside one.
+        The last one has nodes on the walls, for functions that jump beside them.
         """
         rules = ((1.0, legendre), (1.1, legendre), (1.2, legendre), (1.05, lobatto))
-        return [
-            self._grid(tuple(math.ceil(part * n) + 1 for n in counts), rule) for part, rule in rules
-        ]
+        grids = []
+        for part, rule in rules:
+            grids.append(self._grid(tuple(math.ceil(part * n) + 1 for n in counts), rule))
+        return grids
 
     def log_base(self, x: Array) -> float:
         """0: μ is Lebesgue measure."""
@@ -166,15 +158,16 @@ class Box:
         return self.low + (self.high - self.low) * rng.random((n, self.dim))
 
     def fold(self, x: Array) -> Array:
-        """x with what left the box reflected at its walls, as often as needed."""
+        """x, with coordinates outside the box reflected at its walls, as often as needed."""
         width = self.high - self.low
-        # low + |t| is a triangle wave of period 2 width
+        # low + |t| is a triangle wave of period 2 width, its slope is the sign of t
         t = np.mod(stop_gradient(x) - self.low + width, 2 * width) - width
-        outside, sign = (x < self.low) | (x > self.high), np.where(t < 0, -1.0, 1.0).astype(t.dtype)
-        return ops.where(outside, sign * (x - stop_gradient(x)) + (self.low + np.abs(t)), x)
+        sign = np.where(t < 0, -1.0, 1.0).astype(t.dtype)
+        folded = sign * (x - stop_gradient(x)) + (self.low + np.abs(t))
+        return ops.where((x < self.low) | (x > self.high), folded, x)
 
     def images(self, t: Array, reach: float) -> list:
-        """The coordinates that `fold` sends to t, up to a distance `reach` beyond the walls."""
+        """The coordinates that `fold` maps to t, up to a distance `reach` beyond the walls."""
         period = 2 * (self.high - self.low)
         turns = range(-math.ceil(reach / period), math.ceil(reach / period) + 1)
         return [image + k * period for k in turns for image in (t, 2 * self.low - t)]
@@ -185,7 +178,7 @@ class Box:
 
 
 def _per_axis(nodes, dim):
-    """One node count per axis, from None (the default), a number, or one number per axis."""
+    """Nodes per axis, (dim,), from None (the default), a number, or one number per axis."""
     if nodes is None:
         if dim not in DEFAULT_NODES:
             raise ValueError(

@@ -1,14 +1,14 @@
-"""Where x lives: the discrete spaces, whose states can be listed, so that Z is a sum.
+"""The discrete spaces: states can be listed, so that Z is a sum.
 
-A state is a row of `dim` sites, each with the same few `values`, stored as
-floating-point numbers; the counting measure weighs every state one.
+A state is a row of `dim` sites.  Every site takes the same few `values`, which are floating-point
+numbers.  The measure counts states.
 
 Bits   {0, 1}^dim
 Spins  {-1, +1}^dim
 Cells  {0, ..., n-1}^dim
 
-States are numbered with the first site the most significant.  The three differ
-in their values alone: what follows them here are their methods.
+States are listed in lexicographic order: the last site changes fastest.  The three spaces have the
+same methods; they are the functions below.
 """
 
 from dataclasses import dataclass
@@ -20,28 +20,28 @@ from tinyebm.common.checks import require_count, require_generator, whole
 from tinyebm.common.kinds import Array, Generator, Nodes
 from tinyebm.spaces.grids import Enumeration
 
-# ------------------------------------------------------------------- methods of every space
+# --------------------------------------------------------------------------------- methods
 
 
 def _grid(self, nodes: Nodes = None) -> Enumeration:
-    """All states, streamed in blocks; `nodes` may only repeat the number of values of a site."""
+    """All states, given out in blocks; `nodes` is None or the number of values of a site."""
     if nodes is not None and not (whole(nodes, 1) and nodes == len(self.values)):
         raise ValueError(f"a site of {self} has {len(self.values)} values, not {nodes}")
     return Enumeration(self.values, self.dim)
 
 
 def _atoms(self, nodes: Nodes = None) -> tuple[Array, Array]:
-    """All states (N, dim) and their log weights (N,), zero: up to 2^26 of them in memory."""
+    """All states (N, dim), at most 2^26, and their log weights (N,), which are 0."""
     return self.grid(nodes).all()
 
 
 def _log_base(self, x: Array) -> Any:
-    """0: μ counts."""
+    """0: every state has weight 1."""
     return 0.0
 
 
 def _initial(self, n: int, rng: Generator) -> Array:
-    """n uniformly drawn states (n, dim)."""
+    """n states (n, dim), drawn uniformly."""
     require_generator(rng)
     draws = rng.integers(0, len(self.values), size=(n, self.dim))
     return np.asarray(self.values, like=draws)[draws]
@@ -53,20 +53,21 @@ def _contains(self, x: Array) -> Array:
 
 
 def _others(self, x: Array) -> Array:
-    """The other values of every site of the rows of x (n, dim): (q - 1, n, dim)."""
+    """The q - 1 values that a site does not have, for all sites of x (n, dim): (q - 1, n, dim)."""
     low, q = self.values[0], len(self.values)
     if q == 1:
         return np.zeros_like(x, shape=(0, *x.shape))
     step = self.values[1] - low
-    return np.stack([np.mod((x - low) / step + shift, q) * step + low for shift in range(1, q)])
+    number = (x - low) / step
+    return np.stack([np.mod(number + shift, q) * step + low for shift in range(1, q)])
 
 
-# ------------------------------------------------------------------------------ the spaces
+# ---------------------------------------------------------------------------------- spaces
 
 
 @dataclass(frozen=True)
 class Bits:
-    """{0, 1}^dim with counting measure.
+    """{0, 1}^dim with the counting measure.
 
     >>> Bits(2).atoms()[0].tolist()
     [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
@@ -87,7 +88,7 @@ class Bits:
 
 @dataclass(frozen=True)
 class Spins:
-    """{-1, +1}^dim with counting measure.
+    """{-1, +1}^dim with the counting measure.
 
     >>> Spins(1).atoms()[0].tolist()
     [[-1.0], [1.0]]
@@ -108,7 +109,7 @@ class Spins:
 
 @dataclass(frozen=True)
 class Cells:
-    """{0, ..., n-1}^dim with counting measure.
+    """{0, ..., n-1}^dim with the counting measure.
 
     >>> Cells(3).atoms()[0][:, 0]
     array([0., 1., 2.])
@@ -133,11 +134,11 @@ class Cells:
         return tuple(float(value) for value in range(self.n))
 
 
-# ----------------------------------------------------------- spaces of data and energies
+# ---------------------------------------------------------------------- the space of values
 
 
 def space_with(values, dim):
-    """The space of states whose sites have these values.
+    """The space whose sites have these values.
 
     >>> space_with((-1.0, 1.0), 3), space_with((0.0, 1.0, 2.0), 1)
     (Spins(dim=3), Cells(n=3, dim=1))
@@ -147,8 +148,7 @@ def space_with(values, dim):
 
 
 def recognised(x: Array) -> Any:
-    """Bits if all entries of x (n, d) are 0 or 1, Spins if they are -1 or 1, and both occur; else
-    None.
+    """The space of data x (n, d): Bits if its values are 0 and 1, Spins if -1 and 1, else None.
 
     >>> recognised(np.array([[0.0, 1.0], [1.0, 1.0]])), recognised(np.array([[1.0, 1.0]]))
     (Bits(dim=2), None)
@@ -158,9 +158,8 @@ def recognised(x: Array) -> Any:
 
 
 def _check(space, **numbers):
-    """Positive integers, as Python's own: NumPy's overflow in 2^dim."""
+    """Store positive integers as Python's own, which do not overflow in 2^dim; refuse others."""
     for name, value in numbers.items():
-        require_count(
-            value, f"{'the number of states' if name == 'n' else name} must be a positive integer"
-        )
+        what = "the number of states" if name == "n" else name
+        require_count(value, f"{what} must be a positive integer")
         object.__setattr__(space, name, int(value))

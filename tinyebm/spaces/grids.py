@@ -1,15 +1,15 @@
-"""Quadrature rules, and the products of them that integrals are summed over.
+"""Quadrature rules, and the grids over which integrals and sums are taken.
 
-Each rule is a pair (nodes, log weights) on an interval:
+A rule is a pair (nodes, log weights) on an interval:
 
-gauss_legendre   spectral for smooth functions cut off at the ends
-trapezoid        spectral for smooth functions that decay before the ends
+gauss_legendre   converges fast for functions that are smooth up to the ends
+trapezoid        converges fast for smooth functions that vanish before the ends
                  (Trefethen & Weideman 2014, SIAM Review 56, theorem 5.1)
-sinh_trapezoid   the same, for features many powers of ten apart
+sinh_trapezoid   the same, with nodes that are dense near a centre
 
-A `Grid` is a product of rules, an `Enumeration` lists discrete states, `Atoms` is
-any list of points; all hand out their points in blocks, so that memory stays
-bounded whatever their number.
+A grid holds atoms, pairs (state, log weight): `Grid` is a product of rules, `Enumeration` lists all
+states of a discrete space, `Atoms` is any list.  `blocks()` gives out the atoms some at a time, so
+that memory stays bounded.
 """
 
 import math
@@ -20,18 +20,18 @@ import numpy as np
 
 from tinyebm.common.errors import QuadratureError
 
-BLOCK = 512  # atoms handed out at a time: the activations of a 64-wide layer fit the L2 cache
-CHUNK = 2**16  # coordinates handed out at a time to those that cut them into tiles: half a megabyte
-STATES = 1024  # states handed out at a time: a block of 24-bit states is 192 KiB
-# states that are enumerated, about a minute for the cheapest energies; atoms listed at once
+BLOCK = 512  # atoms in a block: the activations of a layer of 64 units then fit the L2 cache
+CHUNK = 2**16  # coordinates in a block that is cut into tiles later: half a megabyte
+STATES = 1024  # states in a block: with 24 bits 192 KiB
+# the most states of an enumeration, about a minute for the cheapest energies; and of a list
 MAX_STATES = 2**26
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A product of one-dimensional rules: `axes` holds a (nodes, log weights) pair per dimension.
+    """A product of rules: `axes` holds a (nodes, log weights) pair per dimension.
 
-    The last axis runs fastest, so the first coordinate is the most significant.
+    The last coordinate changes fastest from atom to atom.
     """
 
     axes: tuple
@@ -48,16 +48,10 @@ class Grid:
 
     def block(self, start, stop):
         """Atoms start, ..., stop-1: states (m, d) and log weights (m,)."""
-        states, log_weights = np.empty((len(self.axes), stop - start)).T, np.zeros(stop - start)
-        stride = self.size
-        for column, (nodes, log_w) in zip(states.T, self.axes, strict=True):
-            stride //= len(nodes)
-            # each node of the axis stays for `stride` atoms
-            turns = np.arange(start // stride, -(-stop // stride))
-            stay = np.minimum(stop, (turns + 1) * stride) - np.maximum(start, turns * stride)
-            column[:] = np.repeat(nodes[turns % len(nodes)], stay)
-            log_weights += np.repeat(log_w[turns % len(nodes)], stay)
-        return states, log_weights
+        places = np.unravel_index(np.arange(start, stop), self.shape)
+        pairs = list(zip(self.axes, places, strict=True))
+        states = np.stack([nodes[place] for (nodes, _), place in pairs]).T
+        return states, sum(log_w[place] for (_, log_w), place in pairs)
 
     def blocks(self, size=BLOCK):
         """All atoms, `size` at a time."""
@@ -65,10 +59,7 @@ class Grid:
             yield self.block(start, min(start + size, self.size))
 
     def all(self):
-        """All atoms at once: states (N, d) and log weights (N,).
-
-        Raises QuadratureError if there are more than 2^26: some gigabytes.
-        """
+        """All atoms at once: states (N, d) and log weights (N,), as `require_listable` allows."""
         self.require_listable()
         return self.block(0, self.size)
 
@@ -81,38 +72,35 @@ class Grid:
                 "`blocks`"
             )
 
-    def corners(self):
-        """The outermost nodes, (2^d, d)."""
-        return Grid(tuple((nodes[[0, -1]], log_w[[0, -1]]) for nodes, log_w in self.axes)).all()[0]
-
     def half(self):
-        """Every other node on each axis, weighing twice as much: still exact to rounding if the
-        trapezoid is so."""
+        """Every other node on each axis, with twice the weight."""
         return Grid(tuple((nodes[::2], log_w[::2] + math.log(2)) for nodes, log_w in self.axes))
 
     def cells(self):
-        """Boxes with the volumes of the weights that tile the grid's domain: (low, high), each (N,
-        d)."""
+        """Boxes around the atoms, of the volumes of their weights: (low, high), both (N, d)."""
         return self.boxes(1)
 
     def boxes(self, nodes):
-        """Boxes that tile the grid's domain, about `nodes` cells along each axis: (low, high), each
-        (m, d)."""
+        """Larger boxes, of `nodes` cells along each axis: (low, high), both (m, d)."""
         ends = []
         for t, log_w in self.axes:
             w = np.exp(log_w)
             edges = np.concatenate([[0.0], np.cumsum(w)]) + (t[0] + t[-1] - w.sum()) / 2
             ends.append(np.concatenate([edges[:-1:nodes], edges[-1:]]))
-        return tuple(
-            Grid(tuple((e[end], 0 * e[end]) for e in ends)).all()[0]
-            for end in (slice(None, -1), slice(1, None))
-        )
+        return split_axes(ends)
+
+
+def split_axes(edges):
+    """The boxes between the edges of every axis, d arrays: (low, high), both (m, d)."""
+    ends = [e[:-1] for e in edges], [e[1:] for e in edges]
+    return tuple(Grid(tuple((e, 0 * e) for e in axes)).all()[0] for axes in ends)
 
 
 @dataclass(frozen=True)
 class Enumeration:
-    """All states of `dim` sites with the same `values` each, of weight one; the first site is the
-    most significant.
+    """All states of `dim` sites that take the same `values`, of weight one each.
+
+    The last site changes fastest from state to state.
 
     >>> Enumeration((0.0, 1.0), 2).all()[0].tolist()
     [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
@@ -137,7 +125,7 @@ class Enumeration:
         return self.size <= MAX_STATES
 
     def require_listable(self):
-        """Raise QuadratureError, naming the alternatives, if there are more than 2^26 states."""
+        """Raise QuadratureError, which names the alternatives, if there are more than 2^26."""
         if not self.listable:
             raise QuadratureError(
                 f"{len(self.values)}^{self.dim} states are too many to list: at most 2^26, some "
@@ -150,13 +138,7 @@ class Enumeration:
     def blocks(self, size=STATES):
         """All states, up to `size` at a time: states (m, dim) and log weights (m,), all zero.
 
-        The last sites run through the same states in every block; only the sites
-        before them change.
-
-        Raises
-        ------
-        QuadratureError
-            If there are more than 2^26 states.
+        In every block the last sites go through all their states, while the sites before them stay.
         """
         places = self._places()
         tail = sum(int(place) * len(self.values) <= max(size, len(self.values)) for place in places)
@@ -173,23 +155,22 @@ class Enumeration:
     def index(self, x):
         """The number of each row of x among the states, (n,); the rows must be states."""
         step = self.values[1] - self.values[0] if len(self.values) > 1 else 1.0
-        return np.rint((x - self.values[0]) / step).astype(np.int64) @ np.asarray(
-            self._places(), like=x
-        )
+        digits = np.rint((x - self.values[0]) / step).astype(np.int64)
+        return digits @ np.asarray(self._places(), like=x)
 
     def _places(self):
-        """What one step of each site adds to a state's number, (dim,)."""
+        """q^(dim-1), ..., q, 1: the number of a state is Σ_i digit_i place_i, (dim,)."""
         self.require_listable()
         return len(self.values) ** np.arange(self.dim)[::-1]
 
     def _states(self, number, places):
-        """The digits of these numbers at some places, as values of sites, (m, sites)."""
+        """The values of the sites at some places, of the states with these numbers, (m, sites)."""
         return np.array(self.values)[(number[:, None] // places) % len(self.values)]
 
 
 @dataclass(frozen=True)
 class Atoms:
-    """Any list of atoms: `states` (N, d) and `log_weights` (N,); streams them as a `Grid` does."""
+    """Any list of atoms: `states` (N, d) and `log_weights` (N,), with the blocks of a `Grid`."""
 
     states: np.ndarray
     log_weights: np.ndarray
@@ -198,6 +179,13 @@ class Atoms:
     def size(self):
         """Number of atoms."""
         return len(self.states)
+
+    def all(self):
+        """All atoms at once: states (N, d) and log weights (N,)."""
+        return self.states, self.log_weights
+
+    def require_listable(self):
+        """Nothing to refuse: they are listed."""
 
     def blocks(self, size=BLOCK):
         """All atoms, `size` at a time."""
@@ -213,26 +201,24 @@ def legendre(n):
 
 @lru_cache
 def lobatto(n):
-    """Nodes and weights of the n-point Gauss-Lobatto rule on [-1, 1], with the ends moved in by
-    1e-12.
+    """Nodes and weights of the n-point Gauss-Lobatto rule on [-1, 1], shrunk by 1 - 1e-12.
 
-    Its outer nodes see what happens at the ends, but not beyond a jump that lies there.  The inner
-    nodes are the roots of P'_{n-1}; w = 2 / (n (n-1) P_{n-1}(t)²) (Abramowitz & Stegun 1964,
+    It has nodes at both ends; shrinking keeps them on this side of a jump at an end.  The inner
+    nodes are the roots of P'_{n-1}, and w = 2 / (n (n-1) P_{n-1}(t)²) (Abramowitz & Stegun 1964,
     25.4.32).
     """
     top = np.polynomial.legendre.Legendre.basis(n - 1)
     inner = np.sort(top.deriv().roots().real)
-    inner -= top.deriv()(inner) / top.deriv(2)(inner)  # to the last digits
+    inner -= top.deriv()(inner) / top.deriv(2)(inner)  # a Newton step, for the last digits
     t = np.concatenate([[-1.0], inner, [1.0]])
     return t * (1 - 1e-12), 2 / (n * (n - 1) * top(t) ** 2)
 
 
 def gauss_legendre(n, low, high, panels=1, rule=legendre):
-    """(nodes, log weights) of at least n Gauss-Legendre nodes (or another rule's) on [low, high],
-    in equal panels.
+    """(nodes, log weights) of a Gauss rule in equal panels of [low, high], at least n nodes.
 
-    A panel holds at most 64 nodes; `panels` is the least number of panels, so
-    that a known jump or kink at a multiple of (high - low) / panels is harmless.
+    A panel holds at most 64 nodes.  `panels` is the least number of panels: jumps and kinks at
+    multiples of (high - low) / panels do no harm.
     """
     panels *= -(-n // (64 * panels))
     t, w = rule(-(-n // panels))
@@ -243,8 +229,7 @@ def gauss_legendre(n, low, high, panels=1, rule=legendre):
 
 
 def trapezoid(n, low, high, shift=0.0):
-    """(nodes, log weights) of n equidistant nodes on [low, high], the end weights halved; shifted
-    by a part of a step."""
+    """(nodes, log weights) of n equidistant nodes on [low, high], shifted by a part of a step."""
     step = (high - low) / (n - 1)
     log_w = np.full(n, math.log(step))
     log_w[[0, -1]] -= math.log(2.0)
@@ -252,12 +237,10 @@ def trapezoid(n, low, high, shift=0.0):
 
 
 def sinh_trapezoid(n, low, high, centre, scale, shift=0.0):
-    """The trapezoid in t of x = centre + scale sinh(t): nodes close together near the centre, far
-    apart beyond.
+    """The trapezoidal rule in t, with x = centre + scale sinh(t): (nodes, log weights).
 
-    For densities with features from `scale` to `high - low`, many powers of ten apart.
+    For densities that vary on lengths from `scale`, near the centre, up to `high - low`.
     """
-    t, log_w = trapezoid(
-        n, math.asinh((low - centre) / scale), math.asinh((high - centre) / scale), shift
-    )
+    ends = math.asinh((low - centre) / scale), math.asinh((high - centre) / scale)
+    t, log_w = trapezoid(n, *ends, shift)
     return centre + scale * np.sinh(t), log_w + np.log(scale * np.cosh(t))

@@ -1,9 +1,8 @@
-"""Laws that cost nothing to draw from, with a log density in closed form: noise to contrast with,
-bases to anneal from.
+"""Simple distributions: noise to contrast with, and bases to anneal from.
 
-Each has `sample(n, rng)`, normalised `log_prob(x)` written with `tinyebm.ops`, and the `space` it
-lives on; a `Target` has the same three, and so has `exact.sampling.Exact`, which makes them of any
-Density of low dimension.
+Each has `sample(n, rng)` -> (n, d), a normalised `log_prob(x)` -> (n,) that can be differentiated
+by x, and the `space` it is on.  So have a `Target`, and `exact.sampling.Exact` for any Density of
+low dimension; a distribution of one's own needs the same three.
 """
 
 import math
@@ -20,7 +19,7 @@ from tinyebm.common.kinds import Array, Generator
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import double, exact_rows, numbers
 
-# weight of the uniform law in `moments_of` on discrete spaces: noise must reach every state
+# weight of the uniform distribution in `moments_of` on discrete spaces: no state has probability 0
 SPREAD = 0.05
 
 
@@ -28,8 +27,8 @@ SPREAD = 0.05
 class Normal:
     """N(mean, covariance) on R^d; mean (d,), covariance (d, d) symmetric positive definite.
 
-    >>> law = Normal(np.zeros(2), np.array([[4.0, 0.0], [0.0, 1.0]]))
-    >>> law.log_prob(np.zeros((1, 2))).round(6)  # -log 2π - log 2
+    >>> normal = Normal(np.zeros(2), np.array([[4.0, 0.0], [0.0, 1.0]]))
+    >>> normal.log_prob(np.zeros((1, 2))).round(6)  # -log 2π - log 2
     array([-2.531024])
     """
 
@@ -38,26 +37,21 @@ class Normal:
 
     def __post_init__(self):
         for name in ("mean", "covariance"):
-            part = numbers(
-                getattr(self, name), f"the {name} of a normal law is an array of numbers"
-            )
-            object.__setattr__(self, name, double(part))
-        d = np.size(self.mean)
-        if np.shape(self.mean) != (d,) or np.shape(self.covariance) != (d, d):
+            wanted = f"the {name} of a normal law is an array of numbers"
+            object.__setattr__(self, name, double(numbers(getattr(self, name), wanted)))
+        mean, C = self.mean, self.covariance
+        d = np.size(mean)
+        if np.shape(mean) != (d,) or np.shape(C) != (d, d):
             raise ValueError(
                 f"a mean of {d} numbers has the shape ({d},) and needs a covariance of shape ({d}, "
-                f"{d}), got {np.shape(self.mean)} and {np.shape(self.covariance)}"
+                f"{d}), got {np.shape(mean)} and {np.shape(C)}"
             )
         try:
-            sound = bool(
-                np.isfinite(self.mean).all()
-                and np.isfinite(self._root).all()
-                and np.isfinite(self.covariance).all()
-            )
+            sound = all(bool(np.isfinite(part).all()) for part in (mean, C, self._root))
         except np.linalg.LinAlgError:
             sound = False
-        C = self.covariance  # of which Cholesky has read one half only
-        if not sound or np.abs(np.subtract(C, np.transpose(C))).max() > 1e-6 * np.abs(C).max():
+        # cholesky reads one half of C only
+        if not sound or np.abs(C - np.transpose(C)).max() > 1e-6 * np.abs(C).max():
             raise ValueError(
                 "a mean is finite, and a covariance symmetric and positive definite: these are not"
             )
@@ -84,15 +78,14 @@ class Normal:
         """log N(x), (n,), in nats."""
         x = exact_rows(x, len(self.mean))
         z = (x - self.mean) @ self._whitening
-        log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi) + float(
-            np.log(np.diag(self._root)).sum()
-        )
+        log_root = float(np.log(np.diag(self._root)).sum())
+        log_norm = 0.5 * len(self.mean) * math.log(2 * math.pi) + log_root
         return -0.5 * ops.sum(z * z, axis=1) - log_norm
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """The uniform law on a Box, or on the states of Bits, Spins or Cells.
+    """The uniform distribution on a Box, or on the states of Bits, Spins or Cells.
 
     >>> from tinyebm.spaces.discrete import Bits
     >>> Uniform(Bits(2)).log_prob(np.zeros((1, 2))).round(6)  # -log 4
@@ -108,7 +101,7 @@ class Uniform:
 
     @property
     def slope(self) -> Array:
-        """The gradient of log P by x, (d,), where it is constant: 0."""
+        """The gradient of log P by x, (d,): 0."""
         return np.zeros(self.space.dim)
 
     def sample(self, n: int, rng: Generator) -> Array:
@@ -117,8 +110,7 @@ class Uniform:
         return self.space.initial(n, rng)
 
     def log_prob(self, x: Array) -> Array:
-        """Minus the logarithm of the volume, or of the number of states, (n,); -inf outside the
-        space."""
+        """-log of the volume, or of the number of states, (n,); -inf outside the space."""
         x = exact_rows(x, self.space.dim)
         size = len(self.space.values) if self.space.discrete else self.space.high - self.space.low
         flat = ops.sum(x * 0.0, axis=1) - self.space.dim * math.log(size)
@@ -127,8 +119,7 @@ class Uniform:
 
 @dataclass(frozen=True, eq=False)
 class Independent:
-    """Independent sites on a discrete space: site i takes the space's value a with probability
-    probabilities[i, a].
+    """Independent sites: site i takes the a-th value with probability probabilities[i, a].
 
     >>> from tinyebm.spaces.discrete import Bits
     >>> coins = Independent(Bits(2), np.array([[0.5, 0.5], [0.25, 0.75]]))
@@ -146,10 +137,9 @@ class Independent:
                 f"independent sites are for Bits, Spins or Cells, and {self.space} is not discrete"
             )
         wanted = (self.space.dim, len(self.space.values))
-        law = self.probabilities
-        if getattr(law, "shape", None) != wanted or not (
-            (law > 0).all() and (np.abs(law.sum(axis=1) - 1) < 1e-9).all()
-        ):
+        mass = self.probabilities
+        sound = getattr(mass, "shape", None) == wanted and (mass > 0).all()
+        if not sound or not (np.abs(mass.sum(axis=1) - 1) < 1e-9).all():
             raise ValueError(
                 f"probabilities have shape {wanted}, are positive and sum to 1 in every row: these "
                 "do not"
@@ -157,9 +147,10 @@ class Independent:
 
     @property
     def slope(self) -> Array:
-        """The gradient of log P by x, (d,), on two values: the logits, if they are 0 and 1."""
+        """The gradient of log P by x, (d,), for two values; for 0 and 1 these are the logits."""
         low, high = self.space.values
-        return (np.log(self.probabilities[:, 1]) - np.log(self.probabilities[:, 0])) / (high - low)
+        log_p = np.log(self.probabilities)
+        return (log_p[:, 1] - log_p[:, 0]) / (high - low)
 
     def sample(self, n: int, rng: Generator) -> Array:
         """n independent draws (n, d)."""
@@ -169,20 +160,17 @@ class Independent:
         return np.asarray(self.space.values, like=levels)[chosen]
 
     def log_prob(self, x: Array) -> Array:
-        """Σ_i log P(x_i), (n,), in nats; on two values it goes on linearly between them, so that it
-        has a slope."""
+        """Σ_i log P(x_i), (n,), in nats; for two values linear in x, so that it has a slope."""
         x = exact_rows(x, self.space.dim)
         log_p, values = np.log(self.probabilities), self.space.values
         if len(values) == 2:
             return (x - values[0]) @ self.slope + float(log_p[:, 0].sum())
-        return sum(
-            ops.sum(ops.where(x == value, log_p[:, a], 0.0), axis=1)
-            for a, value in enumerate(values)
-        )
+        chosen = [ops.where(x == value, log_p[:, a], 0.0) for a, value in enumerate(values)]
+        return sum(ops.sum(part, axis=1) for part in chosen)
 
 
 def initial_law(space):
-    """The law that `space.initial` draws from.
+    """The distribution that `space.initial` draws from.
 
     >>> initial_law(Reals(1)).log_prob(np.zeros((1, 1))).round(6)
     array([-0.918939])
@@ -194,10 +182,10 @@ def initial_law(space):
 
 
 def moments_of(x, mass, space):
-    """The simplest law near the weighted rows x (n, d), mass (n,), that reaches all of the space.
+    """A distribution on all of the space near the rows x (n, d) with probabilities mass (n,).
 
-    On R^d the Normal of the same mean and covariance; on a box the Uniform; on states the
-    Independent of the same frequencies, mixed with 5 % of the uniform law.
+    On R^d it is the Normal of the same mean and covariance; on a box Uniform; on states Independent
+    with the same frequencies, mixed with 5 % of the uniform distribution.
 
     >>> moments_of(np.array([[0.0], [2.0]]), np.array([0.5, 0.5]), Reals(1)).covariance
     array([[1.]])
@@ -213,7 +201,7 @@ def moments_of(x, mass, space):
 
 
 def support(space):
-    """What tells where a space is, whatever its measure: equal for equal sets of points.
+    """The set of points of a space, without its measure: equal for equal sets.
 
     >>> support(Reals(2)) == support(Reals(2, base_scale=3.0))
     True

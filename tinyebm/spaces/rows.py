@@ -1,10 +1,9 @@
-"""One gate for numbers that users bring: arrays of any type, lists, tables, tensors of other
-libraries.
+"""The numbers that users bring, as arrays of floating-point numbers.
 
-What holds real numbers becomes an array of floating-point numbers if none of them changes on the
-way: whole numbers and booleans become double precision exactly.  What would lose something, or
-holds something else, is refused in one line. Arrays of single and of double precision pass as they
-are, and so do those under `grad` and in replay.
+Arrays of any type, lists, tables and tensors of other libraries are converted if none of their
+numbers changes: whole numbers and booleans become double precision.  What would change a number, or
+holds something else, is refused in one line.  Arrays in single and in double precision stay as they
+are, and so do values under `grad` and in replay.
 """
 
 import numpy as np
@@ -15,7 +14,7 @@ from tinyebm.common.tree import every, tree_map
 
 FLOATS = (np.dtype("float64"), np.dtype("float32"))
 DATA = "data must be an array of numbers, rows (n, d), n > 0"
-LARGEST = 2**53  # from where on not every whole number is one of double precision
+LARGEST = 2**53  # larger whole numbers may not be numbers in double precision
 ARRAY_LIKE = ("__array__", "__array_interface__", "__dlpack__", "__buffer__", "to_numpy", "toarray")
 TOO_WIDE = "double precision cannot hold all of them: round by x.astype(float)"
 REMEDIES = {
@@ -46,9 +45,8 @@ def rows(x, dim, name="x"):
 
 
 def clean(x, name="x"):
-    """Rows, refused if one holds nan; what has no values to look at, or would wait for a GPU,
-    passes."""
-    # nan if one is, at the least cost
+    """Rows without nan, or ValueError; arrays on a GPU and traced values are not looked at."""
+    # the sum of squares is nan if one of them is
     if type(x) is np.ndarray and (squares := np.vdot(x, x)) != squares:
         raise ValueError(
             f"{name} holds nan: clean it first (row {_first(np.isnan(x))} of {len(x)}, counted "
@@ -58,12 +56,12 @@ def clean(x, name="x"):
 
 
 def exact_rows(x, dim):
-    """Rows (n, dim) for exact answers: in double precision, and without nan."""
+    """Rows (n, dim) for exact answers: in double precision, without nan."""
     return double(clean(rows(x, dim)))
 
 
 def clean_data(x):
-    """Data (n, d), n > 0, in double precision, refused if a row is not finite."""
+    """Data (n, d), n > 0, in double precision; ValueError if a row is not finite."""
     found = double(numbers(x, DATA))
     if found.ndim != 2 or len(found) == 0:
         remedy = ": one column is x[:, None]" if found.ndim == 1 else ""
@@ -82,43 +80,43 @@ def _first(bad):
 
 
 def double(x):
-    """An array in double precision: itself if it is."""
+    """An array in double precision."""
     return x if x.dtype == FLOATS[0] else cast(x, FLOATS[0])
 
 
 def as_data(data):
-    """Whatever holds numbers as an array of them; a Target, a Density, a Fit or Data as it is."""
-    arrays = (
-        isinstance(data, (list, tuple))
-        and not hasattr(data, "density")
-        or any(hasattr(data, name) for name in ARRAY_LIKE)
-    )
+    """An array, for whatever holds numbers; a Target, a Density, a Fit or Data as it is."""
+    listed = isinstance(data, (list, tuple)) and not hasattr(data, "density")  # no Fit
+    arrays = listed or any(hasattr(data, name) for name in ARRAY_LIKE)
     return numbers(data, DATA) if arrays else data
 
 
 def parameters(theta):
-    """θ with floating-point arrays in the place of whole numbers and booleans, in whose own types
-    formulas may overflow."""
+    """θ, its whole numbers, booleans and half precision as floating-point arrays.
+
+    In their own types formulas may overflow.
+    """
     if every(lambda leaf: getattr(leaf, "dtype", object) in FLOATS, theta):
         return theta
-    return tree_map(
-        lambda leaf: (
-            numbers(leaf, "theta holds floating-point arrays") if _is_narrow(leaf) else leaf
-        ),
-        theta,
-    )
+    return tree_map(_parameter, theta)
 
 
-def _is_narrow(leaf):
+def _parameter(leaf):
     dtype = getattr(leaf, "dtype", None)
-    return isinstance(leaf, (int, float)) or (
-        isinstance(dtype, np.dtype) and (dtype.kind in "iub" or dtype == np.float16)
-    )
+    narrow = isinstance(dtype, np.dtype) and (dtype.kind in "iub" or dtype == np.float16)
+    if narrow or isinstance(leaf, (int, float)):
+        return numbers(leaf, "theta holds floating-point arrays")
+    return leaf
 
 
 def numbers(x, wanted):
-    """x as an array of floating-point numbers of any shape; `wanted` begins what is said of
-    anything else."""
+    """x as an array of floating-point numbers, of any shape.
+
+    Raises
+    ------
+    ValueError
+        That begins with `wanted`, if x is something else, or a number would change.
+    """
     if isinstance(x, Symbol):
         return x
     if on_gpu(x):
@@ -132,17 +130,14 @@ def numbers(x, wanted):
     try:
         found = _columns(x) if hasattr(x, "columns") and hasattr(x, "to_numpy") else _array(x)
     except Exception as error:  # of another library, about what it cannot convert
-        found = error
-    if isinstance(found, Exception):
-        said = " ".join(str(found).split())[:200]
+        said = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{wanted}, got {given}, which NumPy cannot read: convert it to an array of numbers "
             f"first ({said})"
-        )
+        ) from None
     if isinstance(found, list):
-        columns = [
-            _floats(column, wanted, f"{given} whose column {name!r} is") for name, column in found
-        ]
+        said = f"{given} whose column"
+        columns = [_floats(column, wanted, f"{said} {name!r} is") for name, column in found]
         return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))
     if found.ndim == 0 and found.dtype.kind not in "fiubc":  # no array at all
         raise ValueError(f"{wanted}, got {given}")
@@ -150,20 +145,18 @@ def numbers(x, wanted):
 
 
 def _array(x):
-    """A NumPy array of what can be one: a list of numbers, a tensor, a sparse matrix."""
+    """The NumPy array of a list of numbers, a tensor or a sparse matrix."""
     if isinstance(x, (list, tuple)):
         return np.array(x, dtype=object)
     for method in ("detach", "toarray", "to_numpy"):
         x = getattr(x, method)() if hasattr(x, method) else x
-    return (
-        np.from_dlpack(x)
-        if hasattr(x, "__dlpack__") and not hasattr(x, "__array__")
-        else np.asarray(x)
-    )
+    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        return np.from_dlpack(x)
+    return np.asarray(x)
 
 
 def _columns(x):
-    """(name, array) of every column of a table: they may differ in type."""
+    """(name, array) of every column of a table; columns may differ in type."""
     names = list(x.columns)
     if len(set(names)) == len(names) and hasattr(x, "__getitem__"):
         return [(name, np.asarray(x[name])) for name in names]
@@ -171,34 +164,26 @@ def _columns(x):
 
 
 def _floats(x, wanted, given):
-    """A plain array in floating point, refused where a number would change."""
+    """A plain array in floating point; ValueError if a number would change."""
+    kind = x.dtype.kind
     if x.dtype in FLOATS:
         return x
     if x.dtype.names:
-        return np.stack(
-            [
-                _floats(x[name], wanted, f"{given} fields, and {name!r} is")
-                for name in x.dtype.names
-            ],
-            axis=-1,
-        )
-    found = (
-        _from_objects(x)
-        if x.dtype.kind == "O"
-        else _from_numbers(x)
-        if x.dtype.kind in "fiub"
-        else None
-    )
+        said = f"{given} fields, and"
+        return np.stack([_floats(x[n], wanted, f"{said} {n!r} is") for n in x.dtype.names], axis=-1)
+    found = None
+    if kind == "O":
+        found = _from_objects(x)
+    elif kind in "fiub":
+        found = _from_numbers(x)
     if found is None:
-        raise ValueError(
-            f"{wanted}, got {given} {x.dtype}: "
-            f"{REMEDIES.get(x.dtype.kind, 'convert it to numbers')}"
-        )
+        remedy = REMEDIES.get(kind, "convert it to numbers")
+        raise ValueError(f"{wanted}, got {given} {x.dtype}: {remedy}")
     return found
 
 
 def _from_numbers(x):
-    """Numbers in double precision; None if one would change."""
+    """An array of numbers in double precision; None if one would change."""
     with np.errstate(over="ignore"):
         found = x.astype(FLOATS[0])
     if x.dtype.itemsize < 8 or x.size == 0:
@@ -211,16 +196,13 @@ def _from_numbers(x):
 
 def _from_objects(x):
     """Python's numbers in double precision; None if one is no number, or would change."""
-    if any(
-        issubclass(kind, (str, bytes, complex, np.complexfloating))
-        for kind in set(map(type, x.flat))
-    ):
+    no_reals = str, bytes, complex, np.complexfloating
+    if any(issubclass(kind, no_reals) for kind in set(map(type, x.flat))):
         return None
     try:
         found = x.astype(FLOATS[0])
-        same = np.equal(x, found, dtype=object) | (
-            np.not_equal(x, x, dtype=object) & np.isnan(found)
-        )
+        missing = np.not_equal(x, x, dtype=object) & np.isnan(found)  # nan is not equal to itself
+        same = np.equal(x, found, dtype=object) | missing
         return found if same.astype(bool).all() else None
-    except Exception:  # what is no number refuses in its own way
+    except Exception:  # objects that are no numbers raise errors of their own
         return None

@@ -1,8 +1,7 @@
-"""Trees on disk: one `.npz` file, no pickle.
+"""Trees of arrays in one `.npz` file, without pickle.
 
-The arrays are stored under their numbers; a JSON text describes the tree around them, beside
-whatever the caller wants to remember; a digest (SHA-256) covers all of it.  A file appears whole or
-not at all (`tinyebm.storage.files`).
+The file holds the arrays under their numbers, a JSON text (`header`) with the tree around them and
+the caller's notes, and the SHA-256 digest of all this (`digest`).
 """
 
 import hashlib
@@ -19,15 +18,21 @@ from tinyebm.common.tree import tree_flatten
 from tinyebm.storage.files import whole_file
 
 FORMAT = "tinyebm checkpoint 2"
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def save_tree(path, tree, **notes):
-    """Write a tree of arrays and some JSON-able notes; the file appears whole or not at all."""
+    """Write a tree of arrays, and notes that JSON can hold; the file appears whole or not at all.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_tree(f"{folder}/run.npz", {"w": np.arange(2.0)}, step=7)
+    ...     load_tree(f"{folder}/run.npz")
+    ({'w': array([0., 1.])}, {'step': 7})
+    """
     leaves, rebuild = tree_flatten(tree)
     leaves = [np.asarray(to_numpy(leaf)) for leaf in leaves]
     header = {"format": FORMAT, "tree": _describe(rebuild(range(len(leaves)))), "notes": notes}
-    text = json.dumps(header, default=np.generic.item)  # a NumPy scalar is a number too
+    text = json.dumps(header, default=np.generic.item)  # a NumPy scalar is a number, too
     buffer = io.BytesIO()
     arrays = {str(i): leaf for i, leaf in enumerate(leaves)}
     np.savez(buffer, header=np.array(text), digest=np.array(_digest(text, leaves)), **arrays)
@@ -38,35 +43,29 @@ def save_tree(path, tree, **notes):
 def load_tree(path):
     """Read what `save_tree` wrote: (tree, notes).
 
-    Nothing is unpickled, and nothing allocated that the file does not hold.
+    Nothing is unpickled, and memory is allocated only for what the file holds.
 
     Raises
     ------
     FileNotFoundError
     ValueError
-        If the file is truncated, damaged, of another version, or not one of ours: saying which.
+        If the file is truncated, damaged, of another version, or no file of `save_tree`.
     """
     if os.path.isdir(path):
         raise ValueError(f"{path} is not a tinyebm checkpoint or model, but a folder")
     with open(path, "rb") as file:
-        if file.read(2) != b"PK":
-            raise ValueError(f"{path} is not a tinyebm checkpoint or model: no .npz file at all")
-        try:
-            return _load(path, file)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{path} is truncated or damaged: {error}") from error
-
-
-def _load(path, file):
-    archive = zipfile.ZipFile(file)
-    entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-    if "header" not in entries:
-        raise ValueError(f"{path} is not a tinyebm checkpoint or model, but another .npz file")
-    text = str(_read(path, archive, entries["header"]))
+        content = file.read()
+    if content[:2] != b"PK":
+        raise ValueError(f"{path} is not a tinyebm checkpoint or model: no .npz file at all")
     try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is truncated or damaged: {error}") from error
+    try:
+        text = str(_array(path, archive, "header"))
         header = json.loads(text)
         version, description, notes = header["format"], header["tree"], header["notes"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not a tinyebm checkpoint or model, but another .npz file"
         ) from error
@@ -75,8 +74,9 @@ def _load(path, file):
             f"{path}: a checkpoint of format {version!r}; this version reads {FORMAT!r}"
         )
     try:
-        digest = str(_read(path, archive, entries.pop("digest")))
-        leaves = [_read(path, archive, entries[str(i)]) for i in range(len(entries) - 1)]
+        digest = str(_array(path, archive, "digest"))
+        count = len(archive.namelist()) - 2
+        leaves = [_array(path, archive, str(i)) for i in range(count)]
         if digest != _digest(text, leaves):
             raise ValueError(
                 f"{path} is damaged: its contents do not have the digest it was written with"
@@ -86,28 +86,26 @@ def _load(path, file):
         raise ValueError(f"{path} is damaged: an array is missing") from error
 
 
-def _read(path, archive, info):
-    """One array, allocated only if the file holds as many bytes as its header says."""
+def _array(path, archive, name):
+    """One array; KeyError if there is none of that name.
+
+    Its size is checked before it is allocated: the shape that its header claims may be anything.
+    """
+    info = archive.getinfo(f"{name}.npy")
     try:
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            raise ValueError("it is compressed")
-        with archive.open(info) as stream:
-            shape, fortran, dtype = HEADERS[np.lib.format.read_magic(stream)](stream)
-            size = math.prod(shape) * dtype.itemsize
-            if (
-                dtype.hasobject
-                or min(shape, default=0) < 0
-                or stream.tell() + size != info.file_size
-            ):
-                raise ValueError("its size does not fit")
-            content = bytearray(stream.read(size))
-            if len(content) < size or stream.read(1):  # at its end the checksum is looked at
-                raise ValueError("it ends early")
-    except Exception as error:  # what reads headers fails in many ways on a damaged one
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError("it is compressed, and may be huge")
+        stream = io.BytesIO(archive.read(info))  # a wrong checksum raises
+        np.lib.format.read_magic(stream)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        if stream.tell() + math.prod(shape) * dtype.itemsize != len(stream.getbuffer()):
+            raise ValueError("its size does not fit")
+        stream.seek(0)
+        return np.load(stream, allow_pickle=False)
+    except Exception as error:  # a damaged archive or header raises errors of many kinds
         raise ValueError(
             f"{path} is damaged: the entry {info.filename} is not the array it says it is"
         ) from error
-    return np.ndarray(shape, dtype, content, order="F" if fortran else "C")
 
 
 def _digest(text, leaves):

@@ -1,5 +1,7 @@
-"""Files that appear whole or not at all, whatever happens while they are written: a full disk,
-Ctrl-C, a power failure."""
+"""Files that appear whole or not at all, even if the disk is full or the power fails.
+
+They are written under another name, and renamed when they are safe on disk.
+"""
 
 import contextlib
 import os
@@ -8,10 +10,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def whole_file(path):
-    """A binary file to write to, beside the path; when all is written, and safe on disk, it takes
-    its place there.
+    """A binary file to write to, which gets its name `path` when the block ends without an error.
 
-    Until then an old file stays as it was, and if something goes wrong nothing is left behind.
+    Until then an old file stays as it was; after an error nothing is left behind.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -33,7 +34,7 @@ def whole_file(path):
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
-    if os.name == "posix":  # the name, too
+    if os.name == "posix":  # the folder, which holds the name
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

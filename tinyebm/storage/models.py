@@ -1,7 +1,7 @@
-"""Models on disk: a Density, rebuilt from the names and sizes of its parts.
+"""Models on disk: a Density, rebuilt from the names and fields of its energy and its space.
 
-A model file is a checkpoint whose notes say which energy and which space:
-frozen dataclasses, so their fields are all there is to say.
+A model file is a checkpoint whose notes hold these names and fields; both parts are frozen
+dataclasses, which have nothing else.
 """
 
 import dataclasses
@@ -40,9 +40,10 @@ KINDS = {kind.__name__: kind for kind in (*ENERGIES, *SPACES)}
 
 
 def save_model(path: str | os.PathLike, p: Density, **notes: Any) -> None:
-    """Write a Density whose energy and space are this package's, and notes that JSON can hold.
+    """Write a Density whose energy and space are of this package, and notes that JSON can hold.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> import tinyebm as te
     >>> ring = te.Ring()
     >>> p = te.Density(ring, ring.init(np.random.default_rng(0)), te.Reals(2))
@@ -67,16 +68,25 @@ def load_model(path: str | os.PathLike) -> tuple[Density, dict]:
     ------
     FileNotFoundError, ValueError
         If there is no such file, or it holds no model.
+
+    >>> import tempfile
+    >>> import tinyebm as te
+    >>> p = te.Density(te.DoubleWell(), {"barrier": 1.5}, te.Reals(1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(f"{folder}/well.npz", p)
+    ...     load_model(f"{folder}/well.npz")[0].theta
+    {'barrier': array(1.5)}
     """
     theta, notes = load_tree(path)
     if not {"energy", "space"} <= set(notes):
         raise ValueError(f"{path} is a checkpoint of a run, not a model")
-    energy = _read(path, notes.pop("energy"), ENERGIES)
-    space = _read(path, notes.pop("space"), SPACES)
+    energy = _part(path, notes.pop("energy"), ENERGIES)
+    space = _part(path, notes.pop("space"), SPACES)
     return Density(energy, theta, space), notes
 
 
 def _spell(part):
+    """The name and the fields of an energy or a space, as JSON holds them."""
     name = type(part).__name__
     if KINDS.get(name) is not type(part):
         raise ValueError(
@@ -86,7 +96,8 @@ def _spell(part):
     return {"kind": name, **dataclasses.asdict(part)}
 
 
-def _read(path, spelled, kinds):
+def _part(path, spelled, kinds):
+    """The energy or the space that `_spell` wrote down."""
     try:
         return {kind.__name__: kind for kind in kinds}[spelled.pop("kind")](**spelled)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""What a model file remembers of its data, and other data seen in the units of the model.
+"""What a model file says of its data, and how other data are put into the units of the model.
 
-A model of standardised columns speaks of (x - centre) / scale, with the centre and scale of its own
-data.  Rows that are brought to it later are put into these units by the same numbers, never by
-theirs.
+A model of standardised columns is a density of (x - centre) / scale, with the centre and scale of
+the data it was trained on.  Rows that it is asked about later are shifted and scaled by the same
+numbers, not by their own.
 """
 
 import hashlib
@@ -12,12 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from tinyebm.datasets.load import NAMES, Data
-from tinyebm.datasets.readers import reader_of
+from tinyebm.datasets.readers import numbered_columns, reader_of
 
 
 def origin(data, trained=None):
-    """What a model file remembers of its data: how to load them again, their units, the rows
-    trained on.
+    """The notes of a model file on its data: how to load them again, units, rows trained on.
 
     `trained` holds those rows (m, d); by default they are all.
 
@@ -46,7 +45,8 @@ def origin(data, trained=None):
 
 
 def remembered(notes):
-    """Data without rows: the columns and units that a model file remembers; None if it has none."""
+    """Data without rows, with the columns and units in the notes of a model; None if there are
+    none."""
     if "scale" not in notes:
         return None
     centre, scale = np.array(notes["centre"]), np.array(notes["scale"])
@@ -82,21 +82,21 @@ def seen_by(p, notes, data):
     if space:
         for i in np.flatnonzero(~space.contains(x))[:1]:
             raise ValueError(f"{data.name}: row {i + 1} is {x[i].tolist()}, no state of {space}")
-    data, other = replace(data, x=x, mode=None, modes=0, space=space), data
-    if known:
-        renamed = _named(known) != _named(other)
-        assumed = ["the columns are taken in the order in which they stand"] if renamed else []
-        return replace(data, centre=known.centre, scale=known.scale), assumed
-    units = notes.get("data", "the model, whose file names none")
-    return data, [] if space else [f"taken as it stands, in the units of {units}"]
+    assumed = []
+    if known and _named(known) != _named(data):
+        assumed = ["the columns are taken in the order in which they stand"]
+    elif not known and not space:
+        units = notes.get("data", "the model, whose file names none")
+        assumed = [f"taken as it stands, in the units of {units}"]
+    units = {"centre": known.centre, "scale": known.scale} if known else {}
+    return replace(data, x=x, mode=None, modes=0, space=space, **units), assumed
 
 
 def trained_rows(p, notes, data):
-    """Which rows of data in the units of a model it was trained on, (n,); None where that is not
-    known.
+    """Which rows of data in the units of a model it was trained on, (n,); None if that is unknown.
 
-    A row is known by its numbers, and counts as often as it was trained on.  On a discrete space
-    equal rows are many, so only those of the whole table trained on are told apart.
+    A row is recognised by its numbers, and counts as often as it was trained on.  On a discrete
+    space many rows are equal, so only those of the whole table are told apart.
     """
     marks = _marks(data.x)
     if "trained_on" not in notes or p.space.discrete and _digest(marks) != notes["table"]:
@@ -109,25 +109,25 @@ def trained_rows(p, notes, data):
 
 
 def _marks(x):
-    """A digest of every row of x (n, d), 48 bits: of a million, none is a new row's but with chance
-    4e-9."""
+    """A digest of 48 bits of every row of x (n, d): of a million rows trained on, none has that of
+    a new row but with probability 4e-9."""
     rows = np.ascontiguousarray(x, dtype=float) + 0.0  # -0.0 becomes 0.0
     return [hashlib.blake2b(row.tobytes(), digest_size=6).hexdigest() for row in rows]
 
 
 def _digest(marks):
-    """A digest of a whole table, in whatever order its rows stand."""
+    """A digest of a whole table, the same for every order of its rows."""
     return hashlib.blake2b("".join(sorted(marks)).encode(), digest_size=16).hexdigest()
 
 
 def _named(data):
     """Whether the columns have names of their own."""
-    return data.columns != tuple(f"column {j + 1}" for j in range(len(data.columns)))
+    return data.columns != numbered_columns(data.columns)
 
 
 def _require_units(target, p, standardised):
-    """Raise ValueError if a population cannot judge a model; `standardised`: of which data its
-    columns are."""
+    """Raise ValueError if a population cannot judge a model; `standardised`: the name of the data
+    whose standardised columns it models, if any."""
     if target.space.discrete != p.space.discrete:
         raise ValueError(f"{target.name} lives on {target.space}, the model on {p.space}")
     if standardised:
@@ -141,9 +141,10 @@ def _require_columns(data, known):
     """Raise ValueError unless the columns are those that are known, where both have names."""
     if not (_named(data) and _named(known)) or data.columns == known.columns:
         return
-    missing = ", ".join(repr(name) for name in known.columns if name not in data.columns)
-    more = ", ".join(repr(name) for name in data.columns if name not in known.columns)
-    wrong = [f"it has no {missing}"] * bool(missing) + [f"it has {more}"] * bool(more)
+    missing = [repr(name) for name in known.columns if name not in data.columns]
+    more = [repr(name) for name in data.columns if name not in known.columns]
+    wrong = [f"it has no {', '.join(missing)}"] if missing else []
+    wrong += [f"it has {', '.join(more)}"] if more else []
     raise ValueError(
         f"{data.name} does not have the columns of the model, {', '.join(known.columns)}: "
         f"{' and '.join(wrong) or 'it has them in another order'}"

@@ -25,6 +25,7 @@ from tinyebm.exact.sampling import population
 from tinyebm.objectives.step import Step
 from tinyebm.replay.door import remembering
 from tinyebm.samplers.chains import caveat_of
+from tinyebm.spaces.own import complete
 from tinyebm.storage.checkpoint import save_tree
 from tinyebm.training.history import append, fingerprint, measurer, resumed, rollbacks
 from tinyebm.training.optimize import Optimizer, adam, clip_norm
@@ -161,7 +162,7 @@ def fit(
         raise ValueError("resume=True needs the checkpoint= to resume from")
     data = population(data)
     x, mass = law = data_law(data)
-    space = space or space_of(data, x, energy)
+    space = complete(space or space_of(data, x, energy))
     options = {
         "batch_size": batch_size,
         "data_noise": data_noise,

@@ -8,7 +8,8 @@ import numpy as np
 from tinyebm.common.backend import to_numpy
 from tinyebm.common.errors import or_nan
 from tinyebm.density import exponents, in_double
-from tinyebm.exact.partition import MAX_NODES, log_partition
+from tinyebm.exact.nodes.quadrature import MAX_NODES
+from tinyebm.exact.partition import log_partition
 from tinyebm.storage.checkpoint import load_tree
 
 

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from tinyebm.common.backend import Stream
-from tinyebm.common.checks import require_count, require_positive, require_space
+from tinyebm.common.checks import require_count, require_positive
 from tinyebm.common.errors import ConvergenceWarning
 from tinyebm.common.kinds import AnyData, Energy, Space, Tree
 from tinyebm.common.progress import Progress
@@ -15,9 +15,11 @@ from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import Density, exponents
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.partition import log_partition, quadrature
+from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import population
 from tinyebm.replay.door import remembering
+from tinyebm.spaces.own import complete
 from tinyebm.training.fit import Fit
 from tinyebm.training.optimize import lbfgs
 from tinyebm.training.start import space_of, start_of, unstandardised
@@ -90,8 +92,7 @@ def mle(
     """
     data = population(data)
     x, mass = data_law(data)
-    space = space or space_of(data, x, energy)
-    require_space(space)
+    space = complete(space or space_of(data, x, energy))
     if x.shape[1] != space.dim or not np.all(space.contains(x)):
         raise ValueError(f"some rows of the data lie outside {space}")
     require_positive("gtol", gtol)

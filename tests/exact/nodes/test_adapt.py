@@ -12,6 +12,7 @@ from tinyebm.common.tree import tree_map
 from tinyebm.density import Density
 from tinyebm.energies.mlp import MLP
 from tinyebm.exact.nodes.adapt import Patches, adapt
+from tinyebm.exact.nodes.peaks import summits
 from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Box, Reals
 
@@ -20,8 +21,8 @@ TWO = Patches(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 3.0], [4.0, 3.
 
 def on(energy, space, rtol=1e-8, max_nodes=2**20):
     """`adapt` over the whole of a box, (patches, log Z, error)."""
-    low, high = (np.full(space.dim, end * 1.0) for end in (space.low, space.high))
-    return adapt(Density(energy, {}, space), low, high, rtol, max_nodes)
+    p, (low, high) = Density(energy, {}, space), (np.full(space.dim, end * 1.0) for end in (space.low, space.high))
+    return adapt(p, low, high, rtol, max_nodes, *summits(p, low, high)[1:])
 
 
 # -------------------------------------------------------------------------------- patches

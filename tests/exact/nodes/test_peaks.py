@@ -163,10 +163,10 @@ def test_scans_of_networks_are_as_fine_as_they_need():
     for gain in (1.0, 20.0, 1e4):
         net = te.MLP((1, 16, 1), gain=gain)
         p = te.Density(net, net.init(np.random.default_rng(0)), te.Reals(1))
-        n, = nodes_to_see(p, low, high, WHOLE)
+        n, = nodes_to_see(p, low, high, WHOLE[1])
         assert n == WHOLE[1] or 20 / (n - 1) <= GAP * narrowest(p)
     relu = te.MLP((1, 16, 1), "relu")
-    assert nodes_to_see(te.Density(relu, relu.init(np.random.default_rng(0)), te.Reals(1)), low, high, WHOLE) == (WHOLE[1],)
+    assert nodes_to_see(te.Density(relu, relu.init(np.random.default_rng(0)), te.Reals(1)), low, high, WHOLE[1]) == (WHOLE[1],)
 
 
 def test_bumps_of_a_scan():

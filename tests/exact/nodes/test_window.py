@@ -115,6 +115,22 @@ def test_every_mode_is_inside():
     assert np.all(window.scale < 0.51) and np.all(window.scale > 0.3)
 
 
+@pytest.mark.parametrize("seed", [0, 3, 5])
+def test_narrow_modes_far_apart_are_inside(seed):
+    """Two modes, up to a thousand widths apart.  Catches climbers that all move out along rays from the best peak.
+
+    Then none of them is near the other one, and a face that cuts off a part of it looks low.
+    """
+    rng = np.random.default_rng([3, seed])
+    s = 10 ** rng.uniform(-4, -1) * np.array([1.0, 10 ** rng.uniform(-1.5, -0.5)])
+    means = np.array([[0.0, 0.0], rng.normal(0, 1, 2)])
+    theta = {"logits": np.zeros(2), "mean": means, "log_scale": np.log(s)}
+    window = find_window(Density(GaussianMixtureEnergy(2, 2), theta, Reals(2)))
+
+    z = [((window.low - mean) / width, (window.high - mean) / width) for mean, width in zip(means, s, strict=True)]
+    assert sum(0.5 * (stats.norm.cdf(low) + stats.norm.sf(high)).sum() for low, high in z) <= window.tail + 1e-15
+
+
 @pytest.mark.parametrize("s", [1e-6, 1.0, 1e6])
 def test_a_base_measure_sets_the_unit(s):
     """Catches starting points at a fixed distance where the space knows its scale."""

@@ -1,14 +1,15 @@
-"""Quadrature for densities with kinks: split boxes until each is smooth enough.
+"""Quadrature for densities with kinks and jumps: boxes that are halved until each is smooth enough.
 
-A ReLU, |x| or the tip of a cone stops the fast convergence of a product grid. Here the domain is
-cut into boxes; a box whose integral differs between 9 Gauss-Lobatto nodes per axis, which see its
-boundary, and 12 Gauss-Legendre nodes is halved along the axis that is worst resolved.  So is, from
-the start, a box that holds a summit of log p and is much wider than it: at the nodes of both rules
-it could be unseen.  On the line, where one box holds a whole kink, two rules may agree by chance: a
-third has to agree as well.
+At a kink (relu, |x|, the tip of a cone) product grids converge slowly.  So the domain is cut into
+boxes, and each box is integrated by two rules: 12 Gauss-Legendre nodes per axis, and 9
+Gauss-Lobatto nodes, some of which lie on its faces.  A box in which they differ is halved, along
+the axis on which it is resolved worst.  On the line one box holds a whole kink, and two rules may
+agree by chance: there a third rule has to agree as well.
+
+A narrow peak may lie between the nodes of both rules.  So boxes near a summit of log p are halved
+before that, until they are no wider than some widths of the summit.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,26 +18,23 @@ import numpy as np
 from tinyebm.autodiff.ops import logsumexp
 from tinyebm.common.errors import EmptyError, QuadratureError
 from tinyebm.density import exponent
-from tinyebm.exact.nodes.peaks import candidates, summits
-from tinyebm.exact.nodes.scans import WHOLE, Scan, even_grid, nodes_to_see
-from tinyebm.spaces.grids import BLOCK, Grid, legendre, lobatto
+from tinyebm.spaces.grids import BLOCK, Grid, legendre, lobatto, split_axes
 
-FINE = 12
-# times the change between rules is the error: on the line one box holds a kink whole
-CAUTION = {1: 10, 2: 3, 3: 3}
-# 9 is odd and 12 even: a jump in the middle of a box looks different to them
+FINE = 12  # nodes per axis of the rule whose integrals are returned
+# rules to compare with; 9 is odd and 12 even: a jump in the middle of a box looks different to them
 COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto),)}
-BESIDE = 10.0  # widths of a summit, so far from which there is nothing left of it
-WIDE = 8.0  # widths of a summit across a box that need not be halved for it
-MANY_POLES = 256  # boxes with a node on one
-THINNEST = 128 * np.finfo(float).eps  # relative width of a box
+# error over the change between rules; on the line it is larger, as one box holds a whole kink
+CAUTION = {1: 10, 2: 3, 3: 3}
+BESIDE = 10.0  # widths of a summit: farther away it has no mass
+WIDE = 8.0  # widths of a summit: a box near it that is wider is halved
+MANY_POLES = 64  # boxes with a node at which E = -inf or nan: more of them are no pole
+THINNEST = 128 * np.finfo(float).eps  # least width of a box, relative to its distance from 0
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Boxes [low_i, high_i] with a product rule each (Gauss-Legendre); streams atoms as a `Grid`
-    does."""
+    """Boxes [low_i, high_i] with a product rule in each; streams its atoms as a `Grid` does."""
 
     low: np.ndarray  # (m, d)
     high: np.ndarray  # (m, d)
@@ -54,7 +52,7 @@ class Patches:
         return len(self.low) * self.per_box
 
     def boxes(self, nodes):
-        """The boxes, (low, high)."""
+        """The boxes (low, high), both (m, d), whatever the number of nodes."""
         return self.low, self.high
 
     def variants(self):
@@ -67,104 +65,90 @@ class Patches:
         d = self.low.shape[1]
         t, w = self.rule(self.nodes)
         t, log_w = Grid(((t, np.log(w)),) * d).all()  # (n^d, d), (n^d,)
-        for i in range(0, len(self.low), max(1, size // len(t))):
-            low = self.low[i : i + max(1, size // len(t)), None, :]
-            half = (self.high[i : i + max(1, size // len(t)), None, :] - low) / 2
-            yield (
-                (low + half * (t + 1)).reshape(-1, d),
-                (log_w + np.log(half).sum(axis=2)).reshape(-1),
-            )
+        boxes = max(1, size // len(t))
+        for i in range(0, len(self.low), boxes):
+            low = self.low[i : i + boxes, None, :]
+            half = (self.high[i : i + boxes, None, :] - low) / 2
+            log_weights = log_w + np.log(half).sum(axis=2)
+            yield (low + half * (t + 1)).reshape(-1, d), log_weights.reshape(-1)
 
     def all(self):
-        """All atoms at once."""
+        """All atoms at once: states (N, d) and log weights (N,)."""
         x, log_w = zip(*self.blocks(), strict=True)
         return np.concatenate(x), np.concatenate(log_w)
 
-    def corners(self):
-        """The corners of all boxes' hull, (2^d, d)."""
-        ends = np.stack([self.low.min(axis=0), self.high.max(axis=0)])
-        return Grid(tuple((end, 0 * end) for end in ends.T)).all()[0]
-
     def cells(self):
-        """Boxes with the volumes of the weights that tile the patches: (low, high), each (N, d)."""
-        d = self.low.shape[1]
+        """Boxes around the atoms, of the volumes of their weights: (low, high), both (N, d)."""
         edges = np.concatenate([[0.0], np.cumsum(legendre(self.nodes)[1]) / 2])  # of [0, 1]
-        unit = [Grid(((e, 0 * e),) * d).all()[0] for e in (edges[:-1], edges[1:])]
-        width = (self.high - self.low)[:, None, :]
-        return tuple((self.low[:, None, :] + width * u).reshape(-1, d) for u in unit)
+        low, width = self.low[:, None], (self.high - self.low)[:, None]
+        d = self.low.shape[1]
+        return tuple((low + width * unit).reshape(-1, d) for unit in split_axes([edges] * d))
 
 
-def adapt(p, low, high, rtol, max_nodes, peaks=None, sizes=None):
-    """Split [low, high] until Z holds to rtol / 10, or rtol at max_nodes; return (Patches, log Z,
-    error).
+def adapt(p, low, high, rtol, max_nodes, peaks, sizes):
+    """Split the box [low, high] until Z holds to rtol / 10, or to rtol with max_nodes nodes.
 
-    `peaks` and their `sizes` (m, d) are those that are known; without them a scan looks for them.
+    `peaks` and their `sizes` (m, d) are known summits of p.  Returns (Patches, log Z, error).
 
-    The error is some times the sum of the boxes' changes between the rules: where
-    a kink runs through a box, the finer rule may be no better than the coarser.
-    At a jump in the plane (E = +inf beyond a curve) slivers can hide between the
-    nodes: there the error is an estimate.
+    The error is CAUTION times the sum of all boxes' changes between the rules: where a kink runs
+    through a box, the finer rule may be no better than the coarser.  At a jump in the plane
+    (E = +inf beyond a curve) slivers may lie between the nodes: there the error is an estimate.
 
     Raises
     ------
     QuadratureError
-        If the boxes would hold more than max_nodes nodes, or shrink to rounding.
+        If the boxes would hold more than max_nodes nodes, or become too thin for rounding.
     """
     d = p.space.dim
-    if peaks is None:
-        scan = Scan(p, even_grid(low, high, nodes_to_see(p, low, high, WHOLE)))
-        peaks, sizes = summits(p, scan, low, high, candidates(p))
-    # a box may know where its density jumps
-    slices = SLICES[d] * (p.space.panels if p.space.bounded else 1)
+    slices = SLICES[d] * getattr(p.space, "panels", 1)  # a Box may say where p jumps
     edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
-    low, high = (
-        Grid(tuple((e[end], 0 * e[end]) for e in edges)).all()[0]
-        for end in (slice(None, -1), slice(1, None))
-    )
-    low, high = _closer(low, high, peaks, sizes)
-    by_coarse_rules = lambda low, high: np.stack(
-        [_log_integrals(p, low, high, *rule) for rule in COARSE[d]]
-    )
-    coarse, fine = by_coarse_rules(low, high), _log_integrals(p, low, high, FINE)
-    least, boxes = np.inf, 0  # the smallest error so far, and the number of boxes then
+    low, high = _closer(*split_axes(edges), peaks, sizes)
+    logs = _log_integrals(p, low, high)
+    least, boxes = np.inf, 0  # the smallest error so far, and the number of boxes it took
     while True:
-        # another rule has to do
-        coarse = np.where((coarse == np.inf) & (coarse.min(axis=0) < np.inf), fine, coarse)
-        poles = (coarse == np.inf).any(axis=0) | (fine == np.inf)  # a node lies on one
-        top = max(fine[~poles].max(initial=-np.inf), coarse[:, ~poles].max(initial=-np.inf))
-        if top == -np.inf:
-            raise EmptyError("the energy is +inf at every node")
-        total = np.exp(fine[~poles] - top).sum()
-        # 0 / 0 and 1 / 0: only the coarse rules saw any mass
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            change = np.abs(np.exp(fine - top) - np.exp(coarse - top)).max(axis=0) / total
-        change = np.where(poles, 1.0, np.nan_to_num(change, nan=0.0, posinf=1.0))
-        error, thin = CAUTION[d] * float(change.sum()), np.any(too_thin(low, high), axis=1)
-        split = ~thin & (
-            change > max(rtol / (40 * len(change)), change[~thin].max(initial=0.0) / 100)
-        )
+        log_z, change, poles = _compare(logs)
+        if poles.sum() > MANY_POLES:
+            raise ValueError("the energy is nan or -inf somewhere")
+        error = CAUTION[d] * float(change.sum())
         if error < 0.95 * least:
             least, boxes = error, len(low)
-        spent = len(low) > 2 * boxes + 64  # rounding, which more boxes do not mend
-        spent |= (
-            not split.any()
-            or (len(low) + split.sum()) * FINE**d > max_nodes
-            or poles.sum() > MANY_POLES
-        )
+        thin = too_thin(low, high).any(axis=1)
+        share = max(rtol / (40 * len(change)), change[~thin].max(initial=0.0) / 100)
+        split = ~thin & (change > share)
+        full = (len(low) + split.sum()) * FINE**d > max_nodes
+        rounded = len(low) > 2 * boxes + 64  # the error is rounding: more boxes do not help
+        spent = full or rounded or not split.any()
         if error <= rtol / 10 or (spent and error <= rtol):
-            return Patches(low, high), float(top + math.log(total)), error
+            return Patches(low, high), log_z, error
         if spent:
             _refuse(p, low, high, change, thin, error, rtol, max_nodes)
         lows, highs = _halves(low[split], high[split], _worst_axis(p, low[split], high[split]))
+        logs = np.concatenate([logs[:, ~split], _log_integrals(p, lows, highs)], axis=1)
         low, high = np.concatenate([low[~split], lows]), np.concatenate([high[~split], highs])
-        coarse = np.concatenate([coarse[:, ~split], by_coarse_rules(lows, highs)], axis=1)
-        fine = np.concatenate([fine[~split], _log_integrals(p, lows, highs, FINE)])
+
+
+def _compare(logs):
+    """(log Z, the boxes' changes between the rules over Z, the mask of boxes with a pole).
+
+    `logs` (rules, m) are the boxes' log integrals, the finest rule last; inf if a node lies on a
+    pole.  A coarse rule with a node on a pole is left out, if another one has none.
+    """
+    coarse, fine = logs[:-1], logs[-1]
+    coarse = np.where((coarse == np.inf) & (coarse.min(axis=0) < np.inf), fine, coarse)
+    poles = (coarse == np.inf).any(axis=0) | (fine == np.inf)
+    top = max(fine[~poles].max(initial=-np.inf), coarse[:, ~poles].max(initial=-np.inf))
+    if top == -np.inf and not poles.any():
+        raise EmptyError("the energy is +inf at every node")
+    # 0 / 0 and 1 / 0: the finest rule saw no mass
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        total = np.exp(fine[~poles] - top).sum()
+        change = np.abs(np.exp(fine - top) - np.exp(coarse - top)).max(axis=0) / total
+        log_z = float(top + np.log(total))
+    return log_z, np.where(poles, 1.0, np.nan_to_num(change, nan=0.0, posinf=1.0)), poles
 
 
 def _refuse(p, low, high, change, thin, error, rtol, max_nodes):
-    """Say where Z could not be computed, and why."""
-    if (change[~thin] >= 1).sum() > 8:  # more than some boxes around poles
-        raise ValueError("the energy is nan or -inf somewhere")
+    """Raise QuadratureError, saying where Z could not be computed, and why."""
     worst = np.argmax(change)
     where = np.round((low + high)[worst] / 2, 4).tolist()
     if thin[worst] and np.abs(low).max() > 1e4 * (high.max() - low.min()):
@@ -187,31 +171,36 @@ def _refuse(p, low, high, change, thin, error, rtol, max_nodes):
     )
 
 
-def _log_integrals(p, low, high, nodes, rule=legendre):
-    """log ∫ e^{-E} dμ over each box; inf where a node lies on a pole."""
+def _log_integrals(p, low, high):
+    """log ∫ e^{-E} dμ over each box by every rule, (rules, m); inf if a node lies on a pole."""
+    rules = (*COARSE[p.space.dim], (FINE, legendre))
+    return np.stack([_by_rule(p, Patches(low, high, *rule)) for rule in rules])
+
+
+def _by_rule(p, patches):
+    """log ∫ e^{-E} dμ over each box by its rule, (m,)."""
     with np.errstate(divide="ignore"):
-        u = np.concatenate(
-            [exponent(p, x) + log_w for x, log_w in Patches(low, high, nodes, rule).blocks()]
-        )
+        u = np.concatenate([exponent(p, x) + log_w for x, log_w in patches.blocks()])
     if np.isnan(u).any():
         raise ValueError("the energy is nan or -inf somewhere")
-    return logsumexp(np.where(u == np.inf, 0.0, u).reshape(len(low), -1), axis=1) + np.where(
-        (u == np.inf).reshape(len(low), -1).any(axis=1), np.inf, 0.0
-    )
+    u = u.reshape(len(patches.low), -1)
+    pole = u == np.inf
+    found = logsumexp(np.where(pole, 0.0, u), axis=1)
+    return np.where(pole.any(axis=1), np.inf, found)
 
 
-def _closer(low, high, peaks, width):
-    """The boxes, those in or beside which a peak lies halved until they are no wider than some of
-    its widths."""
-    near = BESIDE * width
+# ---------------------------------------------------------------------------- halving boxes
+
+
+def _closer(low, high, peaks, sizes):
+    """The boxes, those near a peak halved until they are no wider than WIDE of its sizes."""
+    beside = BESIDE * sizes
     while True:
-        # (m, peaks)
-        holds = ((low[:, None] - near <= peaks) & (peaks <= high[:, None] + near)).all(axis=2)
-        # (m, d)
-        excess = np.where(holds[:, :, None], (high - low)[:, None] / width, 0.0).max(
-            axis=1, initial=0.0
-        )
-        split = (excess > WIDE).any(axis=1) & ~np.any(too_thin(low, high), axis=1)
+        after, before = low[:, None] - beside <= peaks, peaks <= high[:, None] + beside
+        near = (after & before).all(axis=2)[:, :, None]  # (m, peaks, 1)
+        widths = np.where(near, (high - low)[:, None] / sizes, 0.0)
+        excess = widths.max(axis=1, initial=0.0)  # (m, d)
+        split = (excess > WIDE).any(axis=1) & ~too_thin(low, high).any(axis=1)
         if not split.any():
             return low, high
         lows, highs = _halves(low[split], high[split], excess[split].argmax(axis=1))
@@ -227,35 +216,33 @@ def _halves(low, high, axis):
 
 
 def _worst_axis(p, low, high):
-    """The axis of each box along which log p deviates most from a straight line between mid-faces
-    and centre."""
-    d = low.shape[1]
+    """The axis of each box on which log p bends most, (m,).
+
+    The bend is |log p(c - s) + log p(c + s) - 2 log p(c)|, with c the centre and c ± s the middles
+    of two opposite faces.  An axis on which the box is eight times shorter than on another is left
+    out.
+    """
+    d, length = low.shape[1], high - low
     if d == 1:
         return np.zeros(len(low), dtype=int)
-    centre, u_centre = (low + high) / 2, exponent(p, (low + high) / 2)
-    bend = []
-    for i in range(d):
-        step = np.zeros_like(low)
-        step[:, i] = 0.5 * (high - low)[:, i]
+    centre = (low + high) / 2
+    u, bend = exponent(p, centre), np.empty_like(low)
+    for i, axis in enumerate(np.eye(d)):
+        step = 0.5 * length * axis
         with np.errstate(invalid="ignore"):  # inf - inf: the edge of the support
-            bend.append(
-                np.abs(exponent(p, centre - step) + exponent(p, centre + step) - 2 * u_centre)
-            )
-    bend = np.nan_to_num(np.stack(bend, axis=1), nan=np.inf)
-    length = high - low
-    return np.argmax(
-        np.where(length > length.max(axis=1, keepdims=True) / 8, bend + 1e-12 * length, -1.0),
-        axis=1,
-    )
+            bend[:, i] = np.abs(exponent(p, centre - step) + exponent(p, centre + step) - 2 * u)
+    bend = np.nan_to_num(bend, nan=np.inf) + 1e-12 * length  # the longest axis, if none bends
+    long = length > length.max(axis=1, keepdims=True) / 8
+    return np.argmax(np.where(long, bend, -1.0), axis=1)
 
 
 def halved(low, high):
-    """The halves of each box along all axes, 2^d of each."""
+    """The 2^d parts of each box that is halved along every axis."""
     for axis in range(low.shape[1]):
         low, high = _halves(low, high, np.full(len(low), axis))
     return low, high
 
 
 def too_thin(low, high):
-    """Whether boxes are so thin that rounding would move their nodes, along every axis, (m, d)."""
+    """On which axes boxes are so thin that rounding would move their nodes, (m, d)."""
     return (high - low) < np.maximum(THINNEST * np.maximum(np.abs(low), np.abs(high)), 1e-290)

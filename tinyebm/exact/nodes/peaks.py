@@ -1,15 +1,13 @@
 """The peaks of a density: where its mass may be, and how wide it is there.
 
-On R^d, climb log p from
+On R^d log p is climbed from
 
-1. the bumps of a grid whose nodes spread out geometrically from the origin, and a fan of points;
+1. the bumps of a scan whose nodes lie farther and farther apart, and a fan of points;
 2. what is known: the modes that the energy states (`modes`), and rows of data;
-3. the bumps of an even scan of the window that was found, and of a wider region around it.
+3. the bumps of an even scan of the window that was found, and of the region around it.
 
-In a box the *summits* of log p, kinks and points on the walls included, are found from its values
-alone.
-
-What a scan can see, and what may hide from it, is said in `exact.scans`.
+In a box the *summits* of log p are found by steps along the axes: it may have kinks, and be highest
+on a wall.  `exact.nodes.scans` says which peaks a scan sees.
 """
 
 import itertools
@@ -21,26 +19,26 @@ from tinyebm.autodiff.tape import hvp
 from tinyebm.common.checks import ENERGY, part_of
 from tinyebm.common.errors import QuadratureError
 from tinyebm.density import exponent, exponent_and_score, exponents
-from tinyebm.exact.nodes.scans import AROUND, WHOLE, Scan, even_grid, narrowest, nodes_to_see
-from tinyebm.spaces.grids import Grid
+from tinyebm.exact.nodes.scans import AROUND, WHOLE, Scan, narrowest, nodes_to_see
+from tinyebm.spaces.grids import Grid, gauss_legendre, trapezoid
 
-FAR_SCAN = {1: 3001, 2: 61, 3: 27}  # nodes per axis of the geometric scan, odd: one is the origin
-# of the geometric scan, in natural scales
+FAR_SCAN = {1: 3001, 2: 61, 3: 27}  # nodes per axis of the wide scan; odd: one is its centre
+# the least and the largest distance of its nodes from the centre, in natural scales
 REACH = {1: (1e-3, 1e9), 2: (1e-1, 1e4), 3: (0.25, 4096.0)}
 FAN = (0.25, 1.0, 4.0, 16.0, 64.0)  # half widths of the fans of points, in natural scales
-FAR = 30.0  # standard deviations from the origin, from where on a peak is looked around
-FARTHEST = 1e12  # a face that goes farther belongs to a density without a bounded window
+TICKS = {1: 5, 2: 5, 3: 3}  # points of a fan per axis
+FAR = 30.0  # a peak so many standard deviations from the origin has a wide scan of its own
+FARTHEST = 1e12  # no peak and no face of a window lies farther from the origin
 CANDIDATES = 256  # rows of data that are climbed from
-HALVINGS = 60  # of a step: from the gaps of a scan to their rounding
-LEVEL = 0.1  # nats that a step from a summit falls, so that it need not be sought more closely
-NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum of doubles
+HALVINGS = 60  # of a step: from the gaps of a scan down to rounding
+LEVEL = 0.1  # nats; a summit is found where every step falls by less
+NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum in double precision
 
 
 def candidates(p, rows=None):
-    """Points that may lie near peaks, (m, d): the modes that the energy states, and rows of data
-    spread over all heights.
+    """Points near which peaks may lie, (m, d): the energy's modes, and rows of data.
 
-    No rows where a scan sees every peak.
+    The rows are evenly picked in the order of log p.  If a scan sees every peak, there are none.
     """
     known = [np.zeros((0, p.space.dim))]
     if (modes := part_of(p.energy, "modes", ENERGY)) is not None:
@@ -54,50 +52,44 @@ def candidates(p, rows=None):
 # ----------------------------------------------------------------------------------- on R^d
 
 
-def climb(p, x, stride, steps, frozen=None):
-    """Resilient ascent of log p from the rows of x: (best points, their exponents).
+def climb(p, x, stride, steps, frozen=False):
+    """Ascent of log p from the points x (..., d): the best points and their exponents (...).
 
-    A coordinate's stride grows by 1.3 while the score keeps its sign and halves
-    when it flips (Riedmiller & Braun 1993); `frozen` coordinates, a mask like x, stay.
+    Every coordinate moves by its own stride, in the direction of the score.  The stride grows by
+    1.3 while the score keeps its sign, and halves when the sign changes (resilient propagation:
+    Riedmiller & Braun 1993).  Coordinates in the mask `frozen`, of the shape of x, stay.
     """
     x, stride, before = x.copy(), np.zeros_like(x) + stride, np.zeros_like(x)
-    best, top = x.copy(), np.full(len(x), -np.inf)
+    best, top = x.copy(), np.full(x.shape[:-1], -np.inf)
     for _ in range(steps):
-        u, s = exponent_and_score(p, x)
+        u, s = exponent_and_score(p, x.reshape(-1, x.shape[-1]))
+        u, s = u.reshape(top.shape), s.reshape(x.shape)
         if np.isnan(u).any():
             raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
         better = u > top
         best[better], top[better] = x[better], u[better]
-        direction = np.sign(np.nan_to_num(s))
-        stride = stride * np.where(
-            direction * before < 0, 0.5, np.where(direction * before > 0, 1.3, 1.0)
-        )
+        direction = np.where(frozen, 0.0, np.sign(np.nan_to_num(s)))
+        turned, kept = direction * before < 0, direction * before > 0
+        stride = stride * np.where(turned, 0.5, np.where(kept, 1.3, 1.0))
         before = direction
-        if frozen is not None:
-            direction[frozen] = 0.0
         x = x + stride * direction
     return best, top
 
 
 def find_peaks(p, rows=None):
-    """Climb from a wide scan, from fans of points at scales from 1/4 to 64 times the natural one,
-    and from what is known.
+    """The peaks of a density on R^d, (m, d), the highest first, and their exponents (m,).
 
-    Around a peak far from the origin nodes lie far apart, so a second scan spreads out from there.
+    The nodes of the first scan lie far apart at a peak far from the origin.  If the highest peak is
+    such a one, a second scan spreads out from there.
     """
-    d = p.space.dim
-    unit = p.space.base_scale or 1.0
+    d, unit = p.space.dim, p.space.base_scale or 1.0
     near, far = REACH[d]
     wide = _geometric_scan(p, np.zeros(d), unit * near, unit * far)
-    ticks = np.array([-1.0, -0.5, 0.0, 0.5, 1.0]) if d < 3 else np.array([-1.0, 0.0, 1.0])
-    fan = np.array(list(itertools.product(ticks, repeat=d)))
+    fan = np.array(list(itertools.product(np.linspace(-1.0, 1.0, TICKS[d]), repeat=d)))
+    half = unit * np.repeat(FAN, len(fan))[:, None]
     known = candidates(p, rows)
-    starts = [*(fan * unit * scale for scale in FAN), wide.bumps, known]
-    strides = [
-        *(np.full(fan.shape, unit * scale / 8) for scale in FAN),
-        wide.gaps / 4,
-        np.minimum(scales(p, known), unit) / 4,
-    ]
+    starts = [half * np.tile(fan, (len(FAN), 1)), wide.bumps, known]
+    strides = [half / 8 + 0 * starts[0], wide.gaps / 4, np.minimum(scales(p, known), unit) / 4]
     peaks, top = climb(p, np.concatenate(starts), np.concatenate(strides), steps=50)
     if not np.isfinite(top).any():
         raise QuadratureError(
@@ -106,6 +98,7 @@ def find_peaks(p, rows=None):
         )
     require_reached(p, peaks, top)
     peaks, top = distinct(p, peaks, top)
+
     size, distance = sizes(p, peaks[:1], top[:1]).min(), np.abs(peaks[0]).max()
     if distance < FAR * max(size, near * unit):
         return peaks, top
@@ -115,21 +108,20 @@ def find_peaks(p, rows=None):
 
 
 def _geometric_scan(p, centre, near, far):
-    """The Scan of nodes whose distances from a centre, along every axis, grow in equal ratios."""
+    """A Scan with nodes at distances from a centre that grow in equal ratios, along every axis."""
     half = np.geomspace(near, far, FAR_SCAN[p.space.dim] // 2)
     ticks = np.concatenate([-half[::-1], [0.0], half])
     return Scan(p, Grid(tuple((c + ticks, 0 * ticks) for c in centre)))
 
 
 def require_reached(p, peaks, top):
-    """Refuse a highest point that lies too far from the origin."""
+    """Raise QuadratureError if the highest peak is farther than FARTHEST from the origin."""
     if np.abs(peaks[np.argmax(top)]).max() > FARTHEST:
         raise unreached(p, peaks, top)
 
 
 def unreached(p, peaks, top):
-    """The refusal of a density whose peaks were not all reached, by what stands at the highest, and
-    the farthest of these."""
+    """The QuadratureError for a density whose peaks were not all reached: it says what is there."""
     high = peaks[top >= top.max() - 1.0]
     near, far = (high[order(np.abs(high).max(axis=1))] for order in (np.argmin, np.argmax))
     where, axis = f"x = {np.round(far, 6).tolist()}", int(np.argmax(np.abs(far)))
@@ -155,8 +147,7 @@ def unreached(p, peaks, top):
 
 
 def distinct(p, peaks, top):
-    """One of every group of climbers that reached the same peak, the highest first: (peaks, their
-    exponents)."""
+    """One of all climbers that reached the same peak, the highest first: (peaks, exponents)."""
     order = np.argsort(-top, kind="stable")
     order = order[top[order] > -np.inf]
     peaks, top = peaks[order], top[order]
@@ -168,141 +159,141 @@ def distinct(p, peaks, top):
 
 
 def missed_peaks(p, peaks, top, low, high):
-    """Peaks of weight that even scans of [low, high] and around it find and `peaks` does not hold.
+    """Peaks with mass in [low, high], or around it, that even scans find and `peaks` lacks.
 
-    Returns (peaks, exponents, the Scan of [low, high]).
+    Returns (peaks (m, d), exponents (m,), the Scan of [low, high]).
     """
     d, around = p.space.dim, 0.5 * (high - low)
-    inner = Scan(p, even_grid(low, high, nodes_to_see(p, low, high, WHOLE)))
+    inner = _even_scan(p, low, high, WHOLE[d])
     low, high = low - around, high + around
-    outer = Scan(p, even_grid(low, high, nodes_to_see(p, low, high, AROUND)))
-    bumps, u, gaps = (
-        np.concatenate(pair)
-        for pair in zip(*((s.bumps, s.levels, s.gaps) for s in (inner, outer)), strict=True)
-    )
+    outer = _even_scan(p, low, high, AROUND[d])
+    bumps = np.concatenate([inner.bumps, outer.bumps])
+    u = np.concatenate([inner.levels, outer.levels])
+    gaps = np.concatenate([inner.gaps, outer.gaps])
+
     widths = sizes(p, peaks, top)
     far = (np.abs(bumps[:, None] - peaks) > np.maximum(widths, 2 * gaps[:, None])).any(axis=2)
     unknown = (far | (u[:, None] > top + 1e-6)).all(axis=1)
     if not unknown.any():
         return np.zeros((0, d)), np.zeros(0), inner
     found, level = distinct(p, *climb(p, bumps[unknown], gaps[unknown] / 4, steps=50))
+
     size = sizes(p, found, level)
     heavy = level + np.log(size).sum(axis=1) > (top + np.log(widths).sum(axis=1)).max() - NEGLIGIBLE
     apart = np.minimum(size[:, None], widths)  # (found, peaks, d)
-    pole = np.isinf(raw_scales(p, found))[:, None]  # or a kink; towards a pole one climbs for ever
+    # climbers never arrive at a pole: what they find near it is not new
+    pole = np.isinf(raw_scales(p, found))[:, None]
     apart = np.where(pole, np.maximum(apart, 1e-6 * (high - low)), apart)
-    new = (np.abs(found[:, None] - peaks) > apart).any(axis=2).all(axis=1)
-    return found[heavy & new], level[heavy & new], inner
+    new = heavy & (np.abs(found[:, None] - peaks) > apart).any(axis=2).all(axis=1)
+    return found[new], level[new], inner
+
+
+def _even_scan(p, low, high, most):
+    """The Scan of equidistant nodes in [low, high], at most so many per axis."""
+    counts = nodes_to_see(p, low, high, most)
+    return Scan(p, Grid(tuple(map(trapezoid, counts, low, high))))
 
 
 def raw_scales(p, x):
-    """(-∂²_i log p)^{-1/2} at the rows of x, (n, d); inf where log p is not concave along axis
-    i."""
+    """(-∂²_i log p)^{-1/2} at the rows of x, (n, d); inf if log p is not concave along axis i."""
     total = lambda x: ops_sum(exponent(p, x))
-    curvature = np.stack(
-        [hvp(total, x, np.zeros_like(x) + e)[:, i] for i, e in enumerate(np.eye(x.shape[1]))],
-        axis=1,
-    )
-    curvature = -np.nan_to_num(curvature, nan=0.0, posinf=0.0, neginf=0.0)
-    return np.where(curvature > 0, 1 / np.sqrt(np.where(curvature > 0, curvature, 1.0)), np.inf)
+    axes = np.eye(x.shape[1])
+    second = [hvp(total, x, np.zeros_like(x) + e)[:, i] for i, e in enumerate(axes)]
+    curvature = -np.nan_to_num(np.stack(second, axis=1), nan=0.0, posinf=0.0, neginf=0.0)
+    concave = curvature > 0
+    return np.where(concave, 1 / np.sqrt(np.where(concave, curvature, 1.0)), np.inf)
 
 
 def scales(p, x):
-    """`raw_scales`, with the natural scale on an axis along which log p is concave at none of the
-    rows."""
+    """`raw_scales`, but the natural scale on an axis along which log p is concave at no row."""
     scale = raw_scales(p, x)
     return np.where(np.isinf(scale).all(axis=0), p.space.base_scale or 1.0, scale)
 
 
 def sizes(p, x, u):
-    """How wide p is at the rows of x with exponents u, (n, d): its scale, or where it has none the
-    distance of one nat."""
+    """How wide p is at the rows of x with exponents u, (n, d).
+
+    That is its scale, or if log p is not concave the distance on which it falls by one nat.
+    """
     scale = raw_scales(p, x)
     flat = np.isinf(scale).any(axis=1)
     if flat.any():
         step = np.where(np.isinf(scale[flat]), p.space.base_scale or 1.0, scale[flat])
-        scale[flat] = np.minimum(
-            scale[flat], Slopes(p, -np.inf, np.inf).width(x[flat], u[flat], step)
-        )
+        scale[flat] = np.minimum(scale[flat], _width(p, x[flat], u[flat], step, -np.inf, np.inf))
     return scale
 
 
 # --------------------------------------------------------------------------------- in a box
 
 
-class Slopes:
-    """Steps along the axes that stay in a box, and how far log p falls on them."""
-
-    def __init__(self, p, low, high):
-        self.p, self.low, self.high = p, low, high
-        self.moves = np.concatenate([np.eye(p.space.dim), -np.eye(p.space.dim)])
-
-    def falls(self, x, u, step):
-        """Where the 2d steps lead from every point, (m, 2d, d), and how far log p falls on the way,
-        (m, 2d)."""
-        d = x.shape[1]
-        there = np.clip(x[:, None] + self.moves * step[:, None], self.low, self.high)
-        fall = u[:, None] - np.nan_to_num(
-            exponents(self.p, there.reshape(-1, d)), nan=-np.inf
-        ).reshape(-1, 2 * d)
-        return there, np.nan_to_num(fall, nan=0.0)
-
-    def ascend(self, x, u, step):
-        """Steps that are halved where none leads higher: (x, u)."""
-        for _ in range(HALVINGS):
-            there, fall = self.falls(x, u, step)
-            best, rows = fall.argmin(axis=1), np.arange(len(x))
-            higher = fall[rows, best] < 0
-            x = np.where(higher[:, None], there[rows, best], x)
-            u = np.where(higher, u - fall[rows, best], u)
-            step = np.where(higher[:, None], step, step / 2)
-            if (np.abs(fall).max(axis=1) < LEVEL).all():
-                break
-        return x, u
-
-    def width(self, x, u, step):
-        """How far it takes to fall by one nat, within a factor of two, (m, d)."""
-
-        # towards the side that falls less, (m, d); beyond a wall there is nothing
-        def steep(width):
-            there, fall = self.falls(x, u, width)
-            clipped = np.abs(there - x[:, None]).sum(axis=2) < 0.99 * np.concatenate(
-                [width, width], axis=1
-            )
-            return np.minimum(*np.split(np.where(clipped, np.inf, fall), 2, axis=1)) > 1.0
-
-        width = step.copy()
-        for _ in range(HALVINGS):
-            if not (wide := steep(width)).any():
-                break
-            width = np.where(wide, width / 2, width)
-        for _ in range(HALVINGS):
-            if not (narrow := ~steep(2 * width) & (2 * width <= self.high - self.low)).any():
-                break
-            width = np.where(narrow, 2 * width, width)
-        return width
-
-
-# on walls, and where two points lie outside the support
+# log p may be -inf on walls, and where two points lie outside the support
 @np.errstate(invalid="ignore", divide="ignore", over="ignore")
-def summits(p, scan, low, high, known):
-    """The highest points of log p in a box, (m, d), and how far it takes to fall by one nat there,
-    (m, d).
+def summits(p, low, high, rows=None, most=np.inf):
+    """The Scan of a box, the summits of log p in it, (m, d), and how wide p is there, (m, d).
 
-    From values alone: steps along the axes from the bumps of a scan and from known points (k, d).
-    What carries no mass beside the others is left out.
+    The scan has Gauss-Legendre nodes, at most so many per axis.  Summits without mass, beside the
+    others, are left out.
     """
-    x = np.concatenate([scan.bumps, np.clip(known, low, high)])
+    counts = nodes_to_see(p, low, high, min(most, WHOLE[p.space.dim]))
+    panels = [getattr(p.space, "panels", 1)] * len(low)
+    scan = Scan(p, Grid(tuple(map(gauss_legendre, counts, low, high, panels))))
+    known = np.clip(candidates(p, rows), low, high)
+    x = np.concatenate([scan.bumps, known])
     if len(x) == 0:
-        return x, x
-    u = np.concatenate(
-        [scan.levels, np.nan_to_num(exponents(p, x[len(scan.bumps) :]), nan=-np.inf)]
-    )
-    gap = (high - low) / np.array(scan.shape)
-    step, slopes = np.concatenate([scan.gaps, np.zeros_like(known) + gap]), Slopes(p, low, high)
-    x, u = slopes.ascend(x, u, step)
-    width = slopes.width(x, u, step)
-    # of a pole the tip has no mass
-    heavy = np.where(np.isfinite(u), u, -np.inf) + np.log(width).sum(axis=1)
-    kept = heavy > heavy.max() - NEGLIGIBLE
-    return x[kept], width[kept]
+        return scan, x, x
+    u = np.concatenate([scan.levels, np.nan_to_num(exponents(p, known), nan=-np.inf)])
+    step = np.concatenate([scan.gaps, np.zeros_like(known) + (high - low) / scan.shape])
+    x, u = _ascend(p, x, u, step, low, high)
+    width = _width(p, x, u, step, low, high)
+    # the tip of a pole, where log p is inf, has no mass
+    mass = np.where(np.isfinite(u), u, -np.inf) + np.log(width).sum(axis=1)
+    kept = mass > mass.max() - NEGLIGIBLE
+    return scan, x[kept], width[kept]
+
+
+def _falls(p, x, u, step, low, high):
+    """Where steps along ± every axis in a box lead, (m, 2d, d), and the fall of log p, (m, 2d)."""
+    d = x.shape[1]
+    moves = np.concatenate([np.eye(d), -np.eye(d)]) * step[:, None]
+    there = np.clip(x[:, None] + moves, low, high)
+    level = np.nan_to_num(exponents(p, there.reshape(-1, d)), nan=-np.inf)
+    return there, np.nan_to_num(u[:, None] - level.reshape(-1, 2 * d), nan=0.0)
+
+
+def _ascend(p, x, u, step, low, high):
+    """Steps to the highest neighbour, halved if none is higher: (x (m, d), u (m,))."""
+    rows = np.arange(len(x))
+    for _ in range(HALVINGS):
+        there, fall = _falls(p, x, u, step, low, high)
+        best = fall.argmin(axis=1)
+        higher = fall[rows, best] < 0
+        x = np.where(higher[:, None], there[rows, best], x)
+        u = np.where(higher, u - fall[rows, best], u)
+        step = np.where(higher[:, None], step, step / 2)
+        if (np.abs(fall).max(axis=1) < LEVEL).all():
+            break
+    return x, u
+
+
+def _width(p, x, u, width, low, high):
+    """The distance on which log p falls by one nat, on the side where it falls less, (m, d).
+
+    A first guess `width` (m, d) is halved or doubled until it is right within a factor of two.
+    """
+
+    def too_wide(width):
+        there, fall = _falls(p, x, u, width, low, high)
+        both = np.concatenate([width, width], axis=1)
+        beyond = np.abs(there - x[:, None]).sum(axis=2) < 0.99 * both  # p is 0 beyond a wall
+        return np.minimum(*np.split(np.where(beyond, np.inf, fall), 2, axis=1)) > 1.0
+
+    for _ in range(HALVINGS):
+        if not (halve := too_wide(width)).any():
+            break
+        width = np.where(halve, width / 2, width)
+    for _ in range(HALVINGS):
+        double = ~too_wide(2 * width) & (2 * width <= high - low)
+        if not double.any():
+            break
+        width = np.where(double, 2 * width, width)
+    return width

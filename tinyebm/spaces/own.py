@@ -1,0 +1,77 @@
+"""Defaults for what a space of one's own leaves out.
+
+`tinyebm.common.kinds.Space` lists what a space needs and what it may have.  A Density completes its
+space, so that all other code finds every member.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from tinyebm.common.checks import require_space
+from tinyebm.common.kinds import Array, Nodes
+from tinyebm.spaces.continuous import Box, Reals
+from tinyebm.spaces.discrete import Bits, Cells, Spins
+from tinyebm.spaces.grids import Atoms
+
+FIRST_NODES = {1: 256, 2: 48, 3: 24}  # per axis: where the refinement of a continuous space starts
+
+
+@dataclass(frozen=True)
+class OwnSpace:
+    """A space of one's own with a default for every optional member that it lacks.
+
+    On a continuous one the number of atoms grows until log Z has settled; `counts` and `variants`
+    are what quadrature asks for then.
+    """
+
+    space: Any
+    bounded = True  # the atoms cover all of it
+    tail = 0.0  # of the mass lies outside
+
+    def __getattr__(self, name):
+        if name == "space" or name.startswith("__"):  # asked for while a copy is being made
+            raise AttributeError(name)
+        if not hasattr(self.space, name):
+            raise AttributeError(
+                f"{self.space!r} has no {name!r}, and what was asked for does not work without it"
+            )
+        return getattr(self.space, name)
+
+    def __repr__(self):
+        return repr(self.space)
+
+    def log_base(self, x: Array) -> Any:
+        """Log density of μ: by default 0."""
+        own = getattr(self.space, "log_base", None)
+        return own(x) if own else 0.0
+
+    def fold(self, x: Array) -> Array:
+        """Points that left the space, brought back into it: by default x itself."""
+        own = getattr(self.space, "fold", None)
+        return own(x) if own else x
+
+    def grid(self, nodes: Nodes = None) -> Atoms:
+        """The atoms, in blocks."""
+        return Atoms(*self.space.atoms(nodes[0] if isinstance(nodes, tuple) else nodes))
+
+    def counts(self, refinement: float) -> tuple:
+        """Nodes per axis at a refinement."""
+        return (math.ceil(FIRST_NODES[self.space.dim] * refinement),) * self.space.dim
+
+    def variants(self, counts: tuple) -> list:
+        """A grid of other nodes: how far its sums differ is the error."""
+        return [self.grid(counts[0] + 1)]
+
+
+def complete(space: Any) -> Any:
+    """A space with all members: itself if it is one of the package, else as an OwnSpace.
+
+    Raises ValueError for what is no space.
+
+    >>> complete(Bits(2))
+    Bits(dim=2)
+    """
+    require_space(space)
+    known = Reals, Box, Bits, Spins, Cells, OwnSpace
+    return space if isinstance(space, known) else OwnSpace(space)
