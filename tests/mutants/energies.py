@@ -1,6 +1,8 @@
 """Faults of `energies`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("slopes at J = 0 without the bonds", "energies/lattice.py", "J * bonds * m * m + _flat(J)", "_flat(J)",
+     "energies/test_transfer.py"),
     ("block Gibbs draws visible units by hidden biases", "energies/rbm.py", 'return h @ theta["W"].T + theta["b"]',
      'return h @ theta["W"].T', "samplers/test_gibbs.py"),
     ("Boltzmann machine with every pair twice", "energies/boltzmann.py", "return -ops.sum((x @ U + theta",

@@ -67,10 +67,12 @@ class Ising:
         and 1, and where the states are few enough to be listed.
 
         By a transfer matrix if the shorter side has at most 14 sites, however long the other; else,
-        on a torus with h = 0, by Kaufman's formula, whose derivative by h is 0 by symmetry.
+        on a torus with h = 0, by Kaufman's formula, whose derivative by h is 0 by symmetry; else at
+        J = 0, where the spins are independent.
 
         Raises QuadratureError for other lattices, and where the terms of Kaufman's formula cancel
-        (odd sides, J far below 0); ValueError if it is asked for a second derivative by h.
+        (odd sides, J far below 0); ValueError if it is asked for a second derivative by h of
+        Kaufman's formula, or by J at J = 0.
         """
         if getattr(space, "values", None) != self.sites[0]:
             return None
@@ -82,7 +84,10 @@ class Ising:
             log_z = log_z_of_torus(*self.shape, J)
             if log_z is not None:
                 return log_z + _flat(h)
-        other = ", or on a torus at h = 0 (if a side is odd, unless J is far below 0)"
+        if J_now == 0:  # the mean of a product of neighbours is m²
+            m, bonds = ops.tanh(h), float(_bond_sum(self, np.ones((1, self.dim)), _product)[0])
+            return self.dim * (ops.softplus(2 * h) - h) + J * bonds * m * m + _flat(J)
+        other = ", at J = 0, or on a torus at h = 0 (if a side is odd, unless J is far below 0)"
         return _listed(self, f"J = {J_now:g}, h = {h_now:g}", other)
 
 
@@ -132,7 +137,8 @@ class Potts:
         """log Z without a sum over states, a differentiable scalar; None on other values than
         0, ..., q - 1, and where the states are few enough to be listed.
 
-        By a transfer matrix if a column has at most 2^14 states; raises QuadratureError for other
+        By a transfer matrix if a column has at most 2^14 states; else at J = 0, where sites are
+        independent (a second derivative by J raises ValueError).  Raises QuadratureError for other
         lattices.
         """
         if getattr(space, "values", None) != self.sites[0]:
@@ -140,17 +146,21 @@ class Potts:
         J = theta["coupling"] + np.zeros(())  # in double precision
         if self.q ** min(self.shape) <= LARGEST_COLUMN:
             return _by_columns(self, J, _equal, lambda s: 0.0 * s[:, 0])
-        return _listed(self, f"J = {float(stop_gradient(J)):g}", "")
+        if float(stop_gradient(J)) == 0:
+            bonds = float(_bond_sum(self, np.zeros((1, self.dim)), _equal)[0])
+            return self.dim * math.log(self.q) + J * (bonds / self.q) + _flat(J)
+        return _listed(self, f"J = {float(stop_gradient(J)):g}", " or at J = 0")
 
 
 def _unknown(g, y, h):
     raise ValueError(
-        "of log Z of a large torus the first derivative by its field is known, and no higher one"
+        "of log Z of a large lattice the first derivative by this parameter is known, and no higher "
+        "one"
     )
 
 
 _zero = primitive(_unknown)(lambda h: 0.0 * h)
-# 0 with the derivative 0, for log Z is even in h; its second derivative raises ValueError
+# 0 with the derivative 0; its second derivative raises ValueError
 _flat = primitive(lambda g, y, h: g * _zero(h))(lambda h: 0.0 * h)
 
 
