@@ -20,7 +20,7 @@ MUTANTS = [
      '"right") + np.searchsorted(others, scores, "right")', "diagnostics/test_detection.py"),
     ("annealing believes the parent", "diagnostics/ais.py", 'part_of(made, "invariant", KERNEL)',
      'getattr(made, "invariant", False)', "samplers/test_own.py"),
-    ("reverse AIS forgets where p is 0", "diagnostics/ais.py", "float(_reached(p, base.sample(len(x), rng)).mean())", "1.0",
+    ("reverse AIS forgets where p is 0", "diagnostics/ais.py", "float(_reached(p, q.sample(len(x), rng)).mean())", "1.0",
      "diagnostics/test_ais.py"),
     ("a share without its error", "diagnostics/ais.py", "    error = math.hypot(error, math.sqrt((1 - share) / (n * share)))\n", "",
      "diagnostics/test_ais.py"),

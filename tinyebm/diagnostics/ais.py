@@ -103,10 +103,10 @@ def ais(
     >>> abs(found - log_partition(p)) < 4 * found.error, found.error < 0.05
     (True, True)
     """
-    base = _base(p, base)
-    with remembering(p.energy, p.space, base) as require_unchanged:
-        path, kernels, betas = _plan(p, n, rng, temperatures, base, kernel)
-        x = base.sample(n, rng)
+    q = _base(p, base)
+    with remembering(p.energy, p.space, q) as require_unchanged:
+        path, kernels, betas = _plan(p, n, rng, temperatures, q, kernel)
+        x = q.sample(n, rng)
         # draws at which p is 0 have weight 0
         alive, log_w = _reached(p, x), np.zeros_like(x, shape=n) - math.inf
         log_w[alive], acceptance = _anneal(path, kernels, betas, x[alive], rng)
@@ -154,11 +154,11 @@ def reverse_ais(
         raise ValueError(f"some rows of x lie outside {p.space}: they are no draws of p")
     if not on_gpu(x):
         require_possible(p, x)
-    base = _base(p, base)
-    with remembering(p.energy, p.space, base) as require_unchanged:
-        path, kernels, betas = _plan(p, len(x), rng, temperatures, base, kernel)
+    q = _base(p, base)
+    with remembering(p.energy, p.space, q) as require_unchanged:
+        path, kernels, betas = _plan(p, len(x), rng, temperatures, q, kernel)
         log_w, acceptance = _anneal(path, kernels, betas[::-1], x, rng)
-        share = float(_reached(p, base.sample(len(x), rng)).mean())
+        share = float(_reached(p, q.sample(len(x), rng)).mean())
         found = _estimate(path, -1, log_w, acceptance, share)
         require_unchanged()
     return found

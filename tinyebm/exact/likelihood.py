@@ -48,14 +48,14 @@ def density_of(thing):
     return p
 
 
-def _columns(law):
+def _columns(thing):
     """How many columns the draws of a distribution have."""
     try:
-        shape = np.shape(law.sample(1, np.random.default_rng(0)))
+        shape = np.shape(thing.sample(1, np.random.default_rng(0)))
     except TypeError as error:
-        raise ValueError(f"{WANTED}: {law!r}.sample(1, rng) failed, {error}") from error
+        raise ValueError(f"{WANTED}: {thing!r}.sample(1, rng) failed, {error}") from error
     if len(shape) != 2 or shape[0] != 1:
-        raise ValueError(f"{WANTED}: {law!r}.sample(1, rng) has shape {shape}, not (1, d)")
+        raise ValueError(f"{WANTED}: {thing!r}.sample(1, rng) has shape {shape}, not (1, d)")
     return shape[1]
 
 

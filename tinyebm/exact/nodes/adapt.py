@@ -27,7 +27,7 @@ COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto
 CAUTION = {1: 10, 2: 3, 3: 3}
 BESIDE = 10.0  # widths of a summit: farther away it has no mass
 WIDE = 8.0  # widths of a summit: a box near it that is wider is halved
-MANY_POLES = 64  # boxes with a node at which E = -inf or nan: more of them are no pole
+MANY_POLES = 64  # boxes with a node at which E = -inf; if there are more, that is no pole
 THINNEST = 128 * np.finfo(float).eps  # least width of a box, relative to its distance from 0
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
 

@@ -179,7 +179,7 @@ def missed_peaks(p, peaks, top, low, high):
     found, level = distinct(p, *climb(p, bumps[unknown], gaps[unknown] / 4, steps=50))
 
     size = sizes(p, found, level)
-    heavy = level + np.log(size).sum(axis=1) > (top + np.log(widths).sum(axis=1)).max() - NEGLIGIBLE
+    heavy = log_masses(level, size) > log_masses(top, widths).max() - NEGLIGIBLE
     apart = np.minimum(size[:, None], widths)  # (found, peaks, d)
     # climbers never arrive at a pole: what they find near it is not new
     pole = np.isinf(raw_scales(p, found))[:, None]
@@ -223,6 +223,11 @@ def sizes(p, x, u):
     return scale
 
 
+def log_masses(u, widths):
+    """About the log masses of peaks with exponents u (m,) and widths (m, d), up to a constant."""
+    return u + np.log(widths).sum(axis=1)
+
+
 # --------------------------------------------------------------------------------- in a box
 
 
@@ -246,7 +251,7 @@ def summits(p, low, high, rows=None, most=np.inf):
     x, u = _ascend(p, x, u, step, low, high)
     width = _width(p, x, u, step, low, high)
     # the tip of a pole, where log p is inf, has no mass
-    mass = np.where(np.isfinite(u), u, -np.inf) + np.log(width).sum(axis=1)
+    mass = log_masses(np.where(np.isfinite(u), u, -np.inf), width)
     kept = mass > mass.max() - NEGLIGIBLE
     return scan, x[kept], width[kept]
 

@@ -1,8 +1,8 @@
 """A grid on which log Z holds to a stated error: the basis of every exact answer.
 
 On a discrete space the grid lists all states.  On R^d and in a box, d ≤ 3, product grids are
-refined until log Z has settled (`by_grids`).  If it does not settle, because the density has a kink
-or a jump, the domain is cut into boxes that are halved where they need it (`adapt`).
+refined until log Z has settled.  If it does not settle, because the density has a kink
+or a jump, the domain is cut into boxes that are halved where they need it (`exact.nodes.adapt`).
 """
 
 import math

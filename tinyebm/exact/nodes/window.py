@@ -21,6 +21,7 @@ from tinyebm.exact.nodes.peaks import (
     NEGLIGIBLE,
     climb,
     find_peaks,
+    log_masses,
     missed_peaks,
     require_reached,
     scales,
@@ -132,12 +133,12 @@ def _find(p, peaks, top, enough):
     rise = 1e-6  # nats that a face may lie above the peaks
     for _ in range(20):
         size = sizes(p, peaks, top)
-        mass = top + np.log(size).sum(axis=1)
+        mass = log_masses(top, size)
         near = mass >= mass.max() - enough
         peaks, top, size, mass = peaks[near], top[near], size[near], mass[near]
         narrow = scales(p, peaks).min(axis=0)
         # the faces are deep for the widest peak, too
-        depth = enough + top.max() - (mass.max() - np.log(size).sum(axis=1).max())
+        depth = enough + top.max() - (mass.max() - log_masses(0.0, size).max())
         places, u, tails = _push_faces(p, _spread(peaks), top.max(), narrow, depth, rise)
 
         if u.max() <= top.max() + rise:
@@ -276,12 +277,12 @@ def _tails(p, peak, x, drop, distance, narrow):
 def _finest(p, peaks, best, low, high):
     """The least scale per axis at the peaks and on lines through the best one, (d,).
 
-    Only places count where e^u Π scale, about the mass there, is not negligible.
+    Only places count whose mass is not negligible.
     """
     lines = np.tile(best, (len(best), 33, 1))  # (axis, point, d)
     for i in range(len(best)):
         lines[i, :, i] = np.linspace(low[i], high[i], 33)
     x = np.concatenate([peaks, *lines])
     scale = np.minimum(scales(p, x), high - low)
-    mass = exponent(p, x) + np.log(scale).sum(axis=1)
+    mass = log_masses(exponent(p, x), scale)
     return np.where((mass > mass.max() - 30.0)[:, None], scale, np.inf).min(axis=0)
