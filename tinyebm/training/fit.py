@@ -219,7 +219,7 @@ def fit(
     file = Checkpoint(checkpoint, identity)
 
     with remembering(energy, space) as require_unchanged:
-        if resume and Path(checkpoint).exists():
+        if resume and checkpoint and Path(checkpoint).exists():
             state, history = file.load()
             state = stream.place(state)
         else:
