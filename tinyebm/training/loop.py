@@ -72,9 +72,11 @@ def updates(setting, state, stream):
         rng = stream.at(i)
         x = batch(rng)
         p = Density(energy, state["theta"], space)
+        memory = state["objective"]
+        memory = None if isinstance(memory, tuple) and not memory else memory  # () stands for None
 
         with np.errstate(over="ignore", invalid="ignore"):  # `sound` refuses what is not finite
-            step = Step(*objective.gradient(p, x, rng, state["objective"] or None))
+            step = Step(*objective.gradient(p, x, rng, memory))
             g = clip_norm(step.gradient, clip) if clip else step.gradient
             theta, moments = optimizer.update(g, state["optimizer"], p.theta)
             # a learning rate that is a NumPy scalar would widen single precision
@@ -84,13 +86,12 @@ def updates(setting, state, stream):
                 average = tree_map(lambda a, t: ema * a + (1 - ema) * t, state["ema"], theta)
             seen = look(space, step, theta)
 
-        memory = () if step.state is None else step.state
         state = {
             "step": state["step"] + 1,
             "theta": theta,
             "optimizer": moments,
             "ema": average,
-            "objective": memory,
+            "objective": () if step.state is None else step.state,
         }
         yield Update(i, stream.attempt, state, step.metrics, seen)
 

@@ -38,7 +38,7 @@ def look(space, step, theta):
     These are the metrics of a `Step`, and for its chains, its gradient and the new parameters a
     number that is 0, or nan if one of theirs is not finite (or a chain outside the space).
     """
-    chains = (step.state or {}).get("chains")
+    chains = step.state.get("chains") if isinstance(step.state, dict) else None
     seen = {} if chains is None else {"chains": _nan_unless([space.contains(chains)])}
     return {
         **seen,
