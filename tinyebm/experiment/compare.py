@@ -53,11 +53,12 @@ class Comparison:
     "updates", and "nll" and "kl" (each with "..._error") after those.
 
     >>> import tinyebm as te
-    >>> found = te.compare("double_well", ["mle", "cd-1"], steps=2, progress=False, race=False)
-    >>> [row["method"] for row in found.rows], list(found.fits), found.reference
-    (['mle', 'cd-1'], ['mle', 'cd-1'], 'the population double_well')
-    >>> print(found.table()[:66])
-    double_well: 64-64 silu network, 2 updates of 256 rows, Langevin s
+    >>> quick = {"steps": 2, "hidden": (2,), "race": False}
+    >>> found = te.compare("bars_and_stripes_3x3", ["mle", "cd-1"], **quick)
+    >>> [row["method"] for row in found.rows], found.reference
+    (['mle', 'cd-1'], 'the population bars_and_stripes_3x3')
+    >>> print(found.table().splitlines()[0])
+    bars_and_stripes_3x3: RBM(visible=9, hidden=2), 2 updates of 256 rows, BlockGibbs()
     """
 
     name: str
@@ -179,16 +180,16 @@ def compare(
         same parameters.
 
     >>> import tinyebm as te
-    >>> class HalfOfEach:  # the mean of two gradients
+    >>> class Mean:  # of two gradients
     ...     def gradient(self, p, x, rng, state=None):
-    ...         one = te.ScoreMatching().gradient(p, x, rng)
-    ...         two = te.ContrastiveDivergence(te.MALA(0.1), 3).gradient(p, x, rng)
-    ...         mean = [{k: (a[k] + b[k]) / 2 for k in a} for a, b in zip(one[0], two[0])]
+    ...         one = te.Pseudolikelihood().gradient(p, x, rng)
+    ...         two = te.ContrastiveDivergence(te.Gibbs(), k=3).gradient(p, x, rng)
+    ...         mean = {name: (one.gradient[name] + two.gradient[name]) / 2 for name in p.theta}
     ...         return te.Step(mean, {"loss": one.metrics["loss"]}, None)
-    >>> methods = {"cd-1": None, "half": HalfOfEach()}
-    >>> found = compare("double_well", methods, steps=2, hidden=(4,), race=False)
-    >>> [(row["method"], row["consistent"], row["kl"] > 0) for row in found.rows]
-    [('cd-1', 'no', True), ('half', '-', True)]
+    >>> methods = {"mle": None, "mean": Mean()}
+    >>> found = compare("bars_and_stripes_3x3", methods, steps=2, hidden=(2,), race=False)
+    >>> [(row["method"], row["consistent"], bool(row["kl"] > 0)) for row in found.rows]
+    [('mle', 'yes', True), ('mean', '-', True)]
     """
     for label, value in {"learning_rate": learning_rate, "seconds": seconds}.items():
         if value is not None:
