@@ -39,7 +39,6 @@ from tinyebm.training.maximum_likelihood import mle
 from tinyebm.training.optimize import adam
 from tinyebm.training.start import space_of
 
-
 # the options of the command line that are arguments of `compare`
 COMPARED = (
     *("steps", "batch_size", "learning_rate", "step_size", "hidden", "activation"),
