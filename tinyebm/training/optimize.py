@@ -159,9 +159,9 @@ def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
         best, unit = path.best, np.ones_like(start)
         if spread is not None and steps < max_steps:
             unit = _units(ravel(spread(unravel(best.at)))[0])
+        converged = bool(np.abs(best.gradient * unit).max(initial=0.0) <= gtol)
         if before is None:  # a small spread may only mean that the start is poor
             unit = np.minimum(unit, 1.0)
-        converged = bool(np.abs(best.gradient * unit).max(initial=0.0) <= gtol)
         again = best is before and np.array_equal(unit, unit_before)
         if converged or again or path.ended or steps >= max_steps or idle == PATIENCE:
             return unravel(best.at), best.value, steps, converged
