@@ -14,7 +14,7 @@ MUTANTS = [
      'origin(self.data, split(self.data, self.settings["seed"])[2])', "origin(self.data)", "experiment/test_compare.py"),
     ("an objective of one's own is a named one", "experiment/setups.py", "name if given[name] is None else given[name]", "name",
      "experiment/test_compare.py"),
-    ("an objective of one's own is trusted", "experiment/setups.py", 'return "-"', 'return "yes"', "experiment/test_compare.py"),
+    ("an objective of one's own is trusted", "experiment/setups.py", 'CONSISTENT.get(kind, "-")', 'CONSISTENT.get(kind, "yes")', "experiment/test_compare.py"),
     ("the angle of a stranger", "experiment/judging.py", "type(objective) not in CHAINS", "not hasattr(objective, 'kernel')",
      "experiment/test_compare.py"),
     ("the time of the slowest", "experiment/race.py", "min(run.seconds for run in runs.values())",

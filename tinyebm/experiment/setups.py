@@ -49,8 +49,7 @@ def default_steps(data, space):
 
 
 def drawable(data, space):
-    """Whether a model can be drawn: in 1-D and 2-D, and on states that are square images or cells
-    of a lattice."""
+    """Whether a model can be drawn: in 1-D and 2-D; states as square images, or on a lattice."""
     if not space.discrete:
         return space.dim < 3
     return math.isqrt(space.dim) ** 2 == space.dim or getattr(data, "cell", None) is not None
@@ -160,18 +159,26 @@ def objectives_of(methods, energy, space, kernel, noise):
     }
 
 
+# whether infinite data and updates lead to the truth, if nothing below is against it
+CONSISTENT = {
+    ExactLikelihood: "yes",
+    PerfectSamples: "yes",
+    NoiseContrastive: "yes",
+    Pseudolikelihood: "yes",
+    RatioMatching: "yes",
+    ScoreMatching: "yes",
+    SlicedScoreMatching: "yes",
+    DenoisingScoreMatching: "no",  # it leads to the distribution of the data with noise
+    ShortRun: "no",
+    PersistentContrastiveDivergence: "yes",
+    ContrastiveDivergence: "at rest",
+    ExactContrastiveDivergence: "at rest",
+}
 CHAINS = (
     ContrastiveDivergence,
     PersistentContrastiveDivergence,
-    ShortRun,
     ExactContrastiveDivergence,
-)
-CONSISTENT = (
-    ExactLikelihood,
-    PerfectSamples,
-    NoiseContrastive,
-    Pseudolikelihood,
-    RatioMatching,
+    ShortRun,
 )
 
 
@@ -183,26 +190,14 @@ def consistency(objective, space):
     minimum there.
     """
     kind = type(objective)
-    if kind not in (
-        *CHAINS,
-        *CONSISTENT,
-        ScoreMatching,
-        SlicedScoreMatching,
-        DenoisingScoreMatching,
-    ):
-        return "-"
-    # the expected gradient is 0 at another distribution: that of the short run, that of the data
-    # with noise, one with smaller energies
-    if kind in (ShortRun, DenoisingScoreMatching) or getattr(objective, "alpha", 0.0):
-        return "no"
-    if kind in (ScoreMatching, SlicedScoreMatching):
-        return "no" if space.bounded else "yes"  # walls: see tinyebm.objectives.score_matching
-    if kind in CONSISTENT:
-        return "yes"
-    # where the kernel has a bias, or chains are restarted, the chains do not end at p
-    if not part_of(objective.kernel, "invariant", KERNEL) or getattr(objective, "restart", 0.0) > 0:
-        return "no"
-    return "yes" if kind is PersistentContrastiveDivergence else "at rest"
+    shifted = (
+        getattr(objective, "alpha", 0.0)  # smaller energies
+        or getattr(objective, "restart", 0.0)  # chains that are restarted do not end at p
+        or (kind in CHAINS and not part_of(objective.kernel, "invariant", KERNEL))
+        # walls: see tinyebm.objectives.score_matching
+        or (kind in (ScoreMatching, SlicedScoreMatching) and space.bounded)
+    )
+    return "no" if shifted and kind in CONSISTENT else CONSISTENT.get(kind, "-")
 
 
 def schedule(learning_rate, data, steps):

@@ -65,7 +65,7 @@ def note_of(history):
 
 
 def rollbacks(history):
-    """How often the run has gone back to a log point; nan, where that was not counted, is ignored."""
+    """How often the run has gone back to a log point; it is nan where that was not counted."""
     return max((int(n) for n in history.get("rollbacks", ()) if n == n), default=0)
 
 

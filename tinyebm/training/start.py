@@ -22,8 +22,8 @@ from tinyebm.common.tree import tree_flatten
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.discrete import recognised, space_with
 
-# A column whose mean is farther from 0, whose deviation is larger than FAR, or smaller than NARROW,
-# in units of the space: energies that start at order one did not get there in our trials.
+# A column of data is named in a warning if its mean or standard deviation exceeds FAR, or the latter
+# lies below NARROW: training seldom moves an energy as far as that from its start at order one.
 FAR, NARROW = 10.0, 0.03
 
 
@@ -134,8 +134,10 @@ def start_of(energy, theta, stream, law=()):
 
 
 def unstandardised(space, x, mass):
-    """The warning about rows (n, d) of R^d, of probability mass (n,), in far too large or too small
-    units; or None."""
+    """The warning about rows (n, d) of R^d that are far from 0 or in unsuitable units; or None.
+
+    `mass` (n,) holds the probabilities of the rows.
+    """
     if space.discrete or space.bounded:
         return None
     unit = space.base_scale or 1.0

@@ -1,8 +1,8 @@
-"""Checks of a training run: what may not happen (nan, infinity, chains outside the space), and what
-is worth a warning at the end.
+"""Checks of a training run: numbers that are not finite stop it, others lead to warnings at the end.
 
 `look` computes what has to be checked of an update, `require_sound` refuses.  These are two steps
-because on a GPU the numbers stay there until the next log point, so that no update waits.
+because on a GPU the numbers stay there until the next log point, so that no update waits.  Chains
+that have left their space are refused, too.
 """
 
 import math
