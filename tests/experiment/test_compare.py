@@ -151,22 +151,6 @@ def test_errors_are_those_of_the_numbers(found):
             assert (row[name], row[f"{name}_error"]) == (float(number), number.error)
 
 
-def test_seconds_are_of_training_alone(monkeypatch):
-    """By a clock that only the exact evaluation (100 s) and three updates (1, 2 and 3 s) move.
-
-    Catches evaluation counted as training, and the last stretch alone.
-    """
-    clock = [0.0]
-    monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(race, "nll", lambda p, train, rtol: clock.__setitem__(0, clock[0] + 100) or 1.5)
-    curve, watch = race.stopwatch(ROWS, measured=True)
-    for step in (1, 2, 3):
-        clock[0] += step
-        watch(step, None, {})
-
-    assert curve == [(1, 1.0, 1.5), (2, 3.0, 1.5), (3, 6.0, 1.5)]
-
-
 def test_an_infinite_partition_function_is_a_number():
     """A bounded energy on the line: its likelihood is infinitely bad, not unknown.  Catches nan, and a lost row."""
     row = te.compare("bimodal", ["cd-1"], **SMALL | {"activation": "tanh", "confinement": 0.0}).rows[0]
@@ -390,59 +374,6 @@ def test_the_learned_normaliser(all_on_the_line):
     line = f"nce-1: the learned log normaliser is {row['log_normaliser']:.4f}, the exact log Z of the last parameters"
     assert line in all_on_the_line.table() and "in time" in all_on_the_line.table()
     assert not any("log_normaliser" in row for row in all_on_the_line.rows if row["method"] != "nce-1")
-
-
-EXPERIMENT = TRAIN.Experiment(ROWS, ROWS, NET := te.MLP((1, 8, 8, 1), "silu", 1.0), te.Reals(1), 12, 64, None, 0.9, 3)
-
-
-def runs(**seconds):
-    """Runs of the likelihood that took so long, by name."""
-    fit = te.fit(NET, ROWS, objective=te.ExactLikelihood(), steps=1, progress=False)
-    return {name: race.Run(te.ExactLikelihood(), fit, [(12, spent, 0.0)], "ok") for name, spent in seconds.items()}
-
-
-def test_updates_in_equal_seconds(monkeypatch):
-    """Steps times budget over what those steps took.  Catches its inverse, the slowest for the fastest, a run of no update."""
-    monkeypatch.setattr(race, "train", lambda experiment, objective, n: te.fit(NET, ROWS, objective=objective, steps=0))
-    def updates(seconds, runs):
-        found = race.equal_seconds(EXPERIMENT._replace(steps=100), runs, seconds, None, False)
-        return found["seconds"], {name: row["updates"] for name, row in found["methods"].items()}
-
-    three = runs(fast=2.0, slow=8.0, slowest=900.0)
-    assert updates(None, three) == (2.0, {"fast": 100, "slow": 25, "slowest": 1})
-    assert updates(6.0, three) == (6.0, {"fast": 300, "slow": 75, "slowest": 1})
-    failed = three["fast"]._replace(fit=None)
-    assert updates(None, three | {"fast": failed}) == (8.0, {"slow": 100, "slowest": 1})
-    assert updates(None, {}) == updates(None, runs(fast=2.0)) == (None, {})  # a race of one
-    assert updates(1.0, runs(fast=2.0)) == (1.0, {"fast": 50})
-
-
-def test_a_run_of_equal_seconds_that_fails(monkeypatch):
-    """Catches an experiment lost to it."""
-    def train(experiment, objective, n):
-        raise FloatingPointError
-
-    monkeypatch.setattr(race, "train", train)
-    found = race.equal_seconds(EXPERIMENT, runs(a=4.0, b=8.0), 2.0, None, False)["methods"]
-    assert [row["updates"] for row in found.values()] == [6, 3] and all(math.isnan(row["nll"]) for row in found.values())
-
-
-def test_a_run_of_any_length_stretches_all_of_training(monkeypatch):
-    """Its learning rate falls over its own second half, and θ is averaged over the same part of it: 1 - ema grows as steps fall.
-
-    Catches a rate that is still high, or gone, when time is up, and an average over ten runs' worth of updates.
-    """
-    seen, schedules = [], []
-    monkeypatch.setattr(TRAIN, "adam", lambda schedule: schedules.append(schedule) or te.adam(schedule))
-    monkeypatch.setattr(TRAIN, "fit", lambda *args, **more: (
-        seen.append((args[5], more["ema"], more["seed"])) or te.fit(*args, **more)))
-    for n in (12, 36, 4, 1):
-        TRAIN.train(EXPERIMENT._replace(learning_rate=0.03), te.ScoreMatching(), n)
-
-    assert [(steps, seed) for steps, _, seed in seen] == [(12, 3), (36, 3), (4, 3), (1, 3)]
-    assert [ema for _, ema, _ in seen] == pytest.approx([0.9, 1 - 0.1 / 3, 0.7, 0.0], abs=1e-12)
-    assert [schedules[1](step) for step in (0, 18, 27, 35)] == pytest.approx([0.03, 0.03, 0.015, 0.03 / 18])
-    assert [schedules[2](step) for step in (0, 2, 3)] == pytest.approx([0.03, 0.03, 0.015])
 
 
 def test_what_equal_seconds_reached(found):

@@ -70,4 +70,10 @@ MUTANTS = [
      "training/test_fit.py"),
     ("two densities of one energy are the same data", "training/history.py", 'np.column_stack(data.law) if hasattr(data, "p")',
      'np.zeros(1) if hasattr(data, "p")', "test_populations.py"),
+    ("a state that is an array is asked whether it is true", "training/loop.py",
+     "memory = None if isinstance(memory, tuple) and not memory else memory", "memory = memory or None", "training/test_loop.py"),
+    ("a new attempt from the start", "training/loop.py", "                    state = update.state", "                    pass",
+     "training/test_loop.py"),
+    ("updates between log points are not checked", "training/loop.py", "require_sound(space, unseen)",
+     "require_sound(space, unseen[-1:])", "training/test_loop.py"),
 ]

@@ -41,8 +41,15 @@ from tinyebm.training.start import space_of
 
 # the options of the command line that are arguments of `compare`
 COMPARED = (
-    *("steps", "batch_size", "learning_rate", "step_size", "hidden", "activation"),
-    *("confinement", "ema", "energy"),
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "step_size",
+    "hidden",
+    "activation",
+    "confinement",
+    "ema",
+    "energy",
 )
 
 
@@ -237,7 +244,7 @@ def _print(found, rows, shift):
 
 
 def _spelled(estimate, rows, shift):
-    """An Estimate for a JSON file, with its value in original units and its number of rows, if any."""
+    """An Estimate for a JSON file; with its value in original units and its number of rows."""
     found = {"value": float(estimate), "error": estimate.error}
     if shift is not None:
         found["original_units"] = float(estimate) + shift

@@ -1,4 +1,4 @@
-"""The arguments of the commands compare, fit, sample, evaluate and plot; and `main`, which runs one.
+"""The arguments of the commands compare, fit, sample, evaluate and plot; `main` runs one.
 
 A mistake of the user ends in one line on stderr and exit status 2.
 """

@@ -10,7 +10,7 @@ Read in this order:
     report, figures      the result as a table and as a picture
     sweeps, replicas     any function over settings and seeds; a comparison over seeds
 
-A method is an objective, `gradient(p, x, rng, state=None) -> Step`.  One of your own needs no change
-here: `te.compare(target, {"mle": None, "mine": objective})`.  To give one a name, add a row to
-`setups.named_objective`, and its class to `setups.consistency`.
+A method is an objective, `gradient(p, x, rng, state=None) -> Step`.  One of your own needs no
+change here: `te.compare(target, {"mle": None, "mine": objective})`.  To give one a name, add a row
+to `setups.named_objective`, and its class to `setups.CONSISTENT`.
 """

@@ -155,7 +155,7 @@ def _title(method, row):
 
 
 def _trim(ax, curves):
-    """Cut the axis two nats above the best value, so that no diverging curve flattens the others."""
+    """Cut the axis two nats above the best value: a diverging curve would flatten the others."""
     values = np.concatenate([[], *curves])
     values = values[np.isfinite(values)]
     if len(values):

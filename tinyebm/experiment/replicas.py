@@ -1,4 +1,4 @@
-"""`replicate`: a comparison for many seeds, and how much of a difference between methods is chance."""
+"""`replicate`: a comparison for many seeds, which shows how much of a difference is chance."""
 
 import os
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Replicas:
         return self.table()
 
     def table(self) -> str:
-        """Means with their standard errors as aligned text, and a line that explains each column."""
+        """Means with their standard errors as aligned text, and a line on each column."""
         return replicas_table(self)
 
     def save(self, folder: str | os.PathLike) -> list:

@@ -1,4 +1,4 @@
-"""Training, from data to θ: `fit` takes steps of any objective, `mle` maximises the exact likelihood.
+"""Training, from data to θ: `fit` takes steps of any objective, `mle` maximises the likelihood.
 
 Read in this order:
 
@@ -13,6 +13,6 @@ The family here are the optimisers.  Each is a pair of functions of trees:
 
     optimizer.init(theta) -> state        optimizer.update(gradient, state, theta) -> (theta, state)
 
-To add one, write a function that returns an `Optimizer`, like `optimize.momentum`.  The state has to
-be a tree of arrays, so that it can be saved.  Objectives are in `tinyebm.objectives`.
+To add one, write a function that returns an `Optimizer`, like `optimize.momentum`.  The state has
+to be a tree of arrays, so that it can be saved.  Objectives are in `tinyebm.objectives`.
 """

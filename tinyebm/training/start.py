@@ -22,8 +22,8 @@ from tinyebm.common.tree import tree_flatten
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.discrete import recognised, space_with
 
-# A column of data is named in a warning if its mean or standard deviation exceeds FAR, or the latter
-# lies below NARROW: training seldom moves an energy as far as that from its start at order one.
+# A column of data is named in a warning if its mean or standard deviation exceeds FAR, or if the
+# latter lies below NARROW: training seldom moves an energy as far as that from its start.
 FAR, NARROW = 10.0, 0.03
 
 
@@ -100,7 +100,7 @@ def regularised(objective, alpha):
     """The objective with this weight of its regulariser; ValueError if it has none."""
     if not alpha:
         return objective
-    if not any(field.name == "alpha" for field in dataclasses.fields(objective)):
+    if not (dataclasses.is_dataclass(objective) and hasattr(objective, "alpha")):
         raise ValueError(
             f"alpha needs negative samples to act on: {type(objective).__name__} has none"
         )

@@ -1,4 +1,4 @@
-"""Checks of a training run: numbers that are not finite stop it, others lead to warnings at the end.
+"""Checks of a training run: what is not finite stops it, and some numbers lead to a warning.
 
 `look` computes what has to be checked of an update, `require_sound` refuses.  These are two steps
 because on a GPU the numbers stay there until the next log point, so that no update waits.  Chains
