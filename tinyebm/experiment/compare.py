@@ -19,7 +19,7 @@ from tinyebm.common.progress import Progress
 from tinyebm.exact.likelihood import data_law
 from tinyebm.experiment.judging import bias, judge, truth_of
 from tinyebm.experiment.race import equal_seconds, timed
-from tinyebm.experiment.report import json_text, table
+from tinyebm.experiment.report import table, write_tables
 from tinyebm.experiment.setups import (
     consistency,
     default_kernel,
@@ -35,7 +35,6 @@ from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.samplers.chains import require_kernel
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.laws import moments_of
-from tinyebm.storage.files import write_text
 from tinyebm.storage.models import save_model
 from tinyebm.storage.origin import origin
 from tinyebm.training.start import space_of
@@ -71,12 +70,11 @@ class Comparison:
     settings: dict = field(repr=False)
     in_time: dict = field(default_factory=dict, repr=False)
 
-    def __repr__(self):
-        return self.table()
-
     def table(self) -> str:
         """The rows as aligned text, with a line that explains every column."""
         return table(self)
+
+    __repr__ = table
 
     def plot(self) -> Any:
         """A figure: the data, each learned density, and the divergence against updates."""
@@ -89,11 +87,9 @@ class Comparison:
 
         Returns the paths.  There is a figure in 1-D and 2-D, and of states that can be drawn.
         """
-        folder = Path(folder)
-        paths = [folder / "compare.txt", folder / "compare.json"]
-        write_text(paths[0], self.table() + "\n")
-        written = ("name", "reference", "truth", "rows", "curves", "settings", "in_time")
-        write_text(paths[1], json_text({name: getattr(self, name) for name in written}))
+        names = ("name", "reference", "truth", "rows", "curves", "settings", "in_time")
+        found = {name: getattr(self, name) for name in names}
+        paths, folder = write_tables(folder, "compare", self.table(), found), Path(folder)
         space = getattr(self.data, "space", None) or Reals(self.settings["dim"])
         if drawable(self.data, space):
             from tinyebm import plots

@@ -8,9 +8,8 @@ from typing import Any
 
 from tinyebm.datasets.load import load
 from tinyebm.experiment.compare import compare
-from tinyebm.experiment.report import json_text, replicas_table
+from tinyebm.experiment.report import replicas_table, write_tables
 from tinyebm.experiment.sweeps import sweep
-from tinyebm.storage.files import write_text
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,20 +30,15 @@ class Replicas:
     settings: dict
     rows: dict = field(repr=False)
 
-    def __repr__(self):
-        return self.table()
-
     def table(self) -> str:
         """Means with their standard errors as aligned text, and a line on each column."""
         return replicas_table(self)
 
+    __repr__ = table
+
     def save(self, folder: str | os.PathLike) -> list:
         """Write replicas.txt and replicas.json; return the paths."""
-        folder = Path(folder)
-        paths = [folder / "replicas.txt", folder / "replicas.json"]
-        write_text(paths[0], self.table() + "\n")
-        write_text(paths[1], json_text(vars(self)))
-        return paths
+        return write_tables(folder, "replicas", self.table(), vars(self))
 
 
 def replicate(

@@ -2,8 +2,10 @@
 
 import json
 import math
+from pathlib import Path
 
 from tinyebm.common.estimate import mean_of
+from tinyebm.storage.files import write_text
 
 LEGEND = {
     "consistent": "whether infinite data lead to the truth, if the model holds it; "
@@ -84,6 +86,14 @@ def replicas_table(replicas):
     note = f"mean over {runs} seeds ± its standard error" if runs > 1 else "one seed"
     explained = _legend(replicas, columns)
     return "\n".join([_heading(replicas), note, "", *lines, "", *explained])
+
+
+def write_tables(folder, name, table, found):
+    """Write a table as NAME.txt, and the numbers of it as NAME.json; return the paths."""
+    paths = [Path(folder) / f"{name}.txt", Path(folder) / f"{name}.json"]
+    write_text(paths[0], table + "\n")
+    write_text(paths[1], json_text(found))
+    return paths
 
 
 def json_text(found):

@@ -37,16 +37,11 @@ class Sweep(NamedTuple):
         ]
 
 
-class _Job(NamedTuple):
-    """One run, as it is sent to a worker."""
-
-    run: Any
-    point: dict
-    seed: int
-
-    def __call__(self):
-        with one_thread():
-            return self.run(self.seed, **self.point)
+def _work(job):
+    """What one run returns, in a process that may be another."""
+    run, point, seed = job
+    with one_thread():
+        return run(seed, **point)
 
 
 def sweep(
@@ -108,11 +103,11 @@ def sweep(
     for j, point in enumerate(points):
         for i in numbers:
             child = np.random.SeedSequence(seed, spawn_key=(j, i)).generate_state(1, np.uint64)
-            jobs.append(_Job(run, point, int(child[0])))
+            jobs.append((run, point, int(child[0])))
     if executor is not None:
         _require_portable(jobs[0])
     bar, results = Progress("sweep", len(jobs), progress), []
-    for found in (map if executor is None else executor.map)(_Job.__call__, jobs):
+    for found in (map if executor is None else executor.map)(_work, jobs):
         results.append(found)
         bar(len(results))
     n = len(numbers)
@@ -153,7 +148,7 @@ def _require_portable(job):
         pickle.dumps(job)
     except Exception as error:
         raise ValueError(
-            f"another process cannot be sent {getattr(job.run, '__qualname__', job.run)} and its "
+            f"another process cannot be sent {getattr(job[0], '__qualname__', job[0])} and its "
             f"settings ({error}): run must be a function at the top level of a module, not a "
             "lambda or a function within a function, and its settings must be picklable"
         ) from error
