@@ -38,14 +38,16 @@ def space_of(data, x, energy=None):
         return data.space
     homes = [space_with(values, x.shape[1]) for values in getattr(energy, "sites", ())]
     fitting = [space for space in homes if np.all(space.contains(x))]
-    if len(homes) > 0 == len(fitting):
+    if homes and not fitting:
         raise ValueError(
             f"the energy {energy!r} is for {' or '.join(map(str, homes))}, and not all rows of the "
             f"data are states there: {x[~homes[0].contains(x)][0].tolist()}"
         )
     if len(fitting) > 1:
         raise ValueError(f"the data may be states of {' or '.join(map(str, fitting))}: give space=")
-    found = None if homes or hasattr(data, "x") else recognised(x)
+    if fitting:
+        return fitting[0]
+    found = None if hasattr(data, "x") else recognised(x)
     if found:
         low, high = found.values
         warnings.warn(
@@ -53,7 +55,7 @@ def space_of(data, x, energy=None):
             f"R^{found.dim}: give space={found}, or Reals({found.dim})",
             stacklevel=3,
         )
-    return (fitting or [Reals(x.shape[1])])[0]
+    return Reals(x.shape[1])
 
 
 def require_runnable(objective, space, x, optimizer, callback, options):
