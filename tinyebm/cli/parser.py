@@ -70,8 +70,8 @@ def _number(kind, low, open_end=False):
     return parse
 
 
-COUNT, INTEGER = _number(int, 1), _number(int, 0)
-POSITIVE, NONNEGATIVE = _number(float, 0, open_end=True), _number(float, 0)
+_COUNT, _INTEGER = _number(int, 1), _number(int, 0)
+_POSITIVE, _NONNEGATIVE = _number(float, 0, open_end=True), _number(float, 0)
 
 
 def _yes(text):
@@ -130,17 +130,17 @@ def _parser():
     )
     add(
         "--seconds",
-        type=POSITIVE,
+        type=_POSITIVE,
         help="also judge every method after this time of training (that of the fastest)",
     )
     add(
         "--seeds",
-        type=COUNT,
+        type=_COUNT,
         default=1,
         help="compare as often with other seeds, and print means with their standard errors "
         "(%(default)s)",
     )
-    add("--workers", type=COUNT, default=1, help="processes that share the seeds (%(default)s)")
+    add("--workers", type=_COUNT, default=1, help="processes that share the seeds (%(default)s)")
     _add_training(add)
     out = "folder for table, figure, numbers and models (%(default)s)"
     add("--out", default="tinyebm-compare", help=out)
@@ -170,8 +170,8 @@ def _parser():
         "tinyebm sample tinyebm-fit/model.npz -n 1000 --out draws.csv",
     )
     add("model", help=model)
-    add("-n", type=COUNT, default=1000, help="number of draws (%(default)s)")
-    add("--seed", type=INTEGER, default=0, help="(%(default)s)")
+    add("-n", type=_COUNT, default=1000, help="number of draws (%(default)s)")
+    add("--seed", type=_INTEGER, default=0, help="(%(default)s)")
     add("--out", default="samples.csv", help="a .csv or .npy file (%(default)s)")
 
     add = command(
@@ -182,7 +182,7 @@ def _parser():
     )
     add("model", help=model)
     _add_data(add, default=None)
-    add("--rtol", type=POSITIVE, default=1e-6, help="relative error of Z (%(default)s)")
+    add("--rtol", type=_POSITIVE, default=1e-6, help="relative error of Z (%(default)s)")
     add("--out", help="also write the numbers to this .json file")
 
     add = command(
@@ -218,18 +218,18 @@ def _add_data(add, default="faithful"):
 
 def _add_training(add):
     add("--energy", choices=ENERGIES, help="the model (mlp; on bits rbm)")
-    add("--steps", type=COUNT, help="updates (500; on a population 800, on bits 2000)")
-    add("--batch-size", type=COUNT, default=256, help="rows in a batch (%(default)s)")
+    add("--steps", type=_COUNT, help="updates (500; on a population 800, on bits 2000)")
+    add("--batch-size", type=_COUNT, default=256, help="rows in a batch (%(default)s)")
     rate = (
         "Adam's, falling to zero over the second half (0.03 on a population, 0.01 on finite data)"
     )
-    add("--learning-rate", type=POSITIVE, help=rate)
+    add("--learning-rate", type=_POSITIVE, help=rate)
     step = "ε of Langevin dynamics, in [x]² (%(default)s)"
-    add("--step-size", type=POSITIVE, default=0.01, help=step)
+    add("--step-size", type=_POSITIVE, default=0.01, help=step)
     add("--hidden", type=_hidden, help="widths of the hidden layers (64,64; of an rbm 8)")
     add("--activation", choices=list(ACTIVATIONS), default="silu", help="(%(default)s)")
     confinement = "c of the term c|x|²/2 in the energy (%(default)s)"
-    add("--confinement", type=NONNEGATIVE, default=1.0, help=confinement)
+    add("--confinement", type=_NONNEGATIVE, default=1.0, help=confinement)
     ema = "decay of the running average of the parameters (%(default)s)"
-    add("--ema", type=NONNEGATIVE, default=0.99, help=ema)
-    add("--seed", type=INTEGER, default=0, help="(%(default)s)")
+    add("--ema", type=_NONNEGATIVE, default=0.99, help=ema)
+    add("--seed", type=_INTEGER, default=0, help="(%(default)s)")
