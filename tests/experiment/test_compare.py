@@ -445,7 +445,7 @@ def test_replicas_of_objectives_of_ones_own():
 
 @pytest.mark.parametrize(("methods", "message"), [
     ("mle", "methods is a list of names, like .*, none twice, got 'mle'"), ([], "none twice, got"), ({}, "none twice, got"),
-    (["mle", "mle"], "none twice, got"), ([Half()], "methods is a list of names"), ({1: Half()}, "methods is a list of names"),
+    (["mle", "mle"], "none twice, got"), ([Half()], "given as {name: objective}"), ({1: Half()}, "given as {name: objective}"),
     ({"mine": Half}, "unknown method <class"), ({"mine": 3}, "unknown method 3"), ({"mine": None}, "unknown method 'mine'"),
     ({"my/own": Half()}, "without a folder: 'my/own'")])
 def test_methods_are_names_or_objectives(methods, message):

@@ -146,9 +146,9 @@ def objectives_of(methods, energy, space, kernel, noise):
     names = list(methods) if isinstance(methods, Mapping) or np.ndim(methods) else []
     are_text = all(isinstance(name, str) for name in names)
     if not names or not are_text or len(set(names)) < len(names):
+        hint = "" if are_text else "; objectives are given as {name: objective}"
         raise ValueError(
-            "methods is a list of names, like ['mle', 'cd-10'], or {name: objective}, none twice, "
-            f"got {methods!r}"
+            f"methods is a list of names, like ['mle', 'cd-10'], none twice, got {methods!r}{hint}"
         )
     if folders := [name for name in names if Path(name).name != name]:
         raise ValueError(f"a method's name is that of a file, without a folder: {folders[0]!r}")
