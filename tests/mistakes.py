@@ -320,7 +320,7 @@ te.fit(net, x, objective=cd, device="tpu", **quick) -> device must be "cpu" or "
 te.fit(net, x, objective=cd, device="gpu", **quick) -> ImportError: device="gpu" needs CuPy: pip install "tinyebm[gpu]"
 te.fit(net, x, objective=cd, dtype="float16", **quick) -> dtype must be one of float32, float64, got 'float16': did you mean
 te.fit(net, x, objective=cd, dtype=int, **quick) -> dtype must be one of float32, float64, got / int
-te.fit(net, x, objective=cd, callback=3, **quick) -> callback must be a function of (step, density, record), got 3
+te.fit(net, x, objective=cd, callback=3, **quick) -> callback must be a function of (step, density, entry), got 3
 te.fit(net, x, objective=cd, resume=True, **quick) -> resume=True needs the checkpoint= to resume from
 te.fit(net, x, objective=cd, checkpoint=3, **quick) -> checkpoint must be a path, got 3
 te.fit(net, x, objective=cd, alpha=-1, **quick) -> alpha must be finite and >= 0, got -1

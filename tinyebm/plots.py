@@ -1,7 +1,15 @@
-"""Pictures: what draws takes an Axes (or makes one) and returns it.
+"""Pictures of data, densities, energies and curves, drawn by Matplotlib.
 
-Colours are those of Okabe & Ito (2008), told apart by the colour-blind;
-densities are drawn in `cividis`, which prints well in grey.
+Every function draws on an Axes, or on a new one, and returns it.  Colours are those of Okabe & Ito
+(2008), which the colour-blind can tell apart; densities are drawn in `cividis`, which prints well
+in grey.
+
+>>> import numpy as np
+>>> import tinyebm as te
+>>> normal = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
+>>> ax = te.plots.density(normal)
+>>> te.plots.energy(normal, ax).lines[1].get_ydata().min().round(2)
+np.float64(0.0)
 """
 
 import math
@@ -31,66 +39,49 @@ RTOL = 1e-5
 
 
 def data(x, ax=None, window=None, **style):
-    """Draw rows x (n, d): dots in the plane, a histogram on the line (a density, area 1)."""
+    """Draw rows x (n, d): a histogram of area 1 in 1-D, dots in 2-D."""
     require_flat(x.shape[1])
     ax, x = _axes(ax), to_numpy(x)
     if x.shape[1] == 1:
-        usual = {
-            "bins": 60,
-            "density": True,
-            "color": BLUE,
-            "alpha": 0.35,
-            "range": window and window[0],
-        }
-        ax.hist(x[:, 0], **usual | style)
+        usual = {"bins": 60, "density": True, "color": BLUE, "alpha": 0.35}
+        ax.hist(x[:, 0], **usual | {"range": window and window[0]} | style)
     else:
-        ax.scatter(
-            x[:, 0], x[:, 1], **{"s": 4, "color": BLUE, "alpha": 0.5, "linewidths": 0} | style
-        )
+        usual = {"s": 4, "color": BLUE, "alpha": 0.5, "linewidths": 0}
+        ax.scatter(x[:, 0], x[:, 1], **usual | style)
     return _frame(ax, window, x.shape[1])
 
 
 def density(p, ax=None, window=None, resolution=200, **style):
-    """Draw the normalised density of p: a curve in 1-D, an image in 2-D (dark is low, bright is
-    high)."""
-    require_flat(p.space.dim)
-    ax, window = _axes(ax), window or view(p)
+    """Draw the normalised density of p: a curve in 1-D, an image in 2-D (bright is high)."""
+    ax, window, (t, *_), u = _on_grid(p, ax, window, resolution)
+    height = np.exp(u - float(log_partition(p, RTOL)))
     if p.space.dim == 1:
-        t = np.linspace(*window[0], 4 * resolution)
-        ax.plot(t, np.exp(_log_density(p, t[:, None])), **{"color": VERMILION} | style)
+        ax.plot(t, height, **{"color": VERMILION} | style)
     else:
-        x, shape = _mesh(window, resolution)
-        image = np.exp(_log_density(p, x)).reshape(shape)
-        ax.imshow(
-            image.T,
-            origin="lower",
-            extent=[*window[0], *window[1]],
-            aspect="auto",
-            **{"cmap": "cividis", "interpolation": "bilinear"} | style,
-        )
+        usual = {"cmap": "cividis", "interpolation": "bilinear", "aspect": "auto"}
+        ax.imshow(height.T, origin="lower", extent=[*window[0], *window[1]], **usual | style)
     return _frame(ax, window, p.space.dim)
 
 
 def energy(p, ax=None, window=None, resolution=200, levels=15, **style):
-    """Draw E(x), base measure included, in nats above its minimum: a curve in 1-D, contours up to
-    15 nats in 2-D."""
-    require_flat(p.space.dim)
-    ax, window = _axes(ax), window or view(p)
+    """Draw E(x), base measure included, in nats above its minimum: a curve in 1-D, contours in 2-D.
+
+    The contours end at 15 nats.
+    """
+    ax, window, t, u = _on_grid(p, ax, window, resolution)
     if p.space.dim == 1:
-        t = np.linspace(*window[0], 4 * resolution)
-        u = _energies(p, t[:, None])
-        ax.plot(t, u - u.min(), **{"color": BLACK} | style)
+        ax.plot(*t, u.max() - u, **{"color": BLACK} | style)
     else:
-        x, shape = _mesh(window, resolution)
-        u = _energies(p, x).reshape(shape)
-        t = [np.linspace(*window[i], resolution) for i in (0, 1)]
-        ax.contourf(*t, np.minimum(u - u.min(), 15.0).T, levels, **{"cmap": "cividis_r"} | style)
+        cut = np.minimum(u.max() - u, 15.0)
+        ax.contourf(*t, cut.T, levels, **{"cmap": "cividis_r"} | style)
     return _frame(ax, window, p.space.dim)
 
 
 def law(probabilities, space, ax=None, filled=False, **style):
-    """Draw probabilities (N,) of the nodes of a space on the line as a density, each over its
-    node's width: a curve, or filled."""
+    """Draw probabilities (N,) of the nodes of a space in 1-D as a density: a curve, or filled.
+
+    The density at a node is its probability divided by its width, the quadrature weight.
+    """
     grid = None if space.discrete or space.dim > 1 else space.grid(len(probabilities))
     if grid is None or grid.size != len(probabilities):
         raise ValueError(
@@ -107,13 +98,12 @@ def law(probabilities, space, ax=None, filled=False, **style):
 
 
 def tiles(x, ax=None, columns=7, rows=6):
-    """Draw rows x (n, side²) as small square images, on is dark: the first columns · rows of
-    them."""
+    """Draw the first columns · rows rows of x (n, side²) as small square images; 1 is dark."""
     side = math.isqrt(x.shape[1])
     if side * side != x.shape[1]:
         raise ValueError(f"tiles are square images, and {x.shape[1]} is no square number of pixels")
     ax, x = _axes(ax), to_numpy(x)[: columns * rows]
-    wall = np.full((rows, side + 1, columns, side + 1), np.nan)  # a gap after every tile
+    wall = np.full((rows, side + 1, columns, side + 1), np.nan)  # nan: a gap after every tile
     for i, tile in enumerate((x - x.min()) / max(np.ptp(x), 1)):
         wall[i // columns, :side, i % columns, :side] = tile.reshape(side, side)
     ax.imshow(
@@ -128,14 +118,17 @@ def tiles(x, ax=None, columns=7, rows=6):
 
 
 def states(p, ax=None, cell=None, seed=0):
-    """Draw a density on a discrete space: exact draws as `tiles`, or its law where states are cells
-    of a square lattice."""
+    """Draw a density on a discrete space: exact draws as `tiles`.
+
+    Where states are cells of a square lattice, `cell(states)` numbers them, and their probabilities
+    are drawn as an image.
+    """
     if cell is None:
         return tiles(sample(p, 42, np.random.default_rng(seed)), ax)
-    ax, law = _axes(ax), np.zeros(p.space.grid().size)
-    law[cell(p.space.grid().all()[0])] = probabilities(p)
-    side = math.isqrt(len(law))
-    ax.imshow(law.reshape(side, side).T, origin="lower", cmap="cividis")
+    ax, mass = _axes(ax), np.zeros(p.space.grid().size)
+    mass[cell(p.space.grid().all()[0])] = probabilities(p)
+    side = math.isqrt(len(mass))
+    ax.imshow(mass.reshape(side, side).T, origin="lower", cmap="cividis")
     ax.axis("off")
     return ax
 
@@ -146,15 +139,8 @@ def curves(series, ax=None, xlabel="updates", ylabel="KL, nats", log=True):
     for i, (name, (x, y)) in enumerate(series.items()):
         # 49 different pairs
         colour, dash = CYCLE[i % len(CYCLE)], DASHES[(i + i // len(CYCLE)) % len(DASHES)]
-        ax.plot(
-            x,
-            y,
-            color=colour,
-            linestyle=dash,
-            label=name,
-            linewidth=1.8,
-            marker="o" if len(x) == 1 else None,
-        )
+        [line] = ax.plot(x, y, color=colour, linestyle=dash, label=name, linewidth=1.8)
+        line.set_marker("o" if len(x) == 1 else "")
     if log:
         ax.set_yscale("log")
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -165,7 +151,7 @@ def curves(series, ax=None, xlabel="updates", ylabel="KL, nats", log=True):
 
 
 def sheet(width, height):
-    """An empty figure, in inches, that lays out what is drawn on it."""
+    """An empty figure of this size in inches, which places its panels itself."""
     figure = plt.figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(wspace=0.06)
     return figure
@@ -187,8 +173,7 @@ def save(figure, path):
 
 
 def view(p, margin=0.1):
-    """A window [(low, high), ...] around what p calls probable: all but 1e-4 of its mass, per axis,
-    and a margin."""
+    """A window [(low, high), ...] that holds all but 1e-4 of p's mass per axis, and a margin."""
     q = quadrature(p, 1e-3)
     x, log_w = q.grid.all()
     mass = np.exp(exponents(p, x) + log_w - q.log_z)
@@ -196,35 +181,29 @@ def view(p, margin=0.1):
     for t in x.T:
         order = np.argsort(t)
         cumulative = np.cumsum(mass[order])
-        low, high = (
-            t[order][np.searchsorted(cumulative, level * cumulative[-1])]
-            for level in (5e-5, 1 - 5e-5)
-        )
+        ends = np.searchsorted(cumulative, np.array([5e-5, 1 - 5e-5]) * cumulative[-1])
+        low, high = t[order][ends]
         window.append((low - margin * (high - low), high + margin * (high - low)))
     return window
 
 
 def require_flat(dim):
-    """Refuse what has more than two dimensions."""
+    """Raise ValueError for more than two dimensions."""
     if dim > 2:
         raise ValueError(f"pictures are for dim 1 and 2, not {dim}")
 
 
-def _energies(p, x):
-    return np.where(p.space.contains(x), -exponents(p, x), np.inf)
-
-
-def _log_density(p, x):
-    log_p = exponents(p, x) - float(log_partition(p, RTOL))
-    return np.where(p.space.contains(x), log_p, -np.inf)
-
-
-def _mesh(window, resolution):
-    t = np.stack(
-        np.meshgrid(*[np.linspace(*side, resolution) for side in window[:2]], indexing="ij"),
-        axis=-1,
-    )
-    return t.reshape(-1, 2), t.shape[:2]
+def _on_grid(p, ax, window, resolution):
+    """(Axes, window, a list of coordinates per axis, log p + log Z on their grid; outside -inf)."""
+    dim = p.space.dim
+    require_flat(dim)
+    window = window or view(p)
+    n = resolution if dim == 2 else 4 * resolution
+    t = [np.linspace(*side, n) for side in window[:dim]]
+    grid = np.stack(np.meshgrid(*t, indexing="ij"), axis=-1)
+    x = grid.reshape(-1, dim)
+    u = np.where(p.space.contains(x), exponents(p, x), -np.inf)
+    return _axes(ax), window, t, u.reshape(grid.shape[:-1])
 
 
 def _axes(ax):

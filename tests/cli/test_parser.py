@@ -1,4 +1,4 @@
-"""The command line: every command does its job (what users get wrong: `test_cli_mistakes.py`)."""
+"""The command line: every command does its job (what users get wrong: `test_mistakes.py`)."""
 
 import importlib
 import json
@@ -94,8 +94,8 @@ def test_every_option_of_fit_arrives(here):
 
 def test_fit_goes_on_where_it_was_interrupted(here, monkeypatch, capsys):
     """Catches a resumed run that begins anew, loses its chains, or repeats the random numbers of its first steps."""
-    train = importlib.import_module("tinyebm.training.fit")
-    save, saved = train.save_tree, []
+    history = importlib.import_module("tinyebm.training.history")
+    save, saved = history.save_tree, []
 
     def interrupted(*arguments, **notes):
         save(*arguments, **notes)
@@ -103,7 +103,7 @@ def test_fit_goes_on_where_it_was_interrupted(here, monkeypatch, capsys):
         if len(saved) == 9:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "save_tree", interrupted)
+    monkeypatch.setattr(history, "save_tree", interrupted)
     command = f"fit --data bimodal --method pcd-2 {TINY} --out again"
     assert tinyebm(command) == 130
     assert capsys.readouterr().err == "\ntinyebm fit: interrupted: go on with --resume from again/checkpoint.npz\n"

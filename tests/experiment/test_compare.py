@@ -13,11 +13,11 @@ from scipy import stats
 import tinyebm as te
 from tinyebm.common.backend import Stream
 from tinyebm.common.tree import tree_map
-from tinyebm.experiment import judging
+from tinyebm.experiment import judging, race, setups
 from tinyebm.storage.models import load_model
 from tinyebm.storage.origin import trained_rows
 
-MODULE = importlib.import_module("tinyebm.experiment.compare")  # the name tinyebm.compare is the function
+TRAIN = importlib.import_module("tinyebm.experiment.train")  # where `adam` and `fit` are called
 METHODS = ("mle", "cd-2", "pcd-2", "short-2")
 SMALL = {"steps": 12, "hidden": (8, 8), "batch_size": 64, "step_size": 0.05, "ema": 0.9, "seed": 3, "progress": False}
 T = np.linspace(-9, 9, 20001)  # log densities are below -80 at its ends
@@ -134,9 +134,9 @@ def test_a_gradient_that_points_the_other_way(monkeypatch, factor, angle):
 
 def test_the_fits_are_the_librarys(found):
     """θ and its average, to the bit.  Catches an option of the setting that never reaches `fit`."""
-    rate = MODULE.schedule(None, found.data, SMALL["steps"])
+    rate = setups.schedule(None, found.data, SMALL["steps"])
     for method in METHODS:
-        alone = te.fit(te.MLP((1, 8, 8, 1), "silu", 1.0), found.data, objective=MODULE.named_objective(method, te.ULA(0.05)),
+        alone = te.fit(te.MLP((1, 8, 8, 1), "silu", 1.0), found.data, objective=setups.named_objective(method, te.ULA(0.05)),
                        optimizer=te.adam(rate), steps=12, batch_size=64, ema=0.9, seed=3, exact=False, progress=False)
         assert np.array_equal(flat(found.fits[method].theta), flat(alone.theta))
         assert np.array_equal(flat(found.fits[method].state["theta"]), flat(alone.state["theta"]))
@@ -149,22 +149,6 @@ def test_errors_are_those_of_the_numbers(found):
         for name, number in (("nll", te.nll(p, found.data, judging.RTOL)), ("kl", te.kl(found.data, p, judging.RTOL)),
                              ("tv", te.total_variation(found.data, p))):
             assert (row[name], row[f"{name}_error"]) == (float(number), number.error)
-
-
-def test_seconds_are_of_training_alone(monkeypatch):
-    """By a clock that only the exact evaluation (100 s) and three updates (1, 2 and 3 s) move.
-
-    Catches evaluation counted as training, and the last stretch alone.
-    """
-    clock = [0.0]
-    monkeypatch.setattr(judging.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(judging, "nll", lambda p, train, rtol: clock.__setitem__(0, clock[0] + 100) or 1.5)
-    curve, watch = judging.stopwatch(ROWS, measured=True)
-    for step in (1, 2, 3):
-        clock[0] += step
-        watch(step, None, {})
-
-    assert curve == [(1, 1.0, 1.5), (2, 3.0, 1.5), (3, 6.0, 1.5)]
 
 
 def test_an_infinite_partition_function_is_a_number():
@@ -200,7 +184,7 @@ def test_every_method_has_the_same_start_and_the_same_batches():
 def test_learning_rate_falls_over_the_second_half(monkeypatch, target, given, rate):
     """Catches a schedule that starts falling at once or never ends, and the defaults exchanged."""
     schedules = []
-    monkeypatch.setattr(MODULE, "adam", lambda schedule: schedules.append(schedule) or te.adam(schedule))
+    monkeypatch.setattr(TRAIN, "adam", lambda schedule: schedules.append(schedule) or te.adam(schedule))
     found = te.compare(target, ["cd-1"], **SMALL | {"learning_rate": given})
 
     assert [schedules[0](step) for step in (0, 3, 6)] == [rate] * 3
@@ -211,7 +195,7 @@ def test_learning_rate_falls_over_the_second_half(monkeypatch, target, given, ra
 def test_a_quarter_of_finite_data_is_held_out(monkeypatch):
     """Catches held-out rows that are trained on, another split for every method, a test NLL of training rows."""
     trained = []
-    monkeypatch.setattr(MODULE, "fit", lambda energy, data, *rest, **more: (
+    monkeypatch.setattr(TRAIN, "fit", lambda energy, data, *rest, **more: (
         trained.append(data) or te.fit(energy, data, *rest, **more)))
     found = te.compare(ROWS, ["cd-1", "mle"], **SMALL)
 
@@ -261,7 +245,7 @@ def test_unknown_methods_are_refused(method):
 
 def test_method_names():
     """Catches PCD that restarts chains, and a k that is lost or given to another kind."""
-    kernel, named = te.ULA(0.1), MODULE.named_objective
+    kernel, named = te.ULA(0.1), setups.named_objective
     assert named("cd-12", kernel) == te.ContrastiveDivergence(kernel, 12)
     assert named("pcd-3", kernel) == te.PersistentContrastiveDivergence(kernel, 3, restart=0.0)
     assert named("short-40", kernel) == te.ShortRun(kernel, 40) and isinstance(named("mle", kernel), te.ExactLikelihood)
@@ -353,12 +337,12 @@ def test_all_methods(name, request):
     last = found.fits["mle"].density
     names = [row["method"] for row in found.rows]
 
-    assert names == list(MODULE.all_methods(last.energy, last.space)) == list(found.in_time["methods"])
+    assert names == list(setups.all_methods(last.energy, last.space)) == list(found.in_time["methods"])
     for row in found.rows:
         fit, reached = found.fits[row["method"]], found.in_time["methods"][row["method"]]
         assert row["status"] == "ok" and row["updates"] == 4
         assert row["kl"] == pytest.approx(te.kl(found.data, fit.density, judging.RTOL), rel=1e-9)
-        assert row["consistent"] == MODULE.consistency(MODULE.named_objective(row["method"], MODULE.default_kernel(
+        assert row["consistent"] == setups.consistency(setups.named_objective(row["method"], setups.default_kernel(
             last.energy, last.space), lambda: te.Uniform(te.Bits(4))), last.space)  # fmt: skip
         assert set(reached) == {"updates", "nll", "nll_error", "kl", "kl_error"} and math.isfinite(reached["kl"])
         assert {"angle", "norm_ratio"} < set(row)
@@ -371,7 +355,7 @@ def test_all_methods(name, request):
 def test_rows_do_not_depend_on_the_clock(all_on_bits, monkeypatch):
     """Ten times the time, spent as it likes: the same rows to the bit.  Catches a seed or a state carried from run to run."""
     ticks = iter(range(10**9))
-    monkeypatch.setattr(judging.time, "perf_counter", lambda: next(ticks) ** 1.01)
+    monkeypatch.setattr(race.time, "perf_counter", lambda: next(ticks) ** 1.01)
     again = every(te.datasets.bars_and_stripes(2), seconds=1.0)
 
     assert repr(numbers(again)) == repr(numbers(all_on_bits))  # nan equals nan
@@ -392,51 +376,12 @@ def test_the_learned_normaliser(all_on_the_line):
     assert not any("log_normaliser" in row for row in all_on_the_line.rows if row["method"] != "nce-1")
 
 
-def test_updates_in_equal_seconds():
-    """Steps times budget over what those steps took.  Catches its inverse, the slowest for the fastest, a run of no update."""
-    race = {"fast": ("f", 2.0), "slow": ("s", 8.0), "slowest": ("z", 900.0)}
-    runs = lambda seconds: MODULE._equal_seconds(race, seconds, 100, lambda objective, n: (objective, n), lambda fit, n: (*fit, n),
-                                                 False)  # fmt: skip
-    assert runs(None) == {"seconds": 2.0, "methods": {"fast": ("f", 100, 100), "slow": ("s", 25, 25), "slowest": ("z", 1, 1)}}
-    assert runs(6.0) == {"seconds": 6.0, "methods": {"fast": ("f", 300, 300), "slow": ("s", 75, 75), "slowest": ("z", 1, 1)}}
-    assert MODULE._equal_seconds({}, None, 100, None, None, False)["methods"] == {}
-    assert MODULE._equal_seconds({"fast": ("f", 2.0)}, None, 100, None, None, False)["methods"] == {}  # a race of one
-
-
-def test_a_run_of_equal_seconds_that_fails():
-    """Catches an experiment lost to it."""
-    def train(objective, n):
-        raise FloatingPointError
-
-    found = MODULE._equal_seconds({"a": (None, 2.0), "b": (None, 4.0)}, None, 100, train, None, False)["methods"]
-    assert [row["updates"] for row in found.values()] == [100, 50] and all(math.isnan(row["nll"]) for row in found.values())
-
-
-def test_a_run_of_equal_seconds_stretches_all_of_training(monkeypatch):
-    """Its learning rate falls over its own second half, and θ is averaged over the same part of it: 1 - ema grows as steps fall.
-
-    Catches a rate that is still high, or gone, when time is up, and an average over ten runs' worth of updates.
-    """
-    seen, schedules = [], []
-    monkeypatch.setattr(MODULE, "adam", lambda schedule: schedules.append(schedule) or te.adam(schedule))
-    monkeypatch.setattr(MODULE, "fit", lambda *args, **more: (
-        seen.append((args[5], more["ema"], more["seed"])) or te.fit(*args, **more)))
-    monkeypatch.setattr(MODULE, "_equal_seconds", lambda race, seconds, steps, train, judged, progress: (
-        [train(race["cd-1"][0], n) for n in (36, 4, 1)] and {}))  # fmt: skip
-    te.compare("bimodal", ["cd-1"], **SMALL)
-
-    assert [(steps, seed) for steps, _, seed in seen] == [(12, 3), (36, 3), (4, 3), (1, 3)]
-    assert [ema for _, ema, _ in seen] == pytest.approx([0.9, 1 - 0.1 / 3, 0.7, 0.0], abs=1e-12)
-    assert [schedules[1](step) for step in (0, 18, 27, 35)] == pytest.approx([0.03, 0.03, 0.015, 0.03 / 18])
-    assert [schedules[2](step) for step in (0, 2, 3)] == pytest.approx([0.03, 0.03, 0.015])
-
-
 def test_what_equal_seconds_reached(found):
     """Against the library's own fit of as many updates.  Catches a number of the long run, or of another method."""
     for method, reached in found.in_time["methods"].items():
         n = reached["updates"]
-        alone = te.fit(te.MLP((1, 8, 8, 1), "silu", 1.0), found.data, objective=MODULE.named_objective(method, te.ULA(0.05)),
-                       optimizer=te.adam(MODULE.schedule(None, found.data, n)), steps=n, batch_size=64,
+        alone = te.fit(te.MLP((1, 8, 8, 1), "silu", 1.0), found.data, objective=setups.named_objective(method, te.ULA(0.05)),
+                       optimizer=te.adam(setups.schedule(None, found.data, n)), steps=n, batch_size=64,
                        ema=max(0.0, 1 - 0.1 * 12 / n), seed=3, exact=False, progress=False)
         assert reached["nll"] == pytest.approx(te.nll(alone.density, found.data, judging.RTOL), rel=1e-12)
         assert reached["kl"] == pytest.approx(te.kl(found.data, alone.density, judging.RTOL), rel=1e-9)
@@ -444,9 +389,68 @@ def test_what_equal_seconds_reached(found):
     assert found.in_time["seconds"] == fastest["seconds"] and found.in_time["methods"][fastest["method"]]["updates"] == 12
 
 
-def test_methods_are_a_list():
-    with pytest.raises(ValueError, match="methods is a list of names, like .*, none twice, got 'mle'"):
-        te.compare("bimodal", "mle", **SMALL)
+# ------------------------------------------------------------------------------- objectives of one's own
+
+class Half:
+    """A factor times the gradient of the likelihood; a state that is an array, and attributes that others have."""
+
+    kernel, k = te.MALA(0.1), 2
+
+    def __init__(self, factor=0.5):
+        self.factor = factor
+
+    def gradient(self, p, x, rng, state=None):
+        count = np.zeros(3) if state is None else state
+        gradient = tree_map(lambda g: self.factor * g, te.nll_gradient(p, x))
+        return gradient, {"calls": count[0]}, count + 1
+
+
+def test_objectives_of_ones_own(tmp_path):
+    """Adam divides a factor away: the rows of ½ and ¼ of the likelihood's gradient are those of `mle`, to rounding.
+
+    Catches an objective that is replaced by a named one, or judged as if it were one, and a name that is lost.
+    """
+    quick = {"steps": 4, "hidden": (4,), "progress": False, "seconds": 1e-9}
+    mixed = {"half": Half(), "mle": None, "other": "cd-2", "mine": te.ContrastiveDivergence(te.MALA(0.1), 2), "quarter": Half(0.25)}
+    found = te.compare("bimodal", mixed, **quick)
+    rows = {row["method"]: row for row in found.rows}
+    named = {row["method"]: row for row in te.compare("bimodal", ["mle", "cd-2"], **quick).rows}
+
+    assert list(rows) == list(mixed) == list(found.fits) == list(found.in_time["methods"])
+    for name in ("half", "quarter"):
+        row = rows[name]
+        assert row["consistent"] == "-" and math.isnan(row["angle"]) and math.isnan(row["norm_ratio"])
+        for key in ("nll", "kl", "tv"):
+            assert row[key] == pytest.approx(named["mle"][key], abs=1e-2)
+        assert row["kl"] == pytest.approx(te.kl(found.data, found.fits[name].density, judging.RTOL), rel=1e-9)
+        assert found.fits[name].state["objective"].tolist() == [4.0] * 3
+    for name, same in (("mle", "mle"), ("other", "cd-2")):
+        assert rows[name] | {"method": same, "seconds": 0} == named[same] | {"seconds": 0}
+    assert rows["mine"]["consistent"] == "at rest" and 0 <= rows["mine"]["angle"] <= 180
+    cells = next(line.split() for line in found.table().splitlines() if line.startswith("half"))
+    assert cells[1] == "-" and cells[-2:] == ["-", "-"]
+    assert tmp_path / "half.npz" in found.save(tmp_path)
+
+
+def test_an_objective_named_mle_is_no_reference():
+    """Finite data are judged against the maximum of the exact likelihood.  Catches KL to whatever bears the name."""
+    found = te.compare(ROWS, {"mle": Half()}, **SMALL | {"steps": 2}, race=False)
+    assert found.reference == "nothing" and "kl" not in found.rows[0]
+
+
+def test_replicas_of_objectives_of_ones_own():
+    found = te.replicate(2, target="double_well", methods={"half": Half(), "cd-1": None}, steps=2, hidden=(4,), progress=False)
+    assert [row["consistent"] for row in found.rows["half"]] == ["-", "-"] and list(found.rows) == ["half", "cd-1"]
+
+
+@pytest.mark.parametrize(("methods", "message"), [
+    ("mle", "methods is a list of names, like .*, none twice, got 'mle'"), ([], "none twice, got"), ({}, "none twice, got"),
+    (["mle", "mle"], "none twice, got"), ([Half()], "given as {name: objective}"), ({1: Half()}, "given as {name: objective}"),
+    ({"mine": Half}, "unknown method <class"), ({"mine": 3}, "unknown method 3"), ({"mine": None}, "unknown method 'mine'"),
+    ({"my/own": Half()}, "without a folder: 'my/own'")])
+def test_methods_are_names_or_objectives(methods, message):
+    with pytest.raises(ValueError, match=message):
+        te.compare("bimodal", methods, **SMALL)
 
 
 def test_arrays_of_states(tmp_path):

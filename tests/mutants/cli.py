@@ -3,8 +3,8 @@
 MUTANTS = [
     ("--raw against a standardised model", "cli/commands.py", 'if a.raw and notes.get("standardise"):', "if False:",
      "cli/test_mistakes.py"),
-    ("held-out rows under the name of those trained on", "cli/commands.py", 'found["nll_trained_on"] = nll(p, data.x[trained]',
-     'found["nll_trained_on"] = nll(p, data.x[~trained]', "cli/test_parser.py"),
+    ("held-out rows under the name of those trained on", "cli/commands.py", '"nll_trained_on": data.x[trained]',
+     '"nll_trained_on": data.x[~trained]', "cli/test_parser.py"),
     ("a column that is found out in silence", "cli/commands.py", '_note(a, a.data, getattr(data, "notes", ()))', "pass",
      "cli/test_parser.py"),
 ]

@@ -1,10 +1,10 @@
-"""What the commands do, given their arguments: compare, fit, sample, evaluate, plot."""
+"""The work of the commands compare, fit, sample, evaluate and plot, given their arguments."""
 
-import contextlib
 import math
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -39,38 +39,39 @@ from tinyebm.training.maximum_likelihood import mle
 from tinyebm.training.optimize import adam
 from tinyebm.training.start import space_of
 
+# the options of the command line that are arguments of `compare`
+COMPARED = (
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "step_size",
+    "hidden",
+    "activation",
+    "confinement",
+    "ema",
+    "energy",
+)
+
 
 def run_compare(a):
     """Train by every method, judge exactly, print the table, write the folder."""
     _folder(a.out)
-    methods = "all" if a.methods == "all" else [method.strip() for method in a.methods.split(",")]
+    options = {name: getattr(a, name) for name in COMPARED}
+    options["methods"] = "all"
+    if a.methods != "all":
+        options["methods"] = [method.strip() for method in a.methods.split(",")]
     if a.seconds and a.seeds > 1:
         raise ValueError("--seconds is for one seed: with --seeds the second training is left out")
-    options = {
-        "methods": methods,
-        "steps": a.steps,
-        "batch_size": a.batch_size,
-        "learning_rate": a.learning_rate,
-        "step_size": a.step_size,
-        "hidden": a.hidden,
-        "activation": a.activation,
-        "confinement": a.confinement,
-        "ema": a.ema,
-        "energy": a.energy,
-    }
     data = _data(a)
     if a.seeds == 1:
         found = compare(data, seed=a.seed, seconds=a.seconds, **options)
     else:
-        with (
-            ProcessPoolExecutor(a.workers, get_context("spawn"))
-            if a.workers > 1
-            else contextlib.nullcontext() as executor
-        ):
-            target = a.data if a.data in NAMES else data  # what has a name is loaded where it runs
-            found = replicate(
-                a.seeds, executor, a.seed, target=target, standardise=not a.raw, **options
-            )
+        # a process can be sent rows or a name, but not a population
+        options |= {"target": a.data if a.data in NAMES else data, "standardise": not a.raw}
+        several = a.workers > 1
+        pool = ProcessPoolExecutor(a.workers, get_context("spawn")) if several else nullcontext()
+        with pool as executor:
+            found = replicate(a.seeds, executor, a.seed, **options)
     print(found.table())
     _tell(found.save(a.out))
     if a.seeds == 1 and not found.fits:
@@ -97,45 +98,30 @@ def run_fit(a):
     else:
         noise = lambda: moments_of(*data_law(data), space)
         objective = named_objective(a.method, default_kernel(energy, space, a.step_size), noise)
+        optimizer = adam(schedule(a.learning_rate, data, steps))
+        settings = {"ema": a.ema, "checkpoint": checkpoint, "resume": a.resume}
         try:
             found = fit(
-                energy,
-                data,
-                space,
-                objective,
-                adam(schedule(a.learning_rate, data, steps)),
-                steps,
-                a.batch_size,
-                a.seed,
-                ema=a.ema,
-                checkpoint=checkpoint,
-                resume=a.resume,
+                energy, data, space, objective, optimizer, steps, a.batch_size, a.seed, **settings
             )
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f": go on with --resume from {checkpoint}" if checkpoint.exists() else ""
-            ) from None
-    save_model(folder / "model.npz", found.density, **origin(data))
-    write_text(folder / "history.json", json_text(found.history))
+            hint = f": go on with --resume from {checkpoint}" if checkpoint.exists() else ""
+            raise KeyboardInterrupt(hint) from None
     paths = [folder / "model.npz", folder / "history.json"]
+    save_model(paths[0], found.density, **origin(data))
+    write_text(paths[1], json_text(found.history))
     if drawable(data, space):
-        with contextlib.suppress(QuadratureError):  # states too many to be drawn exactly: no figure
+        with suppress(QuadratureError):  # states too many to be drawn exactly: no figure
             paths.append(_draw(found.density, data, folder / "fit.png"))
-    summary = [
-        f"{name} {values[-1]:.6g} nats"
-        for name, values in found.history.items()
-        if name in ("nll", "kl") and not math.isnan(values[-1])
-    ]
-    if "converged" in found.history:
-        summary.append(
-            "not converged: " + found.history["cause"][-1]
-            if "cause" in found.history
-            else "converged"
-        )
-    print(
-        f"{a.method} on {a.data} after {found.history['step'][-1]} updates"
-        + "".join(f", {part}" for part in summary)
-    )
+
+    last = {name: values[-1] for name, values in found.history.items()}
+    summary = [f"{a.method} on {a.data} after {last['step']} updates"]
+    for name in ("nll", "kl"):
+        if not math.isnan(last.get(name, math.nan)):
+            summary.append(f"{name} {last[name]:.6g} nats")
+    if "converged" in last:
+        summary.append("converged" if last["converged"] else f"not converged: {last['cause']}")
+    print(", ".join(summary))
     _tell(paths)
 
 
@@ -166,29 +152,24 @@ def run_evaluate(a):
         found["entropy"] = entropy(p, a.rtol)
     if data is not None:
         found["nll"] = nll(p, data, a.rtol)
+    if hasattr(data, "entropy"):
+        found |= {"kl": kl(data, p, a.rtol), "tv": total_variation(data, p, a.rtol)}
     if known and hasattr(data, "x"):
         trained = trained_rows(p, notes, data)
         if trained is None:
             _note(a, data.name, ["which of its rows the model was trained on is not known"])
         else:
-            rows = {
-                "nll": len(trained),
-                "nll_trained_on": int(trained.sum()),
-                "nll_held_out": int((~trained).sum()),
-            }
-        if trained is not None and trained.any() and not trained.all():
-            found["nll_trained_on"] = nll(p, data.x[trained], a.rtol)
-            found["nll_held_out"] = nll(p, data.x[~trained], a.rtol)
-    if hasattr(data, "entropy"):
-        found |= {"kl": kl(data, p, a.rtol), "tv": total_variation(data, p, a.rtol)}
+            parts = {"nll_trained_on": data.x[trained], "nll_held_out": data.x[~trained]}
+            rows = {"nll": len(trained)} | {name: len(part) for name, part in parts.items()}
+            if all(rows.values()):
+                found |= {name: nll(p, part, a.rtol) for name, part in parts.items()}
     shift = known.log_scale if known and notes["standardise"] else None
     _print(found, rows, shift)
     if not p.space.discrete:
         print(_units(known, notes, shift))
     if out:
-        write_text(
-            out, json_text({name: _spelled(e, rows.get(name), shift) for name, e in found.items()})
-        )
+        spelled = {name: _spelled(e, rows.get(name), shift) for name, e in found.items()}
+        write_text(out, json_text(spelled))
         _tell([out])
 
 
@@ -203,15 +184,14 @@ def run_plot(a):
 
 
 def _data(a):
-    """The data to fit; what was found out about them goes to stderr."""
+    """The data to fit; what was assumed of a file is printed on stderr."""
     data = load(a.data, not a.raw, a.space, a.header)
     _note(a, a.data, getattr(data, "notes", ()))
     return data
 
 
 def _chosen(a, p, notes):
-    """The data asked for, or those the model was fitted to and still here, in the units of the
-    model."""
+    """The data that were asked for, or those of the model, in its units; None if they are gone."""
     if a.raw and notes.get("standardise"):
         raise ValueError(
             f"{a.model} is of standardised columns: leave --raw out, and the data are put into its "
@@ -237,22 +217,26 @@ def _note(a, name, notes):
 
 
 def _print(found, rows, shift):
-    """The numbers of `evaluate`, a line each; `rows` of the data they are about, `shift` to
-    original units."""
+    """Print the numbers of `evaluate`, one on a line.
+
+    `rows` counts the data that some are about; `shift` is added for the original units.
+    """
     labels = {
         "log_z": "log Z",
         "entropy": "entropy of the model",
         "nll": "NLL of the data",
         "kl": "KL(data‖model)",
         "tv": "TV",
-        "nll_trained_on": f"  {rows.get('nll_trained_on')} rows it was trained on",
-        "nll_held_out": f"  {rows.get('nll_held_out')} rows held out",
     }
     if rows:
-        none = "" if rows["nll_trained_on"] else ", none of them trained on"
-        labels["nll"] += f", {rows['nll']} rows" + (
-            none if rows["nll_held_out"] else ", all trained on"
-        )
+        trained, held_out = rows["nll_trained_on"], rows["nll_held_out"]
+        labels["nll"] += f", {rows['nll']} rows"
+        if not held_out:
+            labels["nll"] += ", all trained on"
+        elif not trained:
+            labels["nll"] += ", none of them trained on"
+        labels["nll_trained_on"] = f"  {trained} rows it was trained on"
+        labels["nll_held_out"] = f"  {held_out} rows held out"
     width = max(len(labels[name]) for name in found)
     for name, estimate in found.items():
         original = "" if shift is None else f", in original units {estimate + shift:.10g}"
@@ -260,15 +244,17 @@ def _print(found, rows, shift):
 
 
 def _spelled(estimate, rows, shift):
-    """An Estimate for a JSON file, with the number of rows it is about and its value in original
-    units, if any."""
+    """An Estimate for a JSON file; with its value in original units and its number of rows."""
     found = {"value": float(estimate), "error": estimate.error}
-    found |= {} if shift is None else {"original_units": float(estimate) + shift}
-    return found | ({} if rows is None else {"rows": rows})
+    if shift is not None:
+        found["original_units"] = float(estimate) + shift
+    if rows is not None:
+        found["rows"] = rows
+    return found
 
 
 def _units(known, notes, shift):
-    """In which units the numbers of `evaluate` are."""
+    """A line on the units of the numbers of `evaluate`."""
     if shift is not None:
         return (
             f"units: standardised columns of {known.name}, (x - centre) / scale by the model's own "
@@ -279,7 +265,7 @@ def _units(known, notes, shift):
 
 
 def _folder(name):
-    """The folder, made before the work and not after it."""
+    """The folder, made now, so that a wrong name is refused before the work."""
     folder = Path(name)
     if not name:
         raise ValueError("--out: the folder has no name")
@@ -290,7 +276,7 @@ def _folder(name):
 
 
 def _writable(name, *suffixes):
-    """The path of a file to write, refused before the work and not after it."""
+    """The path of a file to write, refused now, before the work, if it cannot be written."""
     path = Path(name)
     if not name or suffixes and path.suffix.lower() not in suffixes:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""The command line: compare, fit, sample, evaluate, plot.
+"""The arguments of the commands compare, fit, sample, evaluate and plot; `main` runs one.
 
-Whatever the user gets wrong ends in one line on stderr and exit status 2.
+A mistake of the user ends in one line on stderr and exit status 2.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from tinyebm.version import __version__
 
 
 def main(argv=None):
-    """Run one command; return the exit status: 0, 2 for a mistake of the user's, 130 for Ctrl-C."""
+    """The exit status of one command: 0, 2 for a mistake of the user, 130 for Ctrl-C."""
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads stdout has seen enough, as head does: nothing is wrong
+    except BrokenPipeError:  # the reader of stdout has stopped, as `head` does: no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, ArithmeticError, MemoryError, TypeError, LookupError) as error:
         message = " ".join(str(error).split()) or "out of memory"
@@ -52,7 +52,7 @@ def _hidden(text):
 
 
 def _number(kind, low, open_end=False):
-    """A parser of numbers of one kind that are at least (or above) low."""
+    """A parser of numbers of one kind that are at least low, or above it if `open_end`."""
 
     def parse(text):
         try:
@@ -70,6 +70,10 @@ def _number(kind, low, open_end=False):
     return parse
 
 
+_COUNT, _INTEGER = _number(int, 1), _number(int, 0)
+_POSITIVE, _NONNEGATIVE = _number(float, 0, open_end=True), _number(float, 0)
+
+
 def _yes(text):
     if text not in ("yes", "no"):
         raise argparse.ArgumentTypeError(f"yes or no, not {text!r}")
@@ -84,18 +88,15 @@ class _Parser(argparse.ArgumentParser):
         return super().add_argument(*names, **settings)
 
     def error(self, message):
-        """One line, without the usage: `--help` has that."""
+        """Print one line, without the usage that argparse prints, and exit with status 2."""
         if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
             hint = did_you_mean(found[1], found[2].replace("'", "").split(", "))
         elif found := re.match(r"unrecognized arguments: (--\S+)", message):
             hint = did_you_mean(found[1], sorted(self.options))
         else:
             hint = ""
-        self.exit(
-            2,
-            f"{self.prog}: error: "
-            f"{' '.join(message.split())}{': ' if hint else ''}{hint.rstrip()}\n",
-        )
+        message = " ".join(message.split()) + (f": {hint.rstrip()}" if hint else "")
+        self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 def _parser():
@@ -108,129 +109,106 @@ def _parser():
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     def command(name, run, summary, example):
+        """The function that adds arguments to a new command."""
         sub = subparsers.add_parser(
             name, help=summary, description=run.__doc__, epilog=f"example: {example}"
         )
         sub.set_defaults(run=run)
-        return sub
+        return sub.add_argument
 
-    sub = command(
+    add = command(
         "compare",
         commands.run_compare,
         "train by several methods and judge each exactly",
         "tinyebm compare --data two_moons --methods mle,cd-1,pcd-10 --out moons",
     )
-    _add_data(sub)
-    sub.add_argument(
+    _add_data(add)
+    add(
         "--methods",
         default="mle,cd-1,cd-10,pcd-10",
         help=f"separated by commas, or all: {METHOD_NAMES} (%(default)s)",
     )
-    sub.add_argument(
+    add(
         "--seconds",
-        type=_number(float, 0, True),
+        type=_POSITIVE,
         help="also judge every method after this time of training (that of the fastest)",
     )
-    sub.add_argument(
+    add(
         "--seeds",
-        type=_number(int, 1),
+        type=_COUNT,
         default=1,
-        help="compare as often with other seeds, and print means with their standard errors (%(default)s)",
+        help="compare as often with other seeds, and print means with their standard errors "
+        "(%(default)s)",
     )
-    sub.add_argument(
-        "--workers",
-        type=_number(int, 1),
-        default=1,
-        help="processes that share the seeds (%(default)s)",
-    )
-    _add_training(sub)
-    sub.add_argument(
-        "--out",
-        default="tinyebm-compare",
-        help="folder for table, figure, numbers and models (%(default)s)",
-    )
+    add("--workers", type=_COUNT, default=1, help="processes that share the seeds (%(default)s)")
+    _add_training(add)
+    out = "folder for table, figure, numbers and models (%(default)s)"
+    add("--out", default="tinyebm-compare", help=out)
 
-    sub = command(
+    add = command(
         "fit",
         commands.run_fit,
         "fit one network by one method",
         "tinyebm fit --data two_moons --method cd-10 --out moons",
     )
-    _add_data(sub)
-    sub.add_argument(
+    _add_data(add)
+    add(
         "--method",
         default="mle",
         help=f"lbfgs (exact likelihood, to its maximum), {METHOD_NAMES} (%(default)s)",
     )
-    _add_training(sub)
-    sub.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoint in the folder"
-    )
-    sub.add_argument(
-        "--out",
-        default="tinyebm-fit",
-        help="folder for model, checkpoint, history and figure (%(default)s)",
-    )
+    _add_training(add)
+    add("--resume", action="store_true", help="go on from the checkpoint in the folder")
+    out = "folder for model, checkpoint, history and figure (%(default)s)"
+    add("--out", default="tinyebm-fit", help=out)
 
-    sub = command(
+    model = "a model file written by fit or compare"
+    add = command(
         "sample",
         commands.run_sample,
         "draw from a model, exactly",
         "tinyebm sample tinyebm-fit/model.npz -n 1000 --out draws.csv",
     )
-    sub.add_argument("model", help="a model file written by fit or compare")
-    sub.add_argument("-n", type=_number(int, 1), default=1000, help="number of draws (%(default)s)")
-    sub.add_argument("--seed", type=_number(int, 0), default=0, help="(%(default)s)")
-    sub.add_argument("--out", default="samples.csv", help="a .csv or .npy file (%(default)s)")
+    add("model", help=model)
+    add("-n", type=_COUNT, default=1000, help="number of draws (%(default)s)")
+    add("--seed", type=_INTEGER, default=0, help="(%(default)s)")
+    add("--out", default="samples.csv", help="a .csv or .npy file (%(default)s)")
 
-    sub = command(
+    add = command(
         "evaluate",
         commands.run_evaluate,
         "log Z, likelihood and divergences of a model, with errors",
         "tinyebm evaluate tinyebm-fit/model.npz --data two_moons",
     )
-    sub.add_argument("model", help="a model file written by fit or compare")
-    _add_data(sub, default=None)
-    sub.add_argument(
-        "--rtol",
-        type=_number(float, 0, True),
-        default=1e-6,
-        help="relative error of Z (%(default)s)",
-    )
-    sub.add_argument("--out", help="also write the numbers to this .json file")
+    add("model", help=model)
+    _add_data(add, default=None)
+    add("--rtol", type=_POSITIVE, default=1e-6, help="relative error of Z (%(default)s)")
+    add("--out", help="also write the numbers to this .json file")
 
-    sub = command(
+    add = command(
         "plot",
         commands.run_plot,
         "draw a model's energy and exact density",
         "tinyebm plot tinyebm-fit/model.npz --out model.png",
     )
-    sub.add_argument("model", help="a model file written by fit or compare")
-    _add_data(sub, default=None)
-    sub.add_argument("--out", default="model.png", help="an image file (%(default)s)")
+    add("model", help=model)
+    _add_data(add, default=None)
+    add("--out", default="model.png", help="an image file (%(default)s)")
     return parser
 
 
-def _add_data(sub, default="faithful"):
+def _add_data(add, default="faithful"):
     what = f"{', '.join(NAMES)}, or a .csv (.tsv, .txt, with .gz or not) or .npy file"
     mine = ", put into the units of the model (what it was fitted to)"
-    sub.add_argument("--data", default=default, help=what + (" (%(default)s)" if default else mine))
-    sub.add_argument(
-        "--header",
-        type=_yes,
-        metavar="yes|no",
-        help="whether line 1 of a file holds names (found out, or the file is refused)",
-    )
-    raw = "do not standardise the columns of real data"
-    sub.add_argument(
-        "--raw",
-        action="store_true",
-        help=raw
-        if default
-        else "refuse a model of standardised columns, into whose units data are put",
-    )
+    add("--data", default=default, help=what + (" (%(default)s)" if default else mine))
+    header = "whether line 1 of a file holds names (found out, or the file is refused)"
+    add("--header", type=_yes, metavar="yes|no", help=header)
+    raw = "refuse a model of standardised columns, into whose units data are put"
     if default:
-        sub.add_argument(
+        raw = "do not standardise the columns of real data"
+    add("--raw", action="store_true", help=raw)
+    if default:
+        add(
             "--space",
             choices=("reals", "bits", "spins"),
             help="what the rows of a file are "
@@ -238,41 +216,20 @@ def _add_data(sub, default="faithful"):
         )
 
 
-def _add_training(sub):
-    sub.add_argument("--energy", choices=ENERGIES, help="the model (mlp; on bits rbm)")
-    sub.add_argument(
-        "--steps", type=_number(int, 1), help="updates (500; on a population 800, on bits 2000)"
+def _add_training(add):
+    add("--energy", choices=ENERGIES, help="the model (mlp; on bits rbm)")
+    add("--steps", type=_COUNT, help="updates (500; on a population 800, on bits 2000)")
+    add("--batch-size", type=_COUNT, default=256, help="rows in a batch (%(default)s)")
+    rate = (
+        "Adam's, falling to zero over the second half (0.03 on a population, 0.01 on finite data)"
     )
-    sub.add_argument(
-        "--batch-size", type=_number(int, 1), default=256, help="rows in a batch (%(default)s)"
-    )
-    sub.add_argument(
-        "--learning-rate",
-        type=_number(float, 0, True),
-        help="Adam's, falling to zero over the second half (0.03 on a population, 0.01 on finite data)",
-    )
-    sub.add_argument(
-        "--step-size",
-        type=_number(float, 0, True),
-        default=0.01,
-        help="ε of Langevin dynamics, in [x]² (%(default)s)",
-    )
-    sub.add_argument(
-        "--hidden", type=_hidden, help="widths of the hidden layers (64,64; of an rbm 8)"
-    )
-    sub.add_argument(
-        "--activation", choices=list(ACTIVATIONS), default="silu", help="(%(default)s)"
-    )
-    sub.add_argument(
-        "--confinement",
-        type=_number(float, 0),
-        default=1.0,
-        help="c of the term c|x|²/2 in the energy (%(default)s)",
-    )
-    sub.add_argument(
-        "--ema",
-        type=_number(float, 0),
-        default=0.99,
-        help="decay of the running average of the parameters (%(default)s)",
-    )
-    sub.add_argument("--seed", type=_number(int, 0), default=0, help="(%(default)s)")
+    add("--learning-rate", type=_POSITIVE, help=rate)
+    step = "ε of Langevin dynamics, in [x]² (%(default)s)"
+    add("--step-size", type=_POSITIVE, default=0.01, help=step)
+    add("--hidden", type=_hidden, help="widths of the hidden layers (64,64; of an rbm 8)")
+    add("--activation", choices=list(ACTIVATIONS), default="silu", help="(%(default)s)")
+    confinement = "c of the term c|x|²/2 in the energy (%(default)s)"
+    add("--confinement", type=_NONNEGATIVE, default=1.0, help=confinement)
+    ema = "decay of the running average of the parameters (%(default)s)"
+    add("--ema", type=_NONNEGATIVE, default=0.99, help=ema)
+    add("--seed", type=_INTEGER, default=0, help="(%(default)s)")

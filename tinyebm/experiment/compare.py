@@ -1,65 +1,63 @@
-"""The experiment: objectives side by side, each against exact maximum likelihood.
+"""`compare`: one model trained by several methods, each judged against exact maximum likelihood.
 
-Every method trains the same network from the same start on the same batches, for
-the same number of updates.  Then everything is exact: the negative
-log-likelihood, the divergences, the mass of every mode, and the gradient that
-contrastive divergence follows on average, beside the true one.
+Every method trains the same network from the same start on the same batches, for the same number of
+updates.  All that follows is exact: the negative log-likelihood, the divergences, the mass of every
+mode, and the expected gradient of contrastive divergence beside the gradient of the likelihood.
 """
 
 import contextlib
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tinyebm.common.backend import Stream
 from tinyebm.common.checks import require_count, require_decay, require_positive, require_space
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import AnyData, Energy, Kernel, Space
 from tinyebm.common.progress import Progress
-from tinyebm.datasets.load import load, of_rows
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.sampling import population
-from tinyebm.experiment.judging import FAILURES, bias, in_time, judge, stopwatch, truth_of
-from tinyebm.experiment.report import json_text, table
+from tinyebm.experiment.judging import bias, judge, truth_of
+from tinyebm.experiment.race import equal_seconds, timed
+from tinyebm.experiment.report import table, write_tables
 from tinyebm.experiment.setups import (
-    all_methods,
     consistency,
     default_kernel,
     default_steps,
     describe,
     drawable,
     named_energy,
-    named_objective,
+    objectives_of,
     schedule,
 )
+from tinyebm.experiment.train import Experiment, split
+from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.samplers.kernels import require_kernel
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.laws import moments_of
-from tinyebm.storage.files import write_text
 from tinyebm.storage.models import save_model
 from tinyebm.storage.origin import origin
-from tinyebm.training.fit import fit
-from tinyebm.training.optimize import adam
 from tinyebm.training.start import space_of
 
 METHODS = ("mle", "cd-1", "cd-10", "pcd-10")
-HELD_OUT = 0.25  # the part of finite data kept for testing
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
     """What `compare` found: one row (a dict) per method, the fits, and the setting.
 
-    `reference` says what KL and TV are measured from: the population of a Target, or the model of
-    row mle, trained by exact gradients, where there are only data.  `curves` holds, per method,
-    (update, seconds, divergence) at the log points; `in_time` what every method reaches in equal
-    "seconds": per method the "updates" it makes in them, and "nll" and "kl" (each with "..._error")
-    after those.
+    `reference` names the density that KL and TV are measured from: the population, or for finite
+    data the model of row mle.  `curves` holds (update, seconds, divergence) at the log points of
+    every method.  `in_time` holds what each method reaches in the same "seconds": per method its
+    "updates", and "nll" and "kl" (each with "..._error") after those.
+
+    >>> import tinyebm as te
+    >>> quick = {"steps": 2, "hidden": (2,), "race": False}
+    >>> found = te.compare("bars_and_stripes_3x3", ["mle", "cd-1"], **quick)
+    >>> [row["method"] for row in found.rows], found.reference
+    (['mle', 'cd-1'], 'the population bars_and_stripes_3x3')
+    >>> print(found.table().splitlines()[0])
+    bars_and_stripes_3x3: RBM(visible=9, hidden=2), 2 updates of 256 rows, BlockGibbs()
     """
 
     name: str
@@ -72,12 +70,11 @@ class Comparison:
     settings: dict = field(repr=False)
     in_time: dict = field(default_factory=dict, repr=False)
 
-    def __repr__(self):
-        return self.table()
-
     def table(self) -> str:
         """The rows as aligned text, with a line that explains every column."""
         return table(self)
+
+    __repr__ = table
 
     def plot(self) -> Any:
         """A figure: the data, each learned density, and the divergence against updates."""
@@ -86,35 +83,30 @@ class Comparison:
         return figures.comparison(self)
 
     def save(self, folder: str | os.PathLike) -> list:
-        """Write compare.txt, compare.json, compare.png (in 1-D and 2-D) and a model file per
-        method; return the paths."""
-        folder = Path(folder)
-        paths = [folder / "compare.txt", folder / "compare.json"]
-        write_text(paths[0], self.table() + "\n")
-        found = {
-            name: getattr(self, name)
-            for name in ("name", "reference", "truth", "rows", "curves", "settings", "in_time")
-        }
-        write_text(paths[1], json_text(found))
-        if drawable(self.data, getattr(self.data, "space", None) or Reals(self.settings["dim"])):
+        """Write compare.txt, compare.json, compare.png and a model file per method.
+
+        Returns the paths.  There is a figure in 1-D and 2-D, and of states that can be drawn.
+        """
+        names = ("name", "reference", "truth", "rows", "curves", "settings", "in_time")
+        found = {name: getattr(self, name) for name in names}
+        paths, folder = write_tables(folder, "compare", self.table(), found), Path(folder)
+        space = getattr(self.data, "space", None) or Reals(self.settings["dim"])
+        if drawable(self.data, space):
             from tinyebm import plots
 
             # states too many to be drawn exactly: no figure
             with contextlib.suppress(QuadratureError):
                 paths.append(plots.save(self.plot(), folder / "compare.png"))
+        notes = origin(self.data, split(self.data, self.settings["seed"])[2])
         for method, found in self.fits.items():
             paths.append(folder / f"{method}.npz")
-            save_model(
-                paths[-1],
-                found.density,
-                **origin(self.data, _prepare(self.data, self.settings["seed"])[2]),
-            )
+            save_model(paths[-1], found.density, **notes)
         return paths
 
 
 def compare(
     target: Any = "faithful",
-    methods: Sequence[str] = METHODS,
+    methods: str | Sequence[str] | Mapping[str, Any] = METHODS,
     steps: int | None = None,
     batch_size: int = 256,
     learning_rate: float | None = None,
@@ -136,20 +128,22 @@ def compare(
     Parameters
     ----------
     target : name or path for `datasets.load`, Data, array (n, d), or a population as in `fit`
-        d ≤ 3 unless it is of bits or spins.
-        A population is sampled afresh in every batch, and models are judged against it; of finite
-        data a quarter is held out.
-    methods : names, or "all"
+        In dimension ≤ 3, or states.  A population is sampled anew for every batch, and the models
+        are judged against it; of finite data a quarter is held out.
+    methods : names, {name: objective}, or "all"
         "mle" (exact likelihood), "perfect" (negatives drawn from the model exactly), "cd-k",
-        "pcd-k" (no restarts), "short-k"; "nce-r" (r draws of noise per datum: a normal law, or
-        independent sites, with the moments of the data); on R^d "sm", "ssm-m" (m projections),
-        "dsm-s" (noise s); on bits "pl", "rm".  "all" is one of each kind (`setups.all_methods`).
+        "pcd-k" (no restarts), "short-k"; "nce-r" (r draws of noise per datum: a normal
+        distribution, or independent sites, with the moments of the data); on R^d "sm", "ssm-m" (m
+        projections), "dsm-s" (noise s); on bits "pl", "rm".  "all" is one of each kind
+        (`setups.all_methods`).  In a dict a value is an objective of your own, with a method
+        `gradient(p, x, rng, state)`, or a method's name; None stands for the method that the key
+        names.
     steps, batch_size : int
-        Updates of every method (by default 800 on a population, 500 on finite data, 2000 on bits),
-        and rows in a batch.
+        Updates of every method (by default 800 on a population, 500 on finite data, 2000 on
+        discrete spaces), and rows in a batch.
     learning_rate : float, optional
-        Adam's, falling linearly to zero over the second half; by default 0.03 on a
-        population and 0.01 on finite data, which a faster rate overfits.
+        Adam's; it falls linearly to 0 over the second half.  By default 0.03 on a population and
+        0.01 on finite data, which a faster rate overfits.
     step_size : float
         ε of the Langevin kernel, in units of [x]².
     hidden, activation, confinement : sizes and options of a named energy
@@ -157,15 +151,16 @@ def compare(
         Decay of the running average of θ that is judged.
     seed : int
     energy : "mlp", "rbm", "boltzmann", or any energy with `init`, optional
-        By default an MLP on R^d, an RBM on bits.
+        By default an MLP on R^d, an RBM on discrete spaces.
     kernel : ULA, BlockGibbs, ..., optional
-        By default the one that suits the energy (`setups.default_kernel`).
+        The kernel of the named methods; by default one that suits the energy
+        (`setups.default_kernel`).
     seconds : float, optional
-        Every method is also trained for as many updates as it can make in this time, judging by its
-        first run; by default the time of the fastest.  Learning rate and averaging stretch with the
-        run.
+        Every method is trained once more, for as many updates as it can make in this time, judging
+        by its first run; by default in the time of the fastest.  The learning rate and the average
+        are stretched with the run.
     race : bool
-        Whether to train a second time, for equal seconds.
+        Whether to train this second time.
     space : Bits, Reals, ..., optional
         Where rows live: by default Bits if all entries are 0 or 1, Spins if -1 or 1, else R^d.
 
@@ -174,23 +169,24 @@ def compare(
     Comparison
         Each row holds "method", "consistent" (`setups.consistency`), "updates", "seconds" (of
         training alone), "nll", "test_nll" (finite data), "kl", "tv" (each with "..._error"),
-        "modes" (mass of every mode), "angle" in degrees and "norm_ratio" of the method's expected
-        gradient against the exact one at the end of training, and "status"; of noise contrast also
-        the learned "log_normaliser" beside the exact "log_z" of the last parameters.
+        "modes" (the probability of every mode), and "status".  "angle", in degrees, and
+        "norm_ratio" compare the method's expected gradient at the end with that of the likelihood;
+        they are nan where it is not known, as "consistent" is "-" for an objective of your own.
+        Rows of noise contrast also have the learned "log_normaliser", and the exact "log_z" of the
+        same parameters.
 
-    >>> found = compare("double_well", methods=["cd-1"], steps=2, progress=False)
-    >>> found.rows[0]["method"], found.reference
-    ('cd-1', 'the population double_well')
+    >>> import tinyebm as te
+    >>> class Mean:  # of two gradients
+    ...     def gradient(self, p, x, rng, state=None):
+    ...         one = te.Pseudolikelihood().gradient(p, x, rng)
+    ...         two = te.ContrastiveDivergence(te.Gibbs(), k=3).gradient(p, x, rng)
+    ...         mean = {name: (one.gradient[name] + two.gradient[name]) / 2 for name in p.theta}
+    ...         return te.Step(mean, {"loss": one.metrics["loss"]}, None)
+    >>> methods = {"mle": None, "mean": Mean()}
+    >>> found = compare("bars_and_stripes_3x3", methods, steps=2, hidden=(2,), race=False)
+    >>> [(row["method"], row["consistent"], bool(row["kl"] > 0)) for row in found.rows]
+    [('mle', 'yes', True), ('mean', '-', True)]
     """
-    if methods != "all" and (
-        isinstance(methods, str)
-        or not np.size(methods) * np.ndim(methods)
-        or not all(isinstance(method, str) for method in methods)
-        or len(set(methods)) < len(methods)
-    ):
-        raise ValueError(
-            f"methods is a list of names, like ['mle', 'cd-10'], none twice, got {methods!r}"
-        )
     for label, value in {"learning_rate": learning_rate, "seconds": seconds}.items():
         if value is not None:
             require_positive(label, value)
@@ -199,24 +195,38 @@ def compare(
         require_kernel(kernel)
     if steps is not None:
         require_count(steps, "steps must be a positive number of updates")
-    name, data, train, test = _prepare(target, seed)
-    finite = test is not None
-    space = space or space_of(data, train, energy)
+    name, data, rows, test = split(target, seed)
+    space = space or space_of(data, rows, energy)
     require_space(space)
-    if finite and getattr(data, "space", None) != (home := space if space.discrete else None):
-        data = replace(data, space=home)
     if not space.discrete and space.dim > 3:
         raise ValueError(
             f"{name} has {space.dim} columns: exact answers need quadrature, which is for dim <= 3"
         )
-    steps = default_steps(data, space) if steps is None else steps
-    rate = schedule(learning_rate, data, steps)
+    if test is not None:
+        data = replace(data, space=space if space.discrete else None)
+
     if energy is None or isinstance(energy, str):
         energy = named_energy(energy, space, hidden, activation, confinement)
     kernel = kernel or default_kernel(energy, space, step_size)
-    methods = all_methods(energy, space) if methods == "all" else methods
-    noise = lambda: moments_of(*data_law(train), space=space)
-    objectives = {method: named_objective(method, kernel, noise) for method in methods}
+    steps = default_steps(data, space) if steps is None else steps
+    noise = lambda: moments_of(*data_law(rows), space=space)
+    objectives = objectives_of(methods, energy, space, kernel, noise)
+    experiment = Experiment(data, rows, energy, space, steps, batch_size, learning_rate, ema, seed)
+
+    runs = {
+        method: timed(experiment, objective, progress and method)
+        for method, objective in objectives.items()
+    }
+    if test is None:
+        reference, source = rows, f"the population {name}"
+    else:
+        reference, source = _model_of_mle(runs)
+    found, bar = [], Progress("judging", len(runs), progress)
+    for method, run in runs.items():
+        found.append(_row(method, run, experiment, test, reference))
+        bar(len(found), method)
+    reached = equal_seconds(experiment, runs if race else {}, seconds, reference, progress)
+
     model, sampler = describe(energy, kernel)
     settings = {
         "dim": space.dim,
@@ -225,101 +235,43 @@ def compare(
         "sampler": sampler,
         "steps": steps,
         "batch_size": batch_size,
-        "learning_rate": rate(0),
+        "learning_rate": schedule(learning_rate, data, steps)(0),
         "energy": repr(energy),
         "kernel": repr(kernel),
         "ema": ema,
         "seed": seed,
-        "rows": [len(train), len(test)] if finite else None,
+        "rows": None if test is None else [len(rows), len(test)],
     }
-
-    def trained(objective, steps, **options):
-        """The Fit after some updates: the learning rate falls, and θ is averaged, over the same
-        parts of any run."""
-        decay = max(0.0, 1 - (1 - ema) * settings["steps"] / steps)
-        return fit(
-            energy,
-            train,
-            space,
-            objective,
-            adam(schedule(learning_rate, data, steps)),
-            steps,
-            batch_size,
-            ema=decay,
-            seed=seed,
-            exact=False,
-            **options,
-        )
-
-    fits, curves, status = {}, {}, {}
-    for method, objective in objectives.items():
-        curves[method], watch = stopwatch(train, measured=space.discrete or space.dim <= 2)
-        try:
-            fits[method] = trained(objective, steps, callback=watch, progress=progress and method)
-            status[method] = "ok"
-        except FAILURES as error:
-            status[method] = str(error)
-
-    reference = train if not finite else fits["mle"].density if "mle" in fits else None
-    label = (
-        f"the population {name}"
-        if not finite
-        else "the model of row mle"
-        if reference
-        else "nothing"
+    return Comparison(
+        name,
+        source,
+        truth_of(data, rows),
+        found,
+        curves={method: run.curve for method, run in runs.items()},
+        fits={method: run.fit for method, run in runs.items() if run.fit is not None},
+        data=data,
+        settings=settings,
+        in_time=reached,
     )
-    rows, bar = [], Progress("judging", len(objectives), progress)
-    for method, objective in objectives.items():
-        row = {
-            "method": method,
-            "consistent": consistency(objective, space),
-            "updates": steps,
-            "seconds": curves[method][-1][1] if curves[method] else 0.0,
-        }
-        if method in fits:
-            row |= judge(fits[method], train, test, reference, data) | bias(
-                fits[method], train, objective
-            )
-        else:
-            row["updates"] = curves[method][-1][0] if curves[method] else 0
-        rows.append(row | {"status": status[method]})
-        bar(len(rows), method)
-    runners = {method: (method, curves[method][-1][1]) for method in fits if race}
-    again = lambda method, n: (
-        fits[method] if n == steps else trained(objectives[method], n, progress=False)
-    )
-    judged = lambda found, updates: in_time(found, updates, train, reference)
-    equal = _equal_seconds(runners, seconds, steps, again, judged, progress)
-    return Comparison(name, label, truth_of(data, train), rows, curves, fits, data, settings, equal)
 
 
-def _equal_seconds(race, seconds, steps, train, judged, progress):
-    """What every method, {name: (what `train` takes, seconds of `steps` updates)}, reaches in the
-    fastest's, or in `seconds`."""
-    if not race or (not seconds and len(race) == 1):
-        return {"seconds": seconds, "methods": {}}
-    budget = seconds or min(spent for _, spent in race.values())
-    reached, bar = {}, Progress(f"in {budget:.1f} s", len(race), progress)
-    for method, (what, spent) in race.items():
-        updates = max(1, round(steps * budget / spent))
-        try:
-            reached[method] = judged(train(what, updates), updates)
-        except FAILURES:
-            reached[method] = {"updates": updates, "nll": math.nan}
-        bar(len(reached), method)
-    return {"seconds": budget, "methods": reached}
+def _model_of_mle(runs):
+    """(the density that finite data are judged against, its description)."""
+    mle = runs.get("mle")
+    if mle is None or mle.fit is None or not isinstance(mle.objective, ExactLikelihood):
+        return None, "nothing"
+    return mle.fit.density, "the model of row mle"
 
 
-def _prepare(target, seed):
-    """(name, Target or Data or array, training data, held-out rows or None)."""
-    data = load(target) if isinstance(target, (str, Path)) else population(target)
-    name = getattr(data, "name", "data")
-    if hasattr(data, "entropy"):
-        return name, data, data, None
-    x, _ = data_law(data)
-    data = data if hasattr(data, "x") else of_rows(x)
-    order = np.argsort(Stream(seed).at(0).random(len(x)))
-    cut = round(len(x) * HELD_OUT)
-    if cut == 0:
-        raise ValueError(f"{name}: {len(x)} rows are too few to hold some out")
-    return name, data, x[order[cut:]], x[order[:cut]]
+def _row(method, run, experiment, test, reference):
+    """The row of one method: what is known of it, how long it took, and how good its model is."""
+    row = {
+        "method": method,
+        "consistent": consistency(run.objective, experiment.space),
+        "updates": run.updates,
+        "seconds": run.seconds,
+    }
+    if run.fit is not None:
+        row |= judge(run.fit, experiment.data, experiment.rows, test, reference)
+        row |= bias(run.fit, experiment.rows, run.objective)
+    return row | {"status": run.status}

@@ -9,103 +9,80 @@ WIDEST = 6  # panels side by side
 
 
 def comparison(found):
-    """The figure of a `Comparison`: data, one density per method, the divergence against updates
+    """The figure of a `Comparison`: the data, a density per method, and divergence against updates
     and against seconds.
 
-    On R^d the densities share the scale of the first one; on bits there are exact draws, or the law
-    of the cells.
+    In 2-D the densities share one scale of brightness.  On states there are exact draws instead,
+    or probabilities where the states are cells of a lattice.
     """
-    rows = -(-(len(found.fits) + 1) // WIDEST)
-    panels = max(3, -(-(len(found.fits) + 1) // rows))
-    figure = plots.sheet(2.7 * panels, 3.1 * (rows + 1))
+    count = 1 + len(found.fits)
+    rows = -(-count // WIDEST)
+    columns = max(3, -(-count // rows))
+    figure = plots.sheet(2.7 * columns, 3.1 * (rows + 1))
     top, bottom = figure.subfigures(2, 1, height_ratios=(rows, 1))
-    draw = _laws if _discrete(found.data) else _densities
-    draw(found, top.subplots(rows, panels, squeeze=False).reshape(-1))
+    axes = top.subplots(rows, columns, squeeze=False).reshape(-1)
+    for ax in axes[count:]:
+        ax.set_visible(False)
+    _draw_fits(found, axes)
+
     finite = "entropy" not in found.truth
     label = "exact NLL of the training data, nats" if finite else "exact KL(data‖model), nats"
-    for ax, column, xlabel in zip(
-        bottom.subplots(1, 2), (0, 1), ("updates", "seconds of training"), strict=True
-    ):
-        series = {
-            name: ([c[column] for c in curve], [c[2] for c in curve])
-            for name, curve in found.curves.items()
-            if curve
-        }
-        plots.curves(series, ax, xlabel, label, log=not finite)
+    curves = {name: np.array(curve).T for name, curve in found.curves.items() if curve}
+    labels = ("updates", "seconds of training")
+    for i, ax in enumerate(bottom.subplots(1, 2)):
+        series = {name: (curve[i], curve[2]) for name, curve in curves.items()}
+        plots.curves(series, ax, labels[i], label, log=not finite)
         if finite:
-            _trim(ax, series)
+            _trim(ax, [curve[2] for curve in curves.values()])
     return figure
 
 
-def model(p, points=None):
-    """A figure of one model: its energy, and its exact density with log Z, beside the data it was
-    fitted to.
+def model(p, data=None):
+    """A figure of one model: its energy and its exact density with log Z, beside the data.
 
-    On a discrete space: exact draws, or the law of the cells, beside the data.
+    On states there are exact draws, or probabilities where they are cells of a lattice.
     """
-    if _discrete(p):
-        return _discrete_model(p, points)
-    plots.require_flat(p.space.dim)
-    columns, window = _columns(points), plots.view(p)
-    if hasattr(points, "sample"):
-        points = points.sample(1000, np.random.default_rng(0))
-    points = getattr(points, "x", points)
-    panels = 2
-    if points is not None:
-        if points.shape[1] != p.space.dim:
-            raise ValueError(
-                f"the data have {points.shape[1]} columns, the model has dimension {p.space.dim}"
-            )
-        panels, window = 3, _around(points, window)
-
-    figure = plots.sheet(4.3 * panels, 3.8)
-    axes = figure.subplots(1, panels)
-    if points is not None:
-        plots.data(points, axes[0], window).set_title("data")
-    plots.energy(p, axes[-2], window).set_title("energy E(x), nats above its minimum")
-    if points is not None and p.space.dim == 1:
-        plots.data(points, axes[-1], window)
-    plots.density(p, axes[-1], window).set_title(
-        f"exp(-E(x)) / Z,  log Z = {float(log_partition(p, plots.RTOL)):.4f}"
-    )
-    for ax in axes:
-        _label(ax, columns, p.space.dim)
-    if p.space.dim == 2:
-        figure.colorbar(
-            axes[-2].collections[-1], ax=axes[-2], label="E, cut at 15 nats: bright is likely"
-        )
-        figure.colorbar(axes[-1].images[-1], ax=axes[-1], label="density")
-    return figure
-
-
-def _discrete_model(p, points):
-    panels = 1 + (points is not None)
+    discrete = p.space.discrete
+    window = None if discrete else _window(p, data)
+    panels = (data is not None) + (1 if discrete else 2)
     figure = plots.sheet(4.3 * panels, 3.8)
     axes = figure.subplots(1, panels, squeeze=False)[0]
-    if points is not None:
-        _draw_states(points, axes[0]).set_title("data")
-    title = f"exact draws,  log Z = {float(log_partition(p)):.4f}"
-    plots.states(p, axes[-1], getattr(points, "cell", None)).set_title(title)
+    if data is not None:
+        _draw_data(data, axes[0], window).set_title("data")
+    log_z = f"log Z = {float(log_partition(p, plots.RTOL)):.4f}"
+    if discrete:
+        ax = plots.states(p, axes[-1], getattr(data, "cell", None))
+        ax.set_title(f"exact draws,  {log_z}")
+        return figure
+
+    plots.energy(p, axes[-2], window).set_title("energy E(x), nats above its minimum")
+    if data is not None and p.space.dim == 1:
+        _draw_data(data, axes[-1], window)
+    plots.density(p, axes[-1], window).set_title(f"exp(-E(x)) / Z,  {log_z}")
+    for ax in axes:
+        _label(ax, data, p.space.dim)
+    if p.space.dim == 2:
+        contours, image = axes[-2].collections[-1], axes[-1].images[-1]
+        figure.colorbar(contours, ax=axes[-2], label="E, cut at 15 nats: bright is likely")
+        figure.colorbar(image, ax=axes[-1], label="density")
     return figure
 
 
-def _densities(found, axes):
-    """The upper row of `comparison` on R^d: the data, then every fitted density in the same
-    window."""
-    source = found.data
-    points = (
-        source.sample(1000, np.random.default_rng(0))
-        if hasattr(source, "sample")
-        else getattr(source, "x", source)
-    )
-    plots.require_flat(points.shape[1])
-    window = _around(points, margin=0.15)
-    plots.data(points, axes[0], window).set_title(f"data: {found.name}")
+def _draw_fits(found, axes):
+    """The upper row of `comparison`: the data, then the model of every method."""
+    discrete = _discrete(found.data)
+    window = None if discrete else _around(_points(found.data), margin=0.15)
+    _draw_data(found.data, axes[0], window).set_title(f"data: {found.name}")
+    if not discrete:
+        _label(axes[0], found.data, len(window))
     rows, top = {row["method"]: row for row in found.rows}, None
     for ax, (method, fitted) in zip(axes[1:], found.fits.items(), strict=False):
         ax.set_title(_title(method, rows[method]))
+        if discrete:
+            plots.states(fitted.density, ax, getattr(found.data, "cell", None))
+            continue
         if len(window) == 1:
-            plots.data(points, ax, window)
+            _draw_data(found.data, ax, window)
         if not np.isfinite(rows[method]["nll"]):
             ax.text(0.5, 0.5, "Z is infinite or unknown", ha="center", transform=ax.transAxes)
         elif len(window) == 1:
@@ -113,85 +90,73 @@ def _densities(found, axes):
             top = top or 1.8 * ax.lines[-1].get_ydata().max()
             ax.set_ylim(0, top)
         else:
-            plots.density(fitted.density, ax, window, **({"vmin": 0.0, "vmax": top} if top else {}))
+            plots.density(fitted.density, ax, window, vmin=top and 0.0, vmax=top)
             top = top or ax.images[-1].get_array().max()
-    for i, ax in enumerate(axes):
-        ax.set_visible(i <= len(found.fits))
-    _label(axes[0], _columns(source), len(window))
 
 
-def _laws(found, axes):
-    """The upper row of `comparison` on a discrete space: the data, then draws (or the law) of every
-    fit."""
-    _draw_states(found.data, axes[0]).set_title(f"data: {found.name}")
-    rows = {row["method"]: row for row in found.rows}
-    for ax, (method, fitted) in zip(axes[1:], found.fits.items(), strict=False):
-        plots.states(fitted.density, ax, getattr(found.data, "cell", None)).set_title(
-            _title(method, rows[method])
-        )
-    for i, ax in enumerate(axes):
-        ax.set_visible(i <= len(found.fits))
-
-
-def _draw_states(data, ax):
-    """Data on a discrete space: rows as tiles, or the law of a population on a lattice."""
+def _draw_data(data, ax, window):
+    """Rows as `plots.data`; on states as tiles, or a population's probabilities on a lattice."""
+    if not _discrete(data):
+        return plots.data(_points(data), ax, window)
     if getattr(data, "cell", None):
         return plots.states(data, ax, data.cell)
-    rng = np.random.default_rng(0)
-    return plots.tiles(
-        data.sample(42, rng)
-        if hasattr(data, "sample")
-        else data.x[rng.integers(0, len(data.x), 42)],
-        ax,
-    )
+    rng, x = np.random.default_rng(0), _points(data)
+    return plots.tiles(x if hasattr(data, "sample") else x[rng.integers(0, len(x), 42)], ax)
 
 
-def _discrete(thing):
-    return getattr(getattr(thing, "space", None), "discrete", False)
+def _points(data):
+    """Rows (n, d): 1000 draws of a population, or all rows of Data or of an array."""
+    if hasattr(data, "sample"):
+        return data.sample(1000, np.random.default_rng(0))
+    return getattr(data, "x", data)
 
 
-def _around(points, window=None, margin=0.05):
-    """A window that holds all points, and another window."""
+def _discrete(data):
+    return getattr(getattr(data, "space", None), "discrete", False)
+
+
+def _window(p, data):
+    """A window that holds nearly all mass of p, and all points of the data."""
+    plots.require_flat(p.space.dim)
+    window = plots.view(p)
+    if data is None:
+        return window
+    points = _points(data)
+    if points.shape[1] != p.space.dim:
+        raise ValueError(
+            f"the data have {points.shape[1]} columns, the model has dimension {p.space.dim}"
+        )
+    sides = zip(_around(points, margin=0.05), window, strict=True)
+    return [(min(a[0], b[0]), max(a[1], b[1])) for a, b in sides]
+
+
+def _around(points, margin):
+    """A window that holds all points, and a margin."""
     low, high = points.min(axis=0), points.max(axis=0)
     pad = margin * (high - low)
-    found = list(zip(low - pad, high + pad, strict=True))
-    return (
-        found
-        if window is None
-        else [(min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(found, window, strict=True)]
-    )
+    return list(zip(low - pad, high + pad, strict=True))
 
 
-def _columns(data):
-    """The names of the columns of data, with what was done to their units."""
-    names = getattr(data, "columns", None) or ("x",)
+def _label(ax, data, dim):
+    """Name the axes after the columns of the data and their units; or x, or x1 and x2."""
+    names = getattr(data, "columns", None) or ()
     units = "" if np.all(getattr(data, "scale", 1) == 1) else ", standardised"
-    return (
-        tuple(name + units for name in names)
-        if len(names) > 1 or getattr(data, "columns", None)
-        else None
-    )
-
-
-def _label(ax, columns, dim):
-    """Name the axes after the columns, or x."""
-    names = columns or ("x",) if dim == 1 else columns or ("x1", "x2")
+    names = [name + units for name in names] or (["x"] if dim == 1 else ["x1", "x2"])
     ax.set_xlabel(names[0])
     if dim == 2:
         ax.set_ylabel(names[1])
 
 
 def _title(method, row):
-    # not the model that KL is measured from
+    # not for the model that KL is measured from
     if np.isfinite(row.get("kl", np.nan)) and row["kl"] > row["kl_error"]:
         return f"{method}: KL {row['kl']:.3f}"
     return f"{method}: NLL {row['nll']:.3f}" if np.isfinite(row["nll"]) else method
 
 
-def _trim(ax, series):
-    """Keep a diverging curve from flattening the others: cut the axis two nats above the best
-    value."""
-    values = np.concatenate([y for _, y in series.values()] or [[]])
+def _trim(ax, curves):
+    """Cut the axis two nats above the best value: a diverging curve would flatten the others."""
+    values = np.concatenate([[], *curves])
     values = values[np.isfinite(values)]
     if len(values):
         ax.set_ylim(values.min() - 0.05, min(values.max(), values.min() + 2) + 0.05)

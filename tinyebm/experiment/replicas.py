@@ -1,4 +1,4 @@
-"""A comparison many times over: how much of a difference between methods is the seed."""
+"""`replicate`: a comparison for many seeds, which shows how much of a difference is chance."""
 
 import os
 from collections.abc import Sequence
@@ -8,15 +8,21 @@ from typing import Any
 
 from tinyebm.datasets.load import load
 from tinyebm.experiment.compare import compare
-from tinyebm.experiment.report import json_text, replicas_table
+from tinyebm.experiment.report import replicas_table, write_tables
 from tinyebm.experiment.sweeps import sweep
-from tinyebm.storage.files import write_text
 
 
 @dataclass(frozen=True, repr=False)
 class Replicas:
-    """What `replicate` found: `rows` maps every method to its row of each comparison, `truth` and
-    `settings` are the first's."""
+    """What `te.replicate` found: `rows` maps each method to its rows, one per comparison.
+
+    The other fields are those of the first Comparison.
+
+    >>> import tinyebm as te
+    >>> quick = {"target": "bars_and_stripes_3x3", "methods": ["pl"], "steps": 2, "hidden": (2,)}
+    >>> print(te.replicate(2, **quick).table().splitlines()[0])
+    bars_and_stripes_3x3: RBM(visible=9, hidden=2), 2 updates of 256 rows, BlockGibbs()
+    """
 
     name: str
     reference: str
@@ -24,21 +30,15 @@ class Replicas:
     settings: dict
     rows: dict = field(repr=False)
 
-    def __repr__(self):
-        return self.table()
-
     def table(self) -> str:
-        """Means with their standard errors as aligned text, with a line that explains every
-        column."""
+        """Means with their standard errors as aligned text, and a line on each column."""
         return replicas_table(self)
+
+    __repr__ = table
 
     def save(self, folder: str | os.PathLike) -> list:
         """Write replicas.txt and replicas.json; return the paths."""
-        folder = Path(folder)
-        paths = [folder / "replicas.txt", folder / "replicas.json"]
-        write_text(paths[0], self.table() + "\n")
-        write_text(paths[1], json_text(vars(self)))
-        return paths
+        return write_tables(folder, "replicas", self.table(), vars(self))
 
 
 def replicate(
@@ -50,38 +50,36 @@ def replicate(
     standardise: bool = True,
     **settings: Any,
 ) -> Replicas:
-    """`compare` with the same settings for many seeds, by a `sweep`.
+    """The rows of `te.compare` with the same settings for many seeds, as Replicas.
 
-    Within a comparison all methods share start, batches and held-out rows; between comparisons
-    nothing is shared.  The second training for equal seconds is left out.
+    Within a comparison all methods share start, batches and held-out rows; two comparisons share
+    nothing.  There is no second training for equal seconds.
 
     Parameters
     ----------
     seeds, executor, seed, progress : as in `sweep`
     target, settings : as in `compare`
+        With an executor, objectives in `methods` have to be picklable.
     standardise : bool
         Whether the columns of real data, given by name, are standardised.
 
-    Returns
-    -------
-    Replicas
-
-    >>> found = replicate(2, target="double_well", methods=["cd-1"], steps=2, progress=False)
-    >>> found.rows["cd-1"][1]["method"]
-    'cd-1'
+    >>> quick = {"methods": ["pl", "cd-1"], "steps": 2, "hidden": (2,)}
+    >>> found = replicate(2, target="bars_and_stripes_3x3", **quick)
+    >>> [(method, len(rows)) for method, rows in found.rows.items()]
+    [('pl', 2), ('cd-1', 2)]
     """
     point = settings | {"target": target, "standardise": standardise}
     found = sweep(_compare, [point], seeds, executor, seed, progress).results[0]
-    name, reference, truth, first, _ = found[0]
-    rows = {
-        row["method"]: [others[-1][i] for others in found] for i, row in enumerate(found[0][-1])
-    }
+    name, reference, truth, first, rows = found[0]
+    rows = {row["method"]: [other[-1][i] for other in found] for i, row in enumerate(rows)}
     return Replicas(name, reference, truth, first | {"seed": seed, "runs": len(found)}, rows)
 
 
 def _compare(seed, target, standardise, **settings):
-    """What a Replicas keeps of one comparison; names are loaded where it runs, for a population
-    cannot be sent."""
+    """What Replicas keep of one comparison.
+
+    A name is loaded here, in the worker, because a population cannot be sent to another process.
+    """
     data = load(target, standardise) if isinstance(target, (str, Path)) else target
     found = compare(data, seed=seed, progress=False, race=False, **settings)
     return found.name, found.reference, found.truth, found.settings, found.rows

@@ -1,9 +1,11 @@
-"""Numbers for people: a comparison as a table of aligned text."""
+"""Tables: a comparison, or many of them, as aligned text; and numbers as JSON."""
 
 import json
 import math
+from pathlib import Path
 
 from tinyebm.common.estimate import mean_of
+from tinyebm.storage.files import write_text
 
 LEGEND = {
     "consistent": "whether infinite data lead to the truth, if the model holds it; "
@@ -23,7 +25,7 @@ LEGEND = {
 }
 
 
-# column -> key of a row, digits of its mean
+# column -> key of a row, digits after the point
 NUMBERS = {
     "seconds": ("seconds", 1),
     "NLL": ("nll", 4),
@@ -37,30 +39,18 @@ NUMBERS = {
 
 def table(comparison):
     """A comparison as text: a heading, a row per method, and a line on what each column means."""
-    finite = "entropy" not in comparison.truth
-    rows = [_cells(row) for row in comparison.rows]
-    for row in rows:
-        if reached := comparison.in_time.get("methods", {}).get(row["method"]):
-            value = reached.get("kl", reached["nll"])
-            row["in time"] = f"{value:.4f}" if math.isfinite(value) else _with_error(value, 0)
-    truth = {"method": "data" if finite else "truth"}
-    if not finite:
-        truth |= {"NLL": f"{comparison.truth['entropy']:.4f}", "KL": "0", "TV": "0"}
-    if "modes" in comparison.truth:
-        truth["modes"] = _masses(comparison.truth["modes"])
-    if len(truth) > 1:
-        rows.append(truth)
-    columns, text = _aligned(rows)
-    trained, held_out = comparison.settings.get("rows") or ("", "")
+    truth = _truth(comparison.truth)
+    rows = [_cells(row, comparison.in_time.get("methods", {})) for row in comparison.rows]
+    rows += [truth] * (len(truth) > 1)
     names = comparison.truth.get("mode_names")
-    words = {
-        "of": f"of the {trained} training rows" if finite else "under the population",
-        "held_out": held_out,
-        "budget": f"{comparison.in_time.get('seconds') or 0:.1f}",
-        "what": "KL" if "KL" in columns else "NLL",
-        "reference": comparison.reference,
-        "modes": ": " + ", ".join(names) if names else "",
-    }
+    columns, lines = _aligned(rows)
+    explained = _legend(
+        comparison,
+        columns,
+        budget=f"{comparison.in_time.get('seconds') or 0:.1f}",
+        what="KL" if "KL" in columns else "NLL",
+        modes=": " + ", ".join(names) if names else "",
+    )
     learned = [
         f"{row['method']}: the learned log normaliser is {row['log_normaliser']:.4f}, the exact "
         f"log Z of the last parameters {row['log_z']:.4f}"
@@ -70,27 +60,18 @@ def table(comparison):
     failed = [
         f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"
     ]
-    return "\n".join(
-        [
-            _heading(comparison),
-            "",
-            *text,
-            "",
-            *_legend(columns, words),
-            *learned,
-            *failed,
-            *getattr(comparison.data, "notes", ()),
-        ]
-    )
+    notes = getattr(comparison.data, "notes", ())
+    heading = _heading(comparison)
+    return "\n".join([heading, "", *lines, "", *explained, *learned, *failed, *notes])
 
 
 def replicas_table(replicas):
-    """Many comparisons as text: per method means over the runs that ended well, with their standard
-    errors."""
+    """Many comparisons as text: per method the mean over the runs that did not fail, with its
+    standard error."""
     rows, runs = [], replicas.settings["runs"]
     for method, found in replicas.rows.items():
         ended = [row for row in found if row["status"] == "ok"]
-        row = {
+        cells = {
             "method": method,
             "consistent": found[0].get("consistent", ""),
             "updates": str(replicas.settings["steps"]),
@@ -98,53 +79,25 @@ def replicas_table(replicas):
         }
         for column, (key, digits) in NUMBERS.items():
             values = [row[key] for row in ended if key in row]
-            if values and not all(map(math.isnan, values)):
-                row[column] = _mean_with_error(values, digits)
-        rows.append(row)
-    columns, text = _aligned(rows)
-    trained, held_out = replicas.settings.get("rows") or ("", "")
-    finite = "entropy" not in replicas.truth
-    words = {
-        "of": f"of the {trained} training rows" if finite else "under the population",
-        "held_out": held_out,
-        "reference": replicas.reference,
-    }
+            if not all(map(math.isnan, values)):
+                cells[column] = _mean(values, digits)
+        rows.append(cells)
+    columns, lines = _aligned(rows)
     note = f"mean over {runs} seeds ± its standard error" if runs > 1 else "one seed"
-    return "\n".join([_heading(replicas), note, "", *text, "", *_legend(columns, words)])
+    explained = _legend(replicas, columns)
+    return "\n".join([_heading(replicas), note, "", *lines, "", *explained])
 
 
-def _aligned(rows):
-    """(names of the columns that any row has, the lines of a table)."""
-    order = ("method", "consistent", "updates", "runs", *list(LEGEND)[1:])
-    columns = [name for name in order if any(row.get(name) for row in rows)]
-    lines = [columns] + [[row.get(name, "") for name in columns] for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    align = [str.ljust] + [str.rjust] * (len(columns) - 1)
-    text = [
-        "  ".join(put(cell, w) for put, cell, w in zip(align, line, widths, strict=True))
-        for line in lines
-    ]
-    return columns, [text[0], "-" * len(text[0]), *text[1:]]
-
-
-def _legend(columns, words):
-    """A line for every column that needs one."""
-    explain = {name: LEGEND[name].format(**words) for name in columns if name in LEGEND}
-    width = max(9, *map(len, explain))
-    return [f"{name:>{width}}  {meaning}" for name, meaning in explain.items()]
-
-
-def _mean_with_error(values, digits):
-    """The mean of some numbers and its standard error."""
-    mean = mean_of(values)
-    if not math.isfinite(mean):
-        return "infinite" if mean == math.inf else "unknown"
-    return f"{mean:.{digits}f}" + ("" if len(values) == 1 else f" ± {mean.error:.{digits}f}")
+def write_tables(folder, name, table, found):
+    """Write a table as NAME.txt, and the numbers of it as NAME.json; return the paths."""
+    paths = [Path(folder) / f"{name}.txt", Path(folder) / f"{name}.json"]
+    write_text(paths[0], table + "\n")
+    write_text(paths[1], json_text(found))
+    return paths
 
 
 def json_text(found):
-    """A tree of names and numbers as JSON, which has no word for them: nan and ±inf become "nan",
-    "inf", "-inf".
+    """A tree of names and numbers as JSON, which has no word for nan and ±inf: they become texts.
 
     >>> json_text({"nll": math.inf}).split()
     ['{', '"nll":', '"inf"', '}']
@@ -160,34 +113,85 @@ def json_text(found):
     return json.dumps(spell(found), indent=1, allow_nan=False) + "\n"
 
 
-def _heading(comparison):
-    s = comparison.settings
-    return f"{comparison.name}: {s['model']}, {s['steps']} updates of {s['batch_size']} rows, {s['sampler']}"
+def _heading(found):
+    s = found.settings
+    updates = f"{s['steps']} updates of {s['batch_size']} rows"
+    return f"{found.name}: {s['model']}, {updates}, {s['sampler']}"
 
 
-def _cells(row):
+def _cells(row, reached):
+    """{column: text} of a row; `reached` holds, by method, what it reached in equal seconds."""
     cells = {
         "method": row["method"],
         "consistent": row.get("consistent", ""),
         "updates": str(row["updates"]),
-        "seconds": f"{row['seconds']:.1f}",
     }
-    for column, key in (("NLL", "nll"), ("test NLL", "test_nll"), ("KL", "kl"), ("TV", "tv")):
-        if key in row:
-            cells[column] = _with_error(row[key], row[f"{key}_error"])
+    for column, (key, digits) in NUMBERS.items():
+        value, error = row.get(key), row.get(f"{key}_error")
+        if error is not None:
+            cells[column] = _finite(value, f"{value:.4f} ± {error:.0e}")
+        elif value is not None:
+            cells[column] = "-" if math.isnan(value) else f"{value:.{digits}f}"
+    if cells.get("angle", "-") != "-":
+        cells["angle"] += "°"
     if isinstance(row.get("modes"), list):
         cells["modes"] = _masses(row["modes"])
-    if "angle" in row:
-        cells["angle"] = "-" if math.isnan(row["angle"]) else f"{row['angle']:.0f}°"
-        cells["|g|/|g*|"] = "-" if math.isnan(row["norm_ratio"]) else f"{row['norm_ratio']:.2f}"
+    if row["method"] in reached:
+        again = reached[row["method"]]
+        value = again.get("kl", again["nll"])
+        cells["in time"] = _finite(value, f"{value:.4f}")
     return cells
 
 
-def _with_error(value, error):
-    """A number and its error: 0.0123 ± 4e-07."""
-    if not math.isfinite(value):
-        return "infinite" if value == math.inf else "unknown"
-    return f"{value:.4f} ± {error:.0e}"
+def _truth(truth):
+    """The cells of a perfect model."""
+    cells = {"method": "truth" if "entropy" in truth else "data"}
+    if "entropy" in truth:
+        cells |= {"NLL": f"{truth['entropy']:.4f}", "KL": "0", "TV": "0"}
+    if "modes" in truth:
+        cells["modes"] = _masses(truth["modes"])
+    return cells
+
+
+def _aligned(rows):
+    """(names of the columns that any row has, the lines of a table)."""
+    order = ("method", "consistent", "updates", "runs", *list(LEGEND)[1:])
+    columns = [name for name in order if any(row.get(name) for row in rows)]
+    table = [columns] + [[row.get(name, "") for name in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for first, *others in table:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return columns, [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def _legend(found, columns, **words):
+    """A line for each of the columns that needs one."""
+    trained, held_out = found.settings.get("rows") or ("", "")
+    population = "entropy" in found.truth
+    words |= {
+        "of": "under the population" if population else f"of the {trained} training rows",
+        "held_out": held_out,
+        "reference": found.reference,
+    }
+    explain = {name: LEGEND[name].format(**words) for name in columns if name in LEGEND}
+    width = max(9, *map(len, explain))
+    return [f"{name:>{width}}  {meaning}" for name, meaning in explain.items()]
+
+
+def _mean(values, digits):
+    """The mean of some numbers and its standard error, as text."""
+    mean = mean_of(values)
+    error = "" if len(values) == 1 else f" ± {mean.error:.{digits}f}"
+    return _finite(mean, f"{mean:.{digits}f}{error}")
+
+
+def _finite(value, text):
+    """The text, if the value is finite."""
+    if math.isfinite(value):
+        return text
+    return "infinite" if value == math.inf else "unknown"
 
 
 def _masses(masses):

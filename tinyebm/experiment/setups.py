@@ -1,8 +1,13 @@
-"""From names to things: the energies, kernels, objectives and schedules that `compare` and the
-command line speak of."""
+"""Names and defaults of `compare` and the command line: energies, kernels, methods, learning rates.
+
+`named_energy` and `named_objective` make the object that a name stands for; the others choose what
+is not given.
+"""
 
 import math
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +21,7 @@ from tinyebm.objectives.contrastive import (
     PersistentContrastiveDivergence,
     ShortRun,
 )
+from tinyebm.objectives.exact_contrastive import ExactContrastiveDivergence
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.objectives.noise_contrastive import NoiseContrastive
 from tinyebm.objectives.perfect import PerfectSamples
@@ -33,41 +39,26 @@ METHOD_NAMES = (
     "mle, perfect, cd-K, pcd-K, short-K (K chain steps), nce-R (R draws of noise per datum); on "
     "R^d also sm, ssm-M (M projections), dsm-S (noise S); on bits pl, rm"
 )
-EXAMPLES = (
-    "mle",
-    "perfect",
-    "cd-1",
-    "cd-10",
-    "pcd-1",
-    "pcd-10",
-    "short-50",
-    "nce-1",
-    "sm",
-    "ssm-1",
-    "dsm-0.1",
-    "pl",
-    "rm",
-)
+EXAMPLES = "mle perfect cd-1 cd-10 pcd-1 pcd-10 short-50 nce-1 sm ssm-1 dsm-0.1 pl rm".split()
 ENERGIES = ("mlp", "rbm", "boltzmann")
 
 
 def default_steps(data, space):
-    """Updates: 2000 on discrete spaces, where they are cheap; else 800 on a population and 500 on
-    finite data."""
+    """The number of updates: 2000 on discrete spaces, else 800 on a population, 500 on rows."""
     return 2000 if space.discrete else 800 if hasattr(data, "entropy") else 500
 
 
 def drawable(data, space):
-    """Whether there is a picture of a model: on R^d up to the plane, of states as square images or
-    on a lattice."""
-    square = math.isqrt(space.dim) ** 2 == space.dim or getattr(data, "cell", None) is not None
-    return square if space.discrete else space.dim < 3
+    """Whether a model can be drawn: in 1-D and 2-D; states as square images, or on a lattice."""
+    if not space.discrete:
+        return space.dim < 3
+    return math.isqrt(space.dim) ** 2 == space.dim or getattr(data, "cell", None) is not None
 
 
 def named_energy(name, space, hidden=None, activation="silu", confinement=1.0):
-    """The energy that a name stands for; None is an MLP on R^d and an RBM on bits.
+    """The energy of a name; of None an MLP on R^d and an RBM on discrete spaces.
 
-    `hidden` holds the widths of the hidden layers, by default 64, 64 for an MLP and 8 for an RBM.
+    `hidden` lists the widths of the hidden layers, by default 64, 64 of an MLP and 8 of an RBM.
     """
     name = name or ("rbm" if space.discrete else "mlp")
     if hidden is not None and np.ndim(hidden) != 1:
@@ -95,8 +86,10 @@ def named_energy(name, space, hidden=None, activation="silu", confinement=1.0):
 
 
 def default_kernel(energy, space, step_size=0.01):
-    """The sampler that suits an energy: Langevin on R^d; on bits by layers for an RBM, by gradients
-    for a network."""
+    """The kernel that suits an energy: Langevin on R^d, block Gibbs for an RBM, else single sites.
+
+    A network on states has Gibbs with gradients.
+    """
     if not space.discrete:
         return ULA(step_size)
     if part_of(energy, "visible_logits", ENERGY) and other_layer(energy, space):
@@ -105,7 +98,7 @@ def default_kernel(energy, space, step_size=0.01):
 
 
 def all_methods(energy, space):
-    """The names of one method of every kind that suits an energy on a space."""
+    """One method of each kind that works for an energy on a space: their names."""
     chains = ("mle", "perfect", "cd-1", "cd-10", "pcd-10", "short-50")
     if not space.discrete:
         curved = ("sm", "ssm-1") if getattr(energy, "smooth", True) else ()
@@ -114,8 +107,12 @@ def all_methods(energy, space):
 
 
 def named_objective(method, kernel, noise=None):
-    """The objective that a name like "cd-10" stands for; `noise()` is the law that "nce-R"
-    contrasts with."""
+    """The objective of a name like "cd-10", whose chains run `kernel`; an objective is returned.
+
+    `noise()` makes the noise distribution of "nce-R".
+    """
+    if hasattr(method, "gradient") and not isinstance(method, type):
+        return method
     whole, number = r"([1-9]\d*)", r"(\d+\.?\d*|\.\d+)"
     makers = {
         "mle": lambda: ExactLikelihood(rtol=1e-3),
@@ -139,43 +136,81 @@ def named_objective(method, kernel, noise=None):
     )
 
 
-def consistency(objective, space):
-    """Whether infinite data and patience lead to the truth, if the model holds it: "yes", "no", or
-    "at rest".
+def objectives_of(methods, energy, space, kernel, noise):
+    """The objectives {name: objective} of `compare`'s argument `methods`: names, a dict, or "all".
 
-    At rest: the truth is a zero of the expected gradient, but the gradient of contrastive
-    divergence belongs to no function of which the truth would be the minimum.
+    In a dict the value is an objective, None for the method of that name, or another method's name.
     """
-    if isinstance(objective, (ShortRun, DenoisingScoreMatching)) or getattr(
-        objective, "alpha", 0.0
-    ):
-        # another law is at rest: that of the short run, of the smoothed data, of smaller energies
-        return "no"
-    if isinstance(objective, (ScoreMatching, SlicedScoreMatching)):
-        return "no" if space.bounded else "yes"  # walls: see tinyebm.objectives.score_matching
-    if isinstance(objective, (ContrastiveDivergence, PersistentContrastiveDivergence)):
-        persistent = isinstance(objective, PersistentContrastiveDivergence)
-        if (
-            not part_of(objective.kernel, "invariant", KERNEL)
-            or persistent
-            and objective.restart > 0
-        ):
-            # the chains' own law is at rest: of a kernel with a bias, of chains that now and then
-            # begin anew
-            return "no"
-        return "yes" if persistent else "at rest"
-    return "yes"
+    if isinstance(methods, str) and methods == "all":
+        methods = all_methods(energy, space)
+    names = list(methods) if isinstance(methods, Mapping) or np.ndim(methods) else []
+    are_text = all(isinstance(name, str) for name in names)
+    if not names or not are_text or len(set(names)) < len(names):
+        hint = "" if are_text else "; objectives are given as {name: objective}"
+        raise ValueError(
+            f"methods is a list of names, like ['mle', 'cd-10'], none twice, got {methods!r}{hint}"
+        )
+    if folders := [name for name in names if Path(name).name != name]:
+        raise ValueError(f"a method's name is that of a file, without a folder: {folders[0]!r}")
+    given = methods if isinstance(methods, Mapping) else dict.fromkeys(names)
+    return {
+        name: named_objective(name if given[name] is None else given[name], kernel, noise)
+        for name in names
+    }
+
+
+# whether infinite data and updates lead to the truth, if nothing below is against it
+CONSISTENT = {
+    ExactLikelihood: "yes",
+    PerfectSamples: "yes",
+    NoiseContrastive: "yes",
+    Pseudolikelihood: "yes",
+    RatioMatching: "yes",
+    ScoreMatching: "yes",
+    SlicedScoreMatching: "yes",
+    DenoisingScoreMatching: "no",  # it leads to the distribution of the data with noise
+    ShortRun: "no",
+    PersistentContrastiveDivergence: "yes",
+    ContrastiveDivergence: "at rest",
+    ExactContrastiveDivergence: "at rest",
+}
+CHAINS = (
+    ContrastiveDivergence,
+    PersistentContrastiveDivergence,
+    ExactContrastiveDivergence,
+    ShortRun,
+)
+
+
+def consistency(objective, space):
+    """Whether infinite data and updates lead to the truth, if the model contains it.
+
+    "yes", "no", or "-" for an objective from elsewhere.  For contrastive divergence "at rest": the
+    expected gradient is 0 at the truth, but it is not the gradient of a function that has its
+    minimum there.
+    """
+    kind = type(objective)
+    shifted = (
+        getattr(objective, "alpha", 0.0)  # smaller energies
+        or getattr(objective, "restart", 0.0)  # chains that are restarted do not end at p
+        or (kind in CHAINS and not part_of(objective.kernel, "invariant", KERNEL))
+        # walls: see tinyebm.objectives.score_matching
+        or (kind in (ScoreMatching, SlicedScoreMatching) and space.bounded)
+    )
+    return "no" if shifted and kind in CONSISTENT else CONSISTENT.get(kind, "-")
 
 
 def schedule(learning_rate, data, steps):
-    """A learning rate that falls linearly to zero over the second half; None means 0.03 on a
-    population, else 0.01."""
+    """A learning rate that falls linearly to 0 over the second half of the steps.
+
+    It starts at `learning_rate`, by default 0.03 on a population and 0.01 on finite data.
+    """
     top = learning_rate or (0.03 if hasattr(data, "entropy") else 0.01)
     return lambda step: top * min(1.0, 2 * (1 - step / steps))
 
 
 def describe(energy, kernel):
-    """(the energy, the kernel) in words, for a heading."""
+    """(the energy, the kernel) in words, for the heading of a table."""
     if hasattr(energy, "activation"):
         model = f"{'-'.join(map(str, energy.sizes[1:-1]))} {energy.activation} network"
     else:

@@ -1,4 +1,4 @@
-"""The same run for many settings and seeds, on any executor."""
+"""`sweep`: the same run for many settings and seeds, on any executor."""
 
 import itertools
 import pickle
@@ -14,15 +14,21 @@ from tinyebm.replay.door import one_thread
 
 
 class Sweep(NamedTuple):
-    """What `sweep` found: `results[j][i]` is what run returned at points[j] for seeds[i]."""
+    """What `te.sweep` found: `results[j][i]` is what run returned at points[j] for seeds[i].
+
+    >>> Sweep([{"a": 1}], [0, 1], [[{"error": 2.0}, {"error": 4.0}]]).means()
+    [{'error': Estimate(value=3.0, error=1.0)}]
+    """
 
     points: list
     seeds: list
     results: list
 
     def means(self) -> list:
-        """Per point the mean over seeds with its standard error: an Estimate, or a dict of them
-        where results are dicts."""
+        """Per point the mean over seeds with its standard error, an Estimate.
+
+        Where results are dicts it is a dict of Estimates.
+        """
         return [
             {name: mean_of([found[name] for found in row]) for name in row[0]}
             if isinstance(row[0], Mapping)
@@ -31,16 +37,11 @@ class Sweep(NamedTuple):
         ]
 
 
-class _Job(NamedTuple):
-    """One run; a worker gets it in one piece."""
-
-    run: Any
-    point: dict
-    seed: int
-
-    def __call__(self):
-        with one_thread():
-            return self.run(self.seed, **self.point)
+def _work(job):
+    """What one run returns, in a process that may be another."""
+    run, point, seed = job
+    with one_thread():
+        return run(seed, **point)
 
 
 def sweep(
@@ -51,13 +52,13 @@ def sweep(
     seed: int = 0,
     progress: bool | str = True,
 ) -> Sweep:
-    """Call run(seed, **point) for every point of a grid and every seed.
+    """The results of run(seed, **point) for every point of a grid and every seed, as a Sweep.
 
     Parameters
     ----------
     run : callable
-        With an executor a function at the top level of a module, so that other processes can find
-        it.
+        With an executor it has to be a function at the top level of a module, which other processes
+        can import.
     grid : dict of lists, or list of dicts
         All combinations of the lists' items; or the points themselves.  {} is one point without
         settings.
@@ -67,21 +68,21 @@ def sweep(
         ProcessPoolExecutor, Dask's `client.get_executor()`, mpi4py's MPIPoolExecutor, ...; by
         default one run after the other.
     seed : int
-        Run i at point j is given a number drawn from `np.random.SeedSequence(seed, spawn_key=(j,
-        i))`: independent streams whatever the executor, and the same whatever else is in the grid
-        behind it.
+        The seed of run i at point j is drawn from `np.random.SeedSequence(seed, spawn_key=(j, i))`.
+        So the runs are independent, and their seeds depend neither on the executor nor on how many
+        points and runs there are.
     progress : bool
 
     Returns
     -------
     Sweep
-        (points, seeds, results) in the order of the grid, the same on every executor: each run has
-        one thread of linear algebra.
+        (points, seeds, results) in the order of the grid; the same on every executor, because each
+        run has one thread of linear algebra.
 
     Raises
     ------
     ValueError
-        If an executor could not carry the run or its settings, or the grid is empty.
+        If the grid is empty, or an executor could not be sent the run or its settings.
 
     >>> draw = lambda seed, a: a * np.random.default_rng(seed).standard_normal()
     >>> found = sweep(draw, {"a": [1.0, 10.0]}, 100)
@@ -93,25 +94,24 @@ def sweep(
             f"run must be a function of a seed and the settings of a point, got {run!r}"
         )
     require_count(seed, "seed must be an integer >= 0", least=0)
-    points, numbers = _points(grid), _numbers(seeds)
     if executor is not None and not callable(getattr(executor, "map", None)):
         raise ValueError(
             "an executor has a method map, like concurrent.futures.ProcessPoolExecutor: "
             f"{executor!r} has none"
         )
-    child = lambda j, i: int(
-        np.random.SeedSequence(seed, spawn_key=(j, i)).generate_state(1, np.uint64)[0]
-    )
-    jobs = [_Job(run, point, child(j, i)) for j, point in enumerate(points) for i in numbers]
+    points, numbers, jobs = _points(grid), _numbers(seeds), []
+    for j, point in enumerate(points):
+        for i in numbers:
+            child = np.random.SeedSequence(seed, spawn_key=(j, i)).generate_state(1, np.uint64)
+            jobs.append((run, point, int(child[0])))
     if executor is not None:
         _require_portable(jobs[0])
     bar, results = Progress("sweep", len(jobs), progress), []
-    for found in (map if executor is None else executor.map)(_Job.__call__, jobs):
+    for found in (map if executor is None else executor.map)(_work, jobs):
         results.append(found)
         bar(len(results))
-    return Sweep(
-        points, numbers, [results[j : j + len(numbers)] for j in range(0, len(jobs), len(numbers))]
-    )
+    n = len(numbers)
+    return Sweep(points, numbers, [results[j : j + n] for j in range(0, len(jobs), n)])
 
 
 def _points(grid):
@@ -122,9 +122,8 @@ def _points(grid):
                 raise ValueError(
                     f"grid[{name!r}] is a list of values, like [{values!r}], not {values!r}"
                 )
-        grid = [
-            dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
-        ]
+        combinations = itertools.product(*grid.values())
+        grid = [dict(zip(grid, values, strict=True)) for values in combinations]
     points = list(grid) if np.ndim(grid) else [grid]
     if not points or not all(isinstance(point, Mapping) for point in points):
         raise ValueError(
@@ -149,7 +148,7 @@ def _require_portable(job):
         pickle.dumps(job)
     except Exception as error:
         raise ValueError(
-            f"another process cannot be sent {getattr(job.run, '__qualname__', job.run)} and its "
+            f"another process cannot be sent {getattr(job[0], '__qualname__', job[0])} and its "
             f"settings ({error}): run must be a function at the top level of a module, not a "
             "lambda or a function within a function, and its settings must be picklable"
         ) from error

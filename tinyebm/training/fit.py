@@ -1,47 +1,61 @@
-"""Fitting θ by steps of any objective.
+"""Fitting θ by steps of any objective: `fit`.
 
-A run is a fold over steps: the state (θ, the optimiser's and the objective's
-state, the running average of θ) is a tree; step i draws from `Stream(seed).at(i)`.
-So a run that was saved and resumed gives the numbers of the uninterrupted one.
+The steps themselves are in `loop.updates`.  Around them `fit` checks what it is given, writes down
+exact numbers at log points, saves the state there, and returns the fitted model.
 """
 
-import dataclasses
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from tinyebm.common.backend import Stream, on_gpu
-from tinyebm.common.checks import require_nonnegative
+from tinyebm.common.backend import Stream
 from tinyebm.common.kinds import AnyData, Energy, Objective, Space, Tree
 from tinyebm.common.progress import Progress
 from tinyebm.common.tree import tree_map
 from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.sampling import population
-from tinyebm.objectives.step import Step
 from tinyebm.replay.door import remembering
-from tinyebm.samplers.chains import caveat_of
 from tinyebm.spaces.own import complete
-from tinyebm.storage.checkpoint import save_tree
-from tinyebm.training.history import append, fingerprint, measurer, resumed, rollbacks
-from tinyebm.training.optimize import Optimizer, adam, clip_norm
+from tinyebm.training.history import (
+    Checkpoint,
+    append,
+    entry_of,
+    fingerprint,
+    measurer,
+    note_of,
+    rollbacks,
+)
+from tinyebm.training.loop import Setting, attempts, batches, initial_state, sound, updates
+from tinyebm.training.optimize import Optimizer, adam
 from tinyebm.training.start import (
+    regularised,
     require_path,
     require_runnable,
     space_of,
     start_of,
     unstandardised,
 )
-from tinyebm.training.watch import flatness, look, require_sound
+from tinyebm.training.watch import caveats
 
 
 class Fit(NamedTuple):
-    """A fitted model: θ (the running average, if one was asked for), its Density, the history, the
-    last state."""
+    """A fitted model: what `te.fit` and `te.mle` return.
+
+    `theta` holds the parameters (the running average, if one was asked for), `density` the Density
+    with these, `history` lists of numbers by name, and `state` the last state of the run.
+
+    >>> import numpy as np
+    >>> import tinyebm as te
+    >>> found = te.mle(te.GaussianEnergy(1), np.array([[0.0], [2.0]]))
+    >>> found.theta["mean"].round(6), found.history["converged"]
+    (array([1.]), [True])
+    >>> round(found.history["nll"][-1], 6), round(float(te.nll(found.density, np.zeros((1, 1)))), 6)
+    (1.418939, 1.418939)
+    """
 
     theta: Any
     density: Density
@@ -49,15 +63,14 @@ class Fit(NamedTuple):
     state: dict
 
     def __repr__(self):
-        numbers = [
+        numbers = [f"{self.history['step'][-1]} updates"]
+        numbers += [
             f"{name} {values[-1]:.6g}"
             for name, values in self.history.items()
             if name in ("nll", "kl")
         ]
-        numbers.insert(0, f"{self.history['step'][-1]} updates")
-        return (
-            f"Fit of {self.density.energy!r} on {self.density.space!r} after {', '.join(numbers)}"
-        )
+        p = self.density
+        return f"Fit of {p.energy!r} on {p.space!r} after {', '.join(numbers)}"
 
 
 def fit(
@@ -84,84 +97,93 @@ def fit(
     exact: bool | None = None,
     rollback: int = 0,
 ) -> Fit:
-    """Fit an energy to data by steps of an objective.
+    """A model fitted to data by steps of an objective, as a Fit.
+
+    Each step draws a batch, asks the objective for a gradient, and lets the optimiser move θ:
+    the formulas are in `tinyebm.training.loop.updates`.
 
     Parameters
     ----------
-    energy : callable (theta, x) -> (n,), with `init(rng)` unless theta is given
+    energy : callable (theta, x) -> (n,)
+        With a method `init(rng)` unless theta is given.
     data : array (n, d), Data, or a population
-        Batches are rows drawn with replacement (all rows, in order, if there are no more than
-        batch_size).  A population is sampled afresh at every step: a Target, a Density (by exact
-        draws), a Fit's, or anything with `sample(n, rng)` and a normalised `log_prob(x)`, like
-        te.Normal; in dimension ≤ 3.
-    space : Reals, Box, ...
-        By default that of the population or Data, or the one the energy is for (an RBM's is Bits(d)
-        if all entries are 0 or 1); else Reals(d), with a warning if all entries are 0 or 1 (-1 or
-        1).
+        Of finite data a batch is drawn with replacement; it is all rows, in order, if there are no
+        more than batch_size.  A population is sampled anew at every step.  It is a Target, a
+        Density or a Fit (drawn from exactly), or an object with `sample(n, rng)` and a normalised
+        `log_prob(x)`, like te.Normal; in dimension ≤ 3.
+    space : Reals, Box, ..., optional
+        Where x lives.  By default the space of the data, if they have one; else the one that the
+        energy is for (for an RBM Bits(d), if all entries are 0 or 1); else Reals(d), with a warning
+        if all entries are 0 or 1 (or -1 or 1).
     objective : ContrastiveDivergence(kernel, k), ExactLikelihood(), ...
     optimizer : Optimizer, by default adam(1e-3)
     steps, batch_size, seed : int
     theta : tree, optional
-        Where to start; by default `energy.init`.
+        The first parameters; by default those that `energy.init` draws.
     device, dtype : "cpu" or "gpu"; "float64" or "float32"
-        On a GPU (CuPy) nothing waits for it but the log points.
-    callback : callable (step, density, record), optional
-        Called at every log point.
+        On a GPU (CuPy) only log points wait until the GPU has finished.
+    callback : callable (step, density, entry), optional
+        Called at every log point; entry is the newest one of the history, {name: number}.
     progress : bool or str
-        Draw a progress bar (in a terminal or notebook), under that title.
+        Whether to draw a progress bar (in a terminal or notebook); a string is its title.
     checkpoint : path, optional
-        Save the state there at every log point, and at Ctrl-C; `resume=True` goes on from it.
+        The state is saved there at every log point and at Ctrl-C; with `resume=True` the run goes
+        on from there.
     alpha : float
         Weight of the regulariser alpha (mean E(data)² + mean E(negatives)²).
     data_noise : float
-        Standard deviation of normal noise added to every batch of data.
+        Standard deviation of the normal noise that is added to every batch.
     clip : float, optional
-        Longest gradient, in Euclidean norm over all parameters.
+        Largest Euclidean norm of the gradient, over all parameters; longer ones are shortened.
     ema : float, optional
-        Decay of a running average of θ, returned instead of the last θ.
+        Decay of a running average of θ, which is returned instead of the last θ.
     log_every : int, optional
         Steps between log points, by default steps / 20.
     exact : bool, optional
-        Record the exact NLL (and KL, for a Target) at log points; by default where
-        the space is discrete or has dim ≤ 2.
+        Whether log points compute the exact NLL (and KL, for a population); by default where the
+        space is discrete or has dim ≤ 2.
     rollback : int
-        How often a run that diverges goes back to its last log point and on from there with other
-        random numbers, instead of raising; how often it did stands in the history, as "rollbacks".
+        How often a run whose numbers are not finite may go back to its last log point and go on
+        from there with other random numbers; then it fails.  The history counts "rollbacks".
 
     Returns
     -------
     Fit
-        `history` maps names to lists, one entry per log point: "step", the metrics of the
-        objective, "nll" in nats (inf if Z is infinite, nan if quadrature fails), "kl" =
-        KL(data‖model) for a Target, and for NoiseContrastive "log_z", exact, of the last θ, beside
-        the "log_normaliser" learned with it.
+        `history` maps names to lists with one number per log point: "step", the metrics of the
+        objective, the exact "nll" in nats (inf if Z is infinite, nan if quadrature fails), for a
+        population "kl" = KL(data‖model), and for NoiseContrastive the exact "log_z" of the last θ
+        beside the learned "log_normaliser".
 
     Raises
     ------
     FloatingPointError
-        If the gradient, a metric or the parameters are not finite, or chains have left the space:
-        before the update; on a GPU at the next log point.  The last good state goes to
-        `checkpoint`.
+        If the gradient, a metric or a parameter is not finite, or if a chain has left the space.
+        The update is dropped, and the state before it saved to `checkpoint`; on a GPU this happens
+        at the next log point, and the state of the last one is saved.
     ChangedEnergyError
-        If the energy gives other values than it did when it was compiled: it reads what has changed
-        during the run (a global, an attribute, a random number).  Found at log points, before
-        anything is written down.
+        If the energy gives other values than when it was compiled, because it reads something that
+        changes (a global, an attribute, a random number).  Checked at log points.
     ValueError
-        For what does not fit together.
+        If the arguments do not fit together.
 
     Warns
     -----
     UserWarning
-        If the objective's kernel is a `Recipe` that runs at another temperature than 1 or clips
-        gradients; if with `alpha` the energies have collapsed; if without theta the data on R^d lie
-        far from 0, or are much wider or narrower than 1.
+        If the kernel is a `Recipe` whose temperature is not 1 or that clips gradients; if the
+        energies have collapsed under `alpha`; if without theta the data on R^d have a mean far from
+        0 or a scale far from 1.
+
+    >>> import numpy as np
+    >>> import tinyebm as te
+    >>> x = np.random.default_rng(0).standard_normal((50, 1))
+    >>> cd = te.ContrastiveDivergence(te.ULA(0.1), k=1)
+    >>> found = te.fit(te.MLP((1, 8, 1), confinement=1.0), x, objective=cd, steps=20, log_every=10)
+    >>> found.history["step"], found.history["nll"][-1] < found.history["nll"][0]
+    ([0, 10, 20], True)
     """
-    if checkpoint is not None:
-        require_path(checkpoint)
-    if resume and not checkpoint:
-        raise ValueError("resume=True needs the checkpoint= to resume from")
+    require_path(checkpoint, resume)
     data = population(data)
-    x, mass = law = data_law(data)
+    x, mass = data_law(data)
     space = complete(space or space_of(data, x, energy))
     options = {
         "batch_size": batch_size,
@@ -170,29 +192,23 @@ def fit(
         "ema": ema,
         "dtype": dtype,
     }
-    counts = {"steps": steps, "log_every": log_every, "rollback": rollback}
+    counts = {"steps": steps, "log_every": log_every, "rollback": rollback, "alpha": alpha}
     require_runnable(objective, space, x, optimizer, callback, options | counts)
-    if data_noise and space.discrete:
-        raise ValueError(
-            f"data_noise moves data off the states of {space}: it is for continuous spaces"
-        )
-    optimizer = optimizer or adam(1e-3)
-    require_nonnegative("alpha", alpha)
-    if alpha:
-        objective = _regularised(objective, alpha)
-    # NumPy's scalars would widen single precision
-    ema, data_noise = ema and float(ema), float(data_noise)
     if theta is None and not hasattr(data, "sample") and (caveat := unstandardised(space, x, mass)):
         warnings.warn(caveat, stacklevel=2)
-    log_every = log_every or max(1, steps // 20)
+    objective = regularised(objective, alpha)
+    optimizer = optimizer or adam(1e-3)
+    # NumPy's scalars would widen single precision
+    ema, data_noise = ema and float(ema), float(data_noise)
+
     stream = Stream(seed, device)
-    x, _ = law = stream.place(law)
-    measure = measurer(
-        data,
-        law,
-        (space.discrete or space.dim <= 2) if exact is None else exact,
-        hasattr(objective, "noise"),
-    )
+    x, mass = stream.place((x, mass))
+    exact = (space.discrete or space.dim <= 2) if exact is None else exact
+    measure = measurer(data, (x, mass), exact, hasattr(objective, "noise"))
+    batch = batches(data, x.astype(dtype), batch_size, data_noise, space)
+    setting = Setting(energy, space, objective, optimizer, batch, clip, ema, steps)
+    interval = log_every or max(1, steps // 20)
+    at_log = lambda step: step % interval == 0 or step == steps
     identity = {
         "data": fingerprint(data, x),
         "energy": repr(energy),
@@ -201,140 +217,42 @@ def fit(
         "seed": seed,
         **options,
     }
+    file = Checkpoint(checkpoint, identity)
 
     with remembering(energy, space) as require_unchanged:
         if resume and checkpoint and Path(checkpoint).exists():
-            state, history = resumed(checkpoint, identity)
+            state, history = file.load()
             state = stream.place(state)
         else:
             theta = tree_map(lambda leaf: leaf.astype(dtype), start_of(energy, theta, stream))
-            state = {
-                "step": np.array(0),
-                "theta": theta,
-                "optimizer": optimizer.init(theta),
-                "objective": (),
-                "ema": theta,
-            }
-            history = {"step": [0], **measure(Density(energy, theta, space), theta)}
+            state = initial_state(theta, optimizer)
+            exact_start = measure(Density(energy, theta, space), theta)
+            history = append({}, {"step": 0, **exact_start})
 
-        save = lambda state, history: (
-            checkpoint and save_tree(checkpoint, state, identity=identity, history=history)
-        )
+        def run(state, attempt):
+            return sound(updates(setting, state, replace(stream, attempt=attempt)), space, at_log)
+
         bar = Progress(progress if isinstance(progress, str) else "fit", steps, bool(progress))
-        rows = x.astype(dtype)
-        here = good = state, history  # where the run is, and its last log point
-        unseen, collapse = [], None  # updates that may still be on their way
-        stream = dataclasses.replace(stream, attempt=rollbacks(history))
+        kept = state, history  # what a checkpoint holds after Ctrl-C or a failure
         try:
-            while (step := int(here[0]["step"]) + 1) <= steps:
-                state, history = here
-                rng, at_log = stream.at(step), step % log_every == 0 or step == steps
-                x = _noisy(
-                    _batch(data, rows, batch_size, rng).astype(dtype), data_noise, space, rng
-                )
-                p = Density(energy, state["theta"], space)
-                new, metrics, seen = _advance(p, x, rng, state, objective, optimizer, clip, ema)
-                unseen.append((step, seen))
-                if at_log or not on_gpu(seen["gradient"]):
-                    try:
-                        require_sound(space, unseen)
-                    except FloatingPointError:
-                        if stream.attempt >= rollback:
-                            save(*(good if rollback or len(unseen) > 1 else here))
-                            raise
-                        here = good
-                        unseen = []
-                        stream = dataclasses.replace(stream, attempt=stream.attempt + 1)
-                        continue
-                    unseen = []
-                if at_log:
+            for update in attempts(run, state, rollbacks(history), rollback, at_log):
+                step, state = update.number, update.state
+                if at_log(step):
                     require_unchanged(all=step == steps)
-                    density = Density(energy, new["ema"], space)
-                    collapse = collapse or flatness(metrics)
-                    record = {
-                        "step": [step],
-                        **{k: [float(v)] for k, v in metrics.items()},
-                        **measure(density, new["theta"]),
-                    }
-                    history = append(
-                        history, record | ({"rollbacks": [stream.attempt]} if rollback else {})
-                    )
-                    here = good = new, history
-                    save(*good)
+                    p = Density(energy, state["ema"], space)
+                    entry = entry_of(update, measure(p, state["theta"]), rollback > 0)
+                    history = append(history, entry)
+                    kept = state, history
+                    file.save(*kept)
                     if callback:
-                        callback(
-                            step, density, {name: values[-1] for name, values in record.items()}
-                        )
-                here = new, history
-                bar(
-                    step,
-                    "  ".join(
-                        f"{name} {history[name][-1]:.4f}"
-                        for name in ("nll", "kl")
-                        if name in history
-                    ),
-                )
-        # go on later from here; where rescues begin if they may, or if here is not sure to be sound
-        except KeyboardInterrupt:
-            save(*(good if rollback or unseen else here))
+                        callback(step, p, entry)
+                if not rollback:  # a resumed run, too, has to go back to its last log point
+                    kept = state, history
+                bar(step, note_of(history))
+        except (KeyboardInterrupt, FloatingPointError):
+            file.save(*kept)
             raise
-        state, history = here
-    for caveat in (_clipping(objective, history), collapse):
-        if caveat:
-            warnings.warn(caveat, stacklevel=2)
+
+    for caveat in caveats(objective, history):
+        warnings.warn(caveat, stacklevel=2)
     return Fit(state["ema"], Density(energy, state["ema"], space), history, state)
-
-
-# what is not finite is refused, in words, by require_sound
-@np.errstate(over="ignore", invalid="ignore")
-def _advance(p, x, rng, state, objective, optimizer, clip, ema):
-    """One update: (next state, metrics, what to watch)."""
-    step = Step(*objective.gradient(p, x, rng, state["objective"] or None))
-    gradient = clip_norm(step.gradient, clip) if clip else step.gradient
-    theta, moments = optimizer.update(gradient, state["optimizer"], p.theta)
-    # a rate may be a NumPy scalar
-    theta = tree_map(lambda new, old: new.astype(old.dtype), theta, p.theta)
-    average = tree_map(lambda a, t: ema * a + (1 - ema) * t, state["ema"], theta) if ema else theta
-    new = {
-        "step": state["step"] + 1,
-        "theta": theta,
-        "optimizer": moments,
-        "ema": average,
-        "objective": () if step.state is None else step.state,
-    }
-    return new, step.metrics, look(p.space, step, theta)
-
-
-def _batch(data, rows, size, rng):
-    if hasattr(data, "sample"):
-        return data.sample(size, rng)
-    return (
-        rows if size is None or size >= len(rows) else rows[rng.integers(0, len(rows), size=size)]
-    )
-
-
-def _noisy(x, data_noise, space, rng):
-    return (
-        space.fold(x + data_noise * rng.standard_normal(x.shape, dtype=x.dtype))
-        if data_noise
-        else x
-    )
-
-
-def _clipping(objective, history):
-    """What a `Recipe` that the objective runs did at the last update, if that was not Langevin
-    dynamics; else None."""
-    caveat = (
-        caveat_of(objective.kernel, objective.k, history["clipped"][-1])
-        if "clipped" in history
-        else None
-    )
-    return f"at the last update {caveat}" if caveat else None
-
-
-def _regularised(objective, alpha):
-    if not any(field.name == "alpha" for field in dataclasses.fields(objective)):
-        raise ValueError(
-            f"alpha needs negative samples to act on: {type(objective).__name__} has none"
-        )
-    return dataclasses.replace(objective, alpha=alpha)

@@ -1,7 +1,11 @@
-"""What a training run writes down: exact numbers at log points, and whose run it is."""
+"""The history of a training run, its entries at log points, and the checkpoint that keeps it.
 
-import dataclasses
+A history is {name: list of numbers}, with one number per log point.
+"""
+
 import math
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,14 +14,15 @@ from tinyebm.common.errors import or_nan
 from tinyebm.density import exponents, in_double
 from tinyebm.exact.nodes.quadrature import MAX_NODES
 from tinyebm.exact.partition import log_partition
-from tinyebm.storage.checkpoint import load_tree
+from tinyebm.storage.checkpoint import load_tree, save_tree
 
 
 def measurer(data, law, exact, normaliser):
-    """A function of a density and the last θ: {"nll": [...], "kl": [...]}, as far as they can be
-    had exactly.
+    """The function of a density and the last θ that computes the exact "nll" and "kl" of an entry.
 
-    If a normaliser is learned, for the last θ and not for an average, its log Z too.
+    It returns {} unless `exact`, and no "kl" for finite data.  Where a `normaliser` is learned it
+    adds the exact "log_z" of the last θ, because the normaliser belongs to that and not to the
+    average.  `law` is the data as (rows, probability masses).
     """
     entropy = getattr(data, "entropy", None)  # a population's
 
@@ -29,48 +34,70 @@ def measurer(data, law, exact, normaliser):
         same, p = last is p.theta, in_double(p)
         log_z = float(or_nan(log_partition, p, 1e-5, MAX_NODES, law[0]))
         nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
-        record = {"nll": [nll]} if entropy is None else {"nll": [nll], "kl": [nll - entropy]}
+        found = {"nll": nll} if entropy is None else {"nll": nll, "kl": nll - entropy}
         if normaliser:
-            last = dataclasses.replace(p, theta=last)
-            record["log_z"] = [log_z if same else float(or_nan(log_partition, last, 1e-5))]
-        return record
+            last = replace(p, theta=last)
+            found["log_z"] = log_z if same else float(or_nan(log_partition, last, 1e-5))
+        return found
 
     return measure
 
 
-def append(history, record):
-    """History with one more entry; a metric that is missing in either is nan there."""
-    before = len(history["step"])
+def entry_of(update, exact, counted):
+    """The entry of a log point: {name: number}; `counted` adds how often the run went back."""
+    metrics = {name: float(value) for name, value in update.metrics.items()}
+    attempt = {"rollbacks": update.attempt} if counted else {}
+    return {"step": update.number, **metrics, **exact, **attempt}
+
+
+def append(history, entry):
+    """The history with one more entry; a number that is missing in either is nan there."""
+    before = [math.nan] * len(history.get("step", ()))
     return {
-        name: history.get(name, [math.nan] * before) + record.get(name, [math.nan])
-        for name in {**history, **record}
+        name: history.get(name, before) + [entry.get(name, math.nan)]
+        for name in {**history, **entry}
     }
 
 
-def resumed(path, identity):
-    """(state, history) of a checkpoint written by the same run."""
-    state, notes = load_tree(path)
-    for name, value in identity.items():
-        if notes["identity"].get(name) != value:
-            raise ValueError(
-                f"{path} belongs to another run: its {name} is {notes['identity'].get(name)!r}, "
-                f"not {value!r}"
-            )
-    return state, notes["history"]
+def note_of(history):
+    """The last exact numbers, for the progress bar."""
+    names = [name for name in ("nll", "kl") if name in history]
+    return "  ".join(f"{name} {history[name][-1]:.4f}" for name in names)
+
+
+def rollbacks(history):
+    """How often the run has gone back to a log point; it is nan where that was not counted."""
+    return max((int(n) for n in history.get("rollbacks", ()) if n == n), default=0)
+
+
+class Checkpoint(NamedTuple):
+    """The file of a run (None: there is none), and the settings that tell this run from others."""
+
+    path: Any
+    identity: dict
+
+    def save(self, state, history):
+        """Write the state and the history, if there is a file."""
+        if self.path:
+            save_tree(self.path, state, identity=self.identity, history=history)
+
+    def load(self):
+        """(state, history) as saved; ValueError if they are those of another run."""
+        state, notes = load_tree(self.path)
+        for name, value in self.identity.items():
+            found = notes["identity"].get(name)
+            if found != value:
+                raise ValueError(
+                    f"{self.path} belongs to another run: its {name} is {found!r}, not {value!r}"
+                )
+        return state, notes["history"]
 
 
 def fingerprint(data, x):
-    """What tells two runs' data apart: the name of a Target, or a digest of rows, or of a
-    population's atoms."""
+    """What tells the data of two runs apart: a population's name, or a digest of rows or atoms."""
     import hashlib  # takes 3 ms to load: only when used
 
     if hasattr(data, "sample") and not hasattr(data, "p"):
         return data.name
     x = np.column_stack(data.law) if hasattr(data, "p") else x
     return hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
-
-
-def rollbacks(history):
-    """How often the run has gone back and begun anew from a log point."""
-    # nan where none were allowed
-    return max((int(n) for n in history.get("rollbacks", ()) if n == n), default=0)

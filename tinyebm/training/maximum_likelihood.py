@@ -1,4 +1,8 @@
-"""Exact maximum likelihood to convergence: L-BFGS on the exact gradient."""
+"""`mle`: the maximum of the exact likelihood, by L-BFGS on the exact gradient.
+
+`why_not` says why a run has not converged, `flat_of` sees rows that do not span their space, and
+`spread_of_statistics` finds units in which all parameters matter alike.
+"""
 
 import contextlib
 import math
@@ -24,19 +28,19 @@ from tinyebm.training.fit import Fit
 from tinyebm.training.optimize import lbfgs
 from tinyebm.training.start import space_of, start_of, unstandardised
 
-SIGNS = 16  # random signs, which give a standard deviation to about a sixth
-LISTED = 2**8  # weighted states that it is taken over
-CONSTANT = 1e-12  # standard deviations, next to the root mean square, that are rounding
-# nats between NLLs that are as good as equal, and how far apart they may lie at a maximum
+SIGNS = 16  # vectors of random signs, which give a standard deviation to about a sixth
+LISTED = 2**8  # most states over which it is taken
+CONSTANT = 1e-12  # a standard deviation below this fraction of the root mean square is rounding
+# Runs on states: θ whose NLLs differ by less than TIED nats are as good as the result.  If they lie
+# farther apart than FAR, the NLL is flat in some direction, and the maximum at infinity.
 TIED, FAR = 1e-5, 1.0
 AT_INFINITY = (
     "the maximum lies at infinity: parameters grow without end to give no probability to what the "
     "data never show (a constant column, values that never meet), and the NLL tends to a limit"
 )
-# nats: how dense a model may be at a row, in units of the data's widths, or on a flat next to
-# beside it
-SPIKE = 12.0
-ASIDE = 0.1  # how far beside it, in units of the largest deviation from the mean
+# nats of log density at a row above that of other places, which only a likelihood without a maximum
+# reaches; ASIDE is the distance of such a place, in units of the largest deviation from the mean
+SPIKE, ASIDE = 12.0, 0.1
 
 
 def mle(
@@ -50,21 +54,20 @@ def mle(
     rtol: float = 1e-8,
     progress: bool | str = True,
 ) -> Fit:
-    """Maximise the exact likelihood by L-BFGS until no component of its gradient exceeds gtol.
+    """The model of maximal exact likelihood, found by L-BFGS, as a Fit.
 
-    The data are all rows of an array or Data, or a whole population, by
-    quadrature.  The quadrature's grid is chosen anew for every θ that is tried, so
-    that no step can leave the grid or slip between its nodes.
+    The data are all rows of an array or of Data, or a whole population, by quadrature.  The grid of
+    the quadrature is chosen anew for every θ that is tried, so that no step can leave the grid or
+    slip between its nodes.  The run ends when no component of the gradient exceeds gtol.
 
-    Neither start nor end depends on the units of x.  An energy that can starts near the data
-    (`init_from_data`).  A parameter whose statistic ∂E/∂θ_i has a standard deviation under
-    the model that is far from 1 (below 0.01, above 100) is measured in units in which it is 1; on
-    states all units are natural.
+    Neither the start nor the result depends on the units of x.  An energy with `init_from_data`
+    starts near the data.  Where the statistic ∂E/∂θ_i has a standard deviation under the model
+    below 0.01 or above 100, θ_i is measured in units in which it is 1; on states it is not.
 
     Parameters
     ----------
     energy, data, space, theta, seed, progress
-        As in `fit`; without theta an energy with `init_from_data` starts near the data.
+        As in `fit`.
     gtol : float
         Largest component of the gradient of the mean negative log-likelihood: by how much the means
         of ∂E/∂θ_i under the data and under the model may differ, in the units above.
@@ -83,7 +86,7 @@ def mle(
     Warns
     -----
     ConvergenceWarning
-        If it has not converged, saying why: steps ran out, or there is no maximum to be found.
+        If the run has not converged, with the cause: steps ran out, or there is no maximum.
 
     >>> from tinyebm import GaussianEnergy
     >>> x = np.array([[0.0], [1.0], [5.0]])
@@ -97,50 +100,46 @@ def mle(
         raise ValueError(f"some rows of the data lie outside {space}")
     require_positive("gtol", gtol)
     require_count(max_steps, "max_steps must be a positive number of iterations")
-    theta = tree_map(
-        lambda leaf: leaf.astype("float64"), start_of(energy, theta, Stream(seed), (x, mass))
-    )
+    theta = start_of(energy, theta, Stream(seed), (x, mass))
+    theta = tree_map(lambda leaf: leaf.astype("float64"), theta)
+    model = lambda theta: Density(energy, theta, space)
+    history: dict = {"nll": []}
+    tried: list = []  # on states: (NLL, θ)
+    flat = flat_of(space, x)
+    bar = Progress("mle", max_steps, progress)
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may go anywhere
     def value_and_gradient(theta):
-        p = Density(energy, theta, space)
+        """NLL = log Z + E_data[E], and its gradient E_data[∂E] - E_model[∂E]."""
+        p = model(theta)
         u = exponents(p, x)
         try:
-            log_z, model = exact_phase(p, rtol, finer=True, rows=x)
-        except ValueError:  # where Z is infinite, or out of reach: the start itself was not refused
+            log_z, negative = exact_phase(p, rtol, finer=True, rows=x)
+        except ValueError:  # Z is infinite, or out of reach: the line search steps back
             return math.inf, theta
         value = log_z - float(mass @ u)
-        if (
-            flat
-            and value < min(history["nll"], default=-math.inf)
-            and exponents(p, x + flat[1]).max() < u.max() - SPIKE
-        ):
-            raise StopIteration  # from here the NLL falls for ever
+        lowest = value < min(history["nll"], default=-math.inf)
+        if flat and lowest and exponents(p, x + flat[1]).max() < u.max() - SPIKE:
+            raise StopIteration  # from here on the NLL falls for ever
         history["nll"].append(value)
-        trail.extend([(value, ravel(theta)[0])] * space.discrete)
+        if space.discrete:
+            tried.append((value, ravel(theta)[0]))
         bar(min(len(history["nll"]), max_steps - 1), f"nll {value:.6f}")
-        return value, tree_map(lambda a, b: a - b, weighted_energy_gradient(p, x, mass), model)
+        positive = weighted_energy_gradient(p, x, mass)
+        return value, tree_map(lambda a, b: a - b, positive, negative)
 
-    flat = flat_of(space, x)
-    history: dict = {"nll": []}
-    trail: list = []  # on states, where units are natural: (NLL, θ)
-    bar = Progress("mle", max_steps, progress)
-    spread = (
-        None
-        if space.discrete
-        else lambda theta: spread_of_statistics(Density(energy, theta, space), x, mass)
-    )
+    spread = None if space.discrete else lambda theta: spread_of_statistics(model(theta), x, mass)
     with remembering(energy, space) as require_unchanged:
-        # where the start itself is refused, say why
-        log_partition(Density(energy, theta, space), rtol, rows=x)
+        log_partition(model(theta), rtol, rows=x)  # raises the cause, if the start is no density
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
         require_unchanged()
-        p = Density(energy, theta, space)
-        # at a maximum all close together
-        tied = [where for nll, where in trail if nll < value + TIED]
+        p = model(theta)
         cause = None if converged else why_not(p, x, mass, value, steps, max_steps)
-        cause = AT_INFINITY if tied and np.ptp(tied, axis=0).max() > FAR else cause
+        tied = [at for nll, at in tried if nll < value + TIED]
+        if tied and np.ptp(tied, axis=0).max() > FAR:
+            cause = AT_INFINITY
     bar(max_steps, f"nll {value:.6f}")
+
     history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [cause is None]}
     if cause:
         history["cause"] = [cause]
@@ -151,11 +150,12 @@ def mle(
 
 
 def spread_of_statistics(p, x, mass):
-    """The standard deviation under the model of every ∂E/∂θ_i, a tree like theta: the root of the
-    Fisher information's diagonal.
+    """The standard deviation under the model of every ∂E/∂θ_i, as a tree like theta.
 
-    For signs s_j, independent, the mean square of Σ_j s_j √m_j (t_j - t̄) is Σ_j m_j (t_j - t̄)².
-    Under the rows x of weight mass where the model's states cannot be listed.
+    It is the root of the diagonal of the Fisher information.  With independent signs s_j the mean
+    square of Σ_j s_j √m_j (t_j - t̄) is Σ_j m_j (t_j - t̄)², a variance, so a few vectors of random
+    signs replace a derivative per state.  Where the states of the model cannot be listed it is
+    taken under the rows x of probability mass m.
     """
     rng = Stream(0).at(0)
     with contextlib.suppress(ValueError):
@@ -165,25 +165,25 @@ def spread_of_statistics(p, x, mass):
     if len(x) > LISTED:
         x, mass = x[rng.choice(len(x), LISTED, p=mass / mass.sum())], np.ones(LISTED)
     mass = mass / mass.sum()
-    mean, square, variance = weighted_energy_gradient(p, x, mass), 0.0, 0.0
+    mean, unravel = ravel(weighted_energy_gradient(p, x, mass))
+    square = variance = 0.0
     for _ in range(SIGNS):
         weights = np.sqrt(mass) * np.where(rng.random(len(x)) < 0.5, -1.0, 1.0)
-        flat, unravel = ravel(weighted_energy_gradient(p, x, weights))
-        square = square + flat**2
-        variance = variance + (flat - float(weights.sum()) * ravel(mean)[0]) ** 2
+        sums = ravel(weighted_energy_gradient(p, x, weights))[0]
+        square = square + sums**2
+        variance = variance + (sums - float(weights.sum()) * mean) ** 2
     return unravel(np.where(variance > CONSTANT**2 * square, np.sqrt(variance / SIGNS), 0.0))
 
 
 def why_not(p, x, mass, value, steps, max_steps):
     """Why a run has not converged, in one line."""
-    advice = unstandardised(p.space, x, mass)
     if flat := flat_of(p.space, x):
         return (
             f"{flat[0]}: a density may rise there without bound, and the likelihood has no maximum"
         )
     u = exponents(p, x)
     widths = np.ones(1) if p.space.discrete else np.sqrt(mass @ np.square(x - mass @ x))
-    # of log p at a row, in units of the data's widths
+    # log p at the row where it is largest, in units of the data's widths: log Z = value + E_data[u]
     height = float(u.max() - mass @ u - value + np.log(widths).sum())
     if height > SPIKE:
         return (
@@ -193,21 +193,23 @@ def why_not(p, x, mass, value, steps, max_steps):
         )
     if steps >= max_steps:
         return f"the {max_steps} steps of max_steps were not enough"
+    advice = unstandardised(p.space, x, mass)
     more = f"; {advice}" if advice else ""
     return f"no lower NLL was found, within its rounding and the reach of quadrature{more}"
 
 
 def flat_of(space, x):
-    """(how rows (n, d) of R^d or a box fail to span it, a step away from the flat that they lie
-    on), or None."""
+    """How rows (n, d) of R^d or a box fail to span it, and a step away from their line or plane.
+
+    None if they do span it, or on a discrete space.
+    """
     if space.discrete:
         return None
     z = x - x.mean(axis=0)
     unit = np.abs(z).max(axis=0)
-    unit[unit <= 1e-13 * np.abs(x).max(axis=0)] = 0.0  # a constant column, seen through rounding
-    _, lengths, axes = np.linalg.svd(
-        z / np.where(unit > 0, unit, np.inf), full_matrices=len(z) < space.dim
-    )
+    unit[unit <= 1e-13 * np.abs(x).max(axis=0)] = 0.0  # a constant column, but for rounding
+    scaled = z / np.where(unit > 0, unit, np.inf)
+    _, lengths, axes = np.linalg.svd(scaled, full_matrices=len(z) < space.dim)
     rank = int((lengths > 1e-9 * math.sqrt(len(x))).sum())
     if rank == space.dim:
         return None

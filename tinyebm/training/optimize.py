@@ -1,4 +1,4 @@
-"""Steps of θ: first-order optimisers on trees, and L-BFGS to convergence.
+"""Rules that move θ: gradient descent, momentum and Adam, step by step; L-BFGS, to convergence.
 
 An optimiser is a pair of functions, `init(theta) -> state` and
 `update(gradient, state, theta) -> (theta, state)`; states are trees of arrays.
@@ -6,7 +6,7 @@ A learning rate is a number, or a function of the step 0, 1, 2, ...
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,21 +14,44 @@ from tinyebm.autodiff.ops import fused
 from tinyebm.common.checks import require_decay, require_nonnegative, require_positive
 from tinyebm.common.tree import ravel, tree_flatten, tree_map
 
+NATURAL = (1e-2, 1e2)  # where the spread lies between these, a parameter keeps its unit
+# L-BFGS ends after PATIENCE rounds that each lower the value by less than the fraction TINY of it
+PATIENCE, TINY = 3, 1e-6
+NOISE = 1e-8  # relative error of a value
+
 
 class Optimizer(NamedTuple):
-    """A rule for moving θ against a gradient."""
+    """A rule that moves θ against a gradient: `init(theta)` and `update(gradient, state, theta)`.
+
+    >>> signs = Optimizer(lambda theta: (), lambda g, state, theta: (theta - 0.1 * np.sign(g), state))
+    >>> signs.update(np.array([3.0, -2.0]), (), np.zeros(2))[0]
+    array([-0.1,  0.1])
+    """
 
     init: Callable
     update: Callable
 
 
 def sgd(learning_rate: float | Callable[[int], float]) -> Optimizer:
-    """θ ← θ - η g."""
+    """The rule θ ← θ - η g, gradient descent.
+
+    >>> init, update = sgd(0.1)
+    >>> theta = {"w": np.array([1.0])}
+    >>> update({"w": np.array([3.0])}, init(theta), theta)[0]["w"].round(6)
+    array([0.7])
+    """
     return momentum(learning_rate, 0.0)
 
 
 def momentum(learning_rate: float | Callable[[int], float], decay: float = 0.9) -> Optimizer:
-    """v ← β v + g,  θ ← θ - η v (Polyak 1964, heavy ball)."""
+    """The rule v ← β v + g,  θ ← θ - η v (Polyak 1964, heavy ball).
+
+    >>> init, update = momentum(0.1, decay=0.5)
+    >>> theta, g = {"w": np.array([1.0])}, {"w": np.array([3.0])}
+    >>> theta, state = update(g, init(theta), theta)
+    >>> update(g, state, theta)[0]["w"].round(6)  # 1 - 0.3 - 0.45
+    array([0.25])
+    """
     rate = _schedule(learning_rate)
     require_decay("decay", decay)
 
@@ -50,7 +73,10 @@ def adam(
     decay2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> Optimizer:
-    """θ ← θ - η m̂ / (√v̂ + ε) with bias-corrected moments m̂, v̂ (Kingma & Ba 2015, algorithm 1).
+    """The rule θ ← θ - η m̂ / (√v̂ + ε), with m ← β₁ m + (1 - β₁) g and v ← β₂ v + (1 - β₂) g².
+
+    m̂ = m / (1 - β₁^t) and v̂ = v / (1 - β₂^t) correct the bias of the zeros that m and v start at
+    (Kingma & Ba 2015, algorithm 1).
 
     >>> init, update = adam(0.1)
     >>> theta = {"w": np.array([1.0])}
@@ -110,113 +136,109 @@ def clip_norm(gradient, largest):
 def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
     """Minimise a smooth function of a tree; return (theta, value, steps, converged).
 
-    `value_and_gradient(theta)` returns a float and a tree; the float is inf where θ cannot be
-    judged: the line search steps back.  A StopIteration ends the run at the best θ.
+    `value_and_gradient(theta)` returns a float and a tree.  Where it returns inf the line search
+    steps back; a StopIteration ends the run at the best θ so far.
 
     L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput. 16:1190) as implemented by SciPy, with 20
-    pairs, begins anew from the best θ until the gradient is small or no lower value is found.
+    pairs, starts again from the best θ until the gradient is small or no lower value is found.
 
-    `spread(theta)`, a tree, is how much a unit of each parameter matters there.  A parameter for
-    which that is not of order one (NATURAL) is measured in units of 1/spread, so that the end does
-    not depend on the units of θ.  `gtol` bounds the largest component of the gradient in those.
+    `spread(theta)` is a tree of scales of the derivatives by each parameter.  Where such a scale is
+    not of order one (NATURAL), the parameter is measured in the unit 1/scale, so that the result
+    does not depend on the units of θ.  In these units no component of the gradient exceeds `gtol`
+    at the end.
     """
     start, unravel = ravel(theta)
-    path = _Path(
-        lambda flat: (lambda f, g: (f, ravel(g)[0]))(*value_and_gradient(unravel(flat))), start
-    )
-    steps, idle, before = 0, 0, (None, None)
+
+    def function(flat):
+        value, gradient = value_and_gradient(unravel(flat))
+        return _Point(flat, float(value), ravel(gradient)[0])
+
+    path = _Path(function, start)
+    steps, idle, before, unit_before = 0, 0, None, None
     while True:
-        # with all steps spent there is nothing more to measure
-        plain = spread is None or steps >= max_steps
-        unit = np.ones_like(start) if plain else _units(ravel(spread(unravel(path.best)))[0])
-        converged = bool(np.abs(path.gradient * unit).max(initial=0.0) <= gtol)
-        first = before[0] is None
-        unit = np.minimum(unit, 1.0) if first else unit  # a small spread may only mean a poor start
-        again = path.best is before[0] and np.array_equal(unit, before[1])
+        best, unit = path.best, np.ones_like(start)
+        if spread is not None and steps < max_steps:
+            unit = _units(ravel(spread(unravel(best.at)))[0])
+        converged = bool(np.abs(best.gradient * unit).max(initial=0.0) <= gtol)
+        if before is None:  # a small spread may only mean that the start is poor
+            unit = np.minimum(unit, 1.0)
+        again = best is before and np.array_equal(unit, unit_before)
         if converged or again or path.ended or steps >= max_steps or idle == PATIENCE:
-            return unravel(path.best), path.value, steps, converged
-        before, value = (path.best, unit), path.value
-        steps += path.descend(unit, max_steps - steps, gtol if first else gtol / 2)
-        idle = 0 if path.value < value - TINY * max(1.0, abs(value)) else idle + 1
-
-
-NATURAL = (1e-2, 1e2)  # a spread in between leaves the unit of a parameter as it is
-# rounds of L-BFGS that lower the value by so small a part of it, after which no more are tried
-PATIENCE, TINY = 3, 1e-6
-NOISE = 1e-8  # of a value: what its error may be
+            return unravel(best.at), best.value, steps, converged
+        goal = gtol if before is None else gtol / 2
+        steps += path.descend(unit, max_steps - steps, goal)
+        lower = path.best.value < best.value - TINY * max(1.0, abs(best.value))
+        idle = 0 if lower else idle + 1
+        before, unit_before = best, unit
 
 
 def _units(spread):
     with np.errstate(divide="ignore"):
-        return np.where(
-            (spread == 0) | (spread > NATURAL[0]) & (spread < NATURAL[1]), 1.0, 1 / spread
-        )
+        keep = (spread == 0) | (spread > NATURAL[0]) & (spread < NATURAL[1])
+        return np.where(keep, 1.0, 1 / spread)
+
+
+class _Point(NamedTuple):
+    """A point with the value and the gradient of a function there."""
+
+    at: Any
+    value: float
+    gradient: Any
 
 
 class _Path:
-    """The lowest value met so far of a function of a vector, and where."""
+    """The point of the lowest value of a function so far; `function` maps vectors to _Points."""
 
     def __init__(self, function, start):
-        self.function, self.best = function, start
-        self.value, self.gradient = function(start)
-        self.value, self.highest, self.ended = float(self.value), abs(float(self.value)), False
+        self.function, self.best = function, function(start)
+        self.highest, self.ended = abs(self.best.value), False
 
     def descend(self, unit, steps, gtol):
-        """Go on from the best, in units of these numbers; how many steps were made."""
+        """Run L-BFGS-B from the best point, in these units; return the number of steps."""
         import scipy.optimize  # takes 0.1 s to load: only when used
 
-        origin = self.best
+        start = self.best
 
         def function(vector):
             if not vector.any():
-                return value, gradient * unit
-            flat = origin + unit * vector
-            f, g = self.function(flat)
-            if not (np.isfinite(f) and np.isfinite(g).all()):  # a wall, higher than anything seen
-                return self.highest + 1e3, np.zeros_like(vector)
-            self.highest = max(self.highest, abs(f))
-            if f < self.value:
-                self.best, self.value, self.gradient = flat, float(f), g
-            return f, g * unit
+                return start.value, start.gradient * unit
+            point = self.function(start.at + unit * vector)
+            if not (np.isfinite(point.value) and np.isfinite(point.gradient).all()):
+                return self.highest + 1e3, np.zeros_like(vector)  # higher than all values so far
+            self.highest = max(self.highest, abs(point.value))
+            if point.value < self.best.value:
+                self.best = point
+            return point.value, point.gradient * unit
 
-        value, gradient = self.value, self.gradient
-        options = {
-            "maxiter": steps,
-            "maxfun": 2 * steps + 20,
-            "gtol": gtol,
-            "ftol": 0.0,
-            "maxcor": 20,
-        }
+        limits = {"maxiter": steps, "maxfun": 2 * steps + 20}
+        options = limits | {"gtol": gtol, "ftol": 0.0, "maxcor": 20}
+        zeros = np.zeros_like(start.at)
         try:
             found = scipy.optimize.minimize(
-                function, np.zeros_like(origin), jac=True, method="L-BFGS-B", options=options
+                function, zeros, jac=True, method="L-BFGS-B", options=options
             )
         except StopIteration:
             self.ended = True
             return 1
-        # the end, whose value rounding may place above the best
+        # rounding may have given the end a higher value than the best
         if found.nit and np.abs(found.jac).max() <= gtol:
-            self.best, self.value, self.gradient = (
-                origin + unit * found.x,
-                float(found.fun),
-                found.jac / unit,
-            )
+            self.best = _Point(start.at + unit * found.x, float(found.fun), found.jac / unit)
         if found.status != 1:  # it did not run out of steps
             self._polish(unit, gtol, found.hess_inv)
         return int(found.nit)
 
     def _polish(self, unit, gtol, inverse):
-        """Quasi-Newton steps that shorten the gradient, where values tell no more: they differ by
-        their rounding alone."""
-        while (slope := np.abs(self.gradient * unit).max()) > gtol:
-            flat = self.best - unit * inverse.matvec(self.gradient * unit)
-            f, g = self.function(flat)
-            if not (
-                abs(f - self.value) <= NOISE * max(1.0, abs(self.value))
-                and np.abs(g * unit).max() < 0.9 * slope
-            ):
+        """Take quasi-Newton steps as long as they shorten the gradient.
+
+        Near the minimum values differ by rounding alone, and a line search cannot go on by them.
+        """
+        while (slope := np.abs(self.best.gradient * unit).max()) > gtol:
+            flat = self.best.at - unit * inverse.matvec(self.best.gradient * unit)
+            point, value = self.function(flat), self.best.value
+            same = abs(point.value - value) <= NOISE * max(1.0, abs(value))
+            if not (same and np.abs(point.gradient * unit).max() < 0.9 * slope):
                 break
-            self.best, self.value, self.gradient = flat, float(f), g
+            self.best = point
 
 
 def _schedule(learning_rate):

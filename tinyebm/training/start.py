@@ -1,6 +1,9 @@
-"""What a run begins with: its settings, refused where they do not fit together, and the parameters
-of its start."""
+"""What a training run starts with: settings that fit together, the space of the data, parameters.
 
+What does not fit is refused here, before the first step.
+"""
+
+import dataclasses
 import os
 import warnings
 from pathlib import Path
@@ -19,28 +22,32 @@ from tinyebm.common.tree import tree_flatten
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.discrete import recognised, space_with
 
-# units from the origin, or of width, beyond which energies from their own starts have not come
+# A column of data is named in a warning if its mean or standard deviation exceeds FAR, or if the
+# latter lies below NARROW: training seldom moves an energy as far as that from its start.
 FAR, NARROW = 10.0, 0.03
 
 
 def space_of(data, x, energy=None):
-    """Where the rows x (n, d) of data live: where the data say, or the energy is at home, else R^d.
+    """The space of the rows x (n, d) of data: that of the data, or one the energy is for, else R^d.
 
-    Raises ValueError if the rows are no states of an energy of states, or (all ones) of both kinds;
-    warns of an array of 0 and 1, or of -1 and 1, that is taken for points of R^d.
+    An energy with `sites` is for the discrete spaces of those values.  Raises ValueError if not all
+    rows are states of such a space, or if they fit two of them.  Warns if all entries of an array
+    are 0 or 1 (or -1 or 1), and are taken for points of R^d all the same.
     """
     if getattr(data, "space", None) is not None:
         return data.space
     homes = [space_with(values, x.shape[1]) for values in getattr(energy, "sites", ())]
     fitting = [space for space in homes if np.all(space.contains(x))]
-    if len(homes) > 0 == len(fitting):
+    if homes and not fitting:
         raise ValueError(
             f"the energy {energy!r} is for {' or '.join(map(str, homes))}, and not all rows of the "
             f"data are states there: {x[~homes[0].contains(x)][0].tolist()}"
         )
     if len(fitting) > 1:
         raise ValueError(f"the data may be states of {' or '.join(map(str, fitting))}: give space=")
-    found = None if homes or hasattr(data, "x") else recognised(x)
+    if fitting:
+        return fitting[0]
+    found = None if hasattr(data, "x") else recognised(x)
     if found:
         low, high = found.values
         warnings.warn(
@@ -48,12 +55,11 @@ def space_of(data, x, energy=None):
             f"R^{found.dim}: give space={found}, or Reals({found.dim})",
             stacklevel=3,
         )
-    return (fitting or [Reals(x.shape[1])])[0]
+    return Reals(x.shape[1])
 
 
 def require_runnable(objective, space, x, optimizer, callback, options):
-    """Raise ValueError unless a run of `fit` can be made of these: its arguments of the same names,
-    data x (n, d), and options."""
+    """Raise ValueError unless these arguments of `fit` and its data x (n, d) fit together."""
     require_space(space)
     if isinstance(objective, type) or not hasattr(objective, "gradient"):
         raise ValueError(
@@ -64,35 +70,51 @@ def require_runnable(objective, space, x, optimizer, callback, options):
         raise ValueError(
             f"the data have {x.shape[1]} columns, the space {space} has dimension {space.dim}"
         )
-    if not np.all(space.contains(x)):
-        raise ValueError(
-            f"some data lie outside {space}, for example {x[~space.contains(x)][0].tolist()}"
-        )
+    outside = x[~space.contains(x)]
+    if len(outside):
+        raise ValueError(f"some data lie outside {space}, for example {outside[0].tolist()}")
     if optimizer is not None and not hasattr(optimizer, "update"):
         raise ValueError(f"optimizer must be one, like te.adam(1e-3), got {optimizer!r}")
     if callback is not None and not callable(callback):
-        raise ValueError(
-            f"callback must be a function of (step, density, record), got {callback!r}"
-        )
+        raise ValueError(f"callback must be a function of (step, density, entry), got {callback!r}")
     for name in ("steps", "rollback"):
         require_count(options[name], f"{name} must be an integer >= 0", least=0)
+    require_choice("dtype", options["dtype"], ("float32", "float64"))
+    for name in ("data_noise", "alpha"):
+        require_nonnegative(name, options[name])
     if options["log_every"] is not None:
         require_count(options["log_every"], "log_every must be a positive number of steps")
     if options["batch_size"] is not None:
         require_count(
             options["batch_size"], "batch_size must be a positive integer, or None for all rows"
         )
-    require_choice("dtype", options["dtype"], ("float32", "float64"))
-    require_nonnegative("data_noise", options["data_noise"])
     if options["clip"] is not None:
         require_positive("clip", options["clip"])
     if options["ema"] is not None:
         require_decay("ema", options["ema"])
+    if options["data_noise"] and space.discrete:
+        raise ValueError(
+            f"data_noise moves data off the states of {space}: it is for continuous spaces"
+        )
+
+
+def regularised(objective, alpha):
+    """The objective with this weight of its regulariser; ValueError if it has none."""
+    if not alpha:
+        return objective
+    if not (dataclasses.is_dataclass(objective) and hasattr(objective, "alpha")):
+        raise ValueError(
+            f"alpha needs negative samples to act on: {type(objective).__name__} has none"
+        )
+    return dataclasses.replace(objective, alpha=alpha)
 
 
 def start_of(energy, theta, stream, law=()):
-    """Where a fit begins: the tree theta; if it is None what the energy's own `init` draws, or near
-    a law of rows (x, mass)."""
+    """The first parameters: the tree theta, checked, or else what `energy.init` draws.
+
+    Given the data as a law, (rows, probability masses), an energy with `init_from_data` starts near
+    them.
+    """
     if theta is None:
         if isinstance(energy, type) or not hasattr(energy, "init"):
             raise ValueError(
@@ -114,16 +136,18 @@ def start_of(energy, theta, stream, law=()):
 
 
 def unstandardised(space, x, mass):
-    """What to say of rows (n, d) of weight mass on R^d that lie many units from where energies
-    start, or None."""
+    """The warning about rows (n, d) of R^d that are far from 0 or in unsuitable units; or None.
+
+    `mass` (n,) holds the probabilities of the rows.
+    """
     if space.discrete or space.bounded:
         return None
     unit = space.base_scale or 1.0
     mean, square = mass @ x / unit, mass @ (x / unit) ** 2
     sd = np.sqrt(np.maximum(square - mean**2, 0.0))
-    for j in np.flatnonzero(
-        (np.abs(mean) > FAR * np.maximum(sd, 1.0)) | (sd > FAR) | (sd > 0) & (sd < NARROW)
-    ):
+    far = np.abs(mean) > FAR * np.maximum(sd, 1.0)
+    wide, narrow = sd > FAR, (sd > 0) & (sd < NARROW)
+    for j in np.flatnonzero(far | wide | narrow):
         return (
             f"column {int(j) + 1} of the data has mean {float(mean[j]) * unit:.3g} and standard "
             f"deviation {float(sd[j]) * unit:.3g}, far from {unit:g}, the unit in which energies "
@@ -132,9 +156,12 @@ def unstandardised(space, x, mass):
     return None
 
 
-def require_path(checkpoint):
-    """Refuse a checkpoint that cannot be written, before the work and not after it; its folder is
-    made."""
+def require_path(checkpoint, resume):
+    """Raise ValueError if no file can be written at `checkpoint`; make its folder otherwise."""
+    if resume and not checkpoint:
+        raise ValueError("resume=True needs the checkpoint= to resume from")
+    if checkpoint is None:
+        return
     if not isinstance(checkpoint, (str, os.PathLike)) or not os.fspath(checkpoint):
         raise ValueError(f"checkpoint must be a path, got {checkpoint!r}")
     if Path(checkpoint).is_dir():

@@ -1,25 +1,24 @@
-"""What a training run must not become: nan or infinite, with chains outside their space, or with an
-energy without relief.
+"""Checks of a training run: what is not finite stops it, and some numbers lead to a warning.
 
-A run is watched at every update.  On a GPU what was seen stays there until a log point, so that no
-update waits.
+`look` computes what has to be checked of an update, `require_sound` refuses.  These are two steps
+because on a GPU the numbers stay there until the next log point, so that no update waits.  Chains
+that have left their space are refused, too.
 """
 
 import math
-import operator
-from functools import reduce
 
 import numpy as np
 
 from tinyebm.common.backend import on_gpu, to_numpy
 from tinyebm.common.tree import tree_flatten
+from tinyebm.samplers.chains import caveat_of
 
-FLAT = 1e-2  # nats: an energy that stays within them on data and negatives says nothing
+FLAT = 1e-2  # nats: an energy with a smaller root mean square is constant for all that matters
 STARTS = (
     "persistent chains and short runs start at draws of space.initial, contrastive divergence at "
     "the data: is the density 0 there?"
 )
-CURES = {  # what was lost -> what may help
+CURES = {  # what is not finite -> what may help
     "chains": "some persistent chains are nan or outside {space}: try a smaller step_size, "
     f"or confinement= in the energy; {STARTS}",
     "gradient": "the gradient is not finite. The chains or the energy have diverged: "
@@ -34,52 +33,53 @@ OTHER = (
 
 
 def look(space, step, theta):
-    """What to watch of an update, {name: 0-d array or number, nan if lost}, causes first: its
-    `Step`, and the new parameters."""
-    chains = (step.state or {}).get("chains")
-    seen = {} if chains is None else {"chains": _nan_unless(space.contains(chains).all())}
+    """What has to be finite after an update: {name: number or 0-d array}, causes first.
+
+    These are the metrics of a `Step`, and for its chains, its gradient and the new parameters a
+    number that is 0, or nan if one of theirs is not finite (or a chain outside the space).
+    """
+    chains = step.state.get("chains") if isinstance(step.state, dict) else None
+    seen = {} if chains is None else {"chains": _nan_unless([space.contains(chains)])}
     return {
         **seen,
-        "gradient": _all_finite(step.gradient),
+        "gradient": _nan_unless(map(np.isfinite, tree_flatten(step.gradient)[0])),
         **step.metrics,
-        "parameters": _all_finite(theta),
+        "parameters": _nan_unless(map(np.isfinite, tree_flatten(theta)[0])),
     }
 
 
 def require_sound(space, updates):
-    """Refuse the first of some updates, (number, what `look` saw), in which something is not
-    finite: FloatingPointError."""
-    numbers, seen = zip(*updates, strict=True)
-    columns = {name: [row[name] for row in seen] for name in seen[0]}
-    columns = {
-        name: to_numpy(np.stack(column)) if on_gpu(column[0]) else column
-        for name, column in columns.items()
-    }
-    for i, number in enumerate(numbers):
+    """Raise FloatingPointError at the first update of which `look` saw something not finite."""
+    columns = {name: [update.seen[name] for update in updates] for name in updates[0].seen}
+    for name, column in columns.items():
+        if on_gpu(column[0]):  # one transfer for all updates
+            columns[name] = to_numpy(np.stack(column))
+    for i, update in enumerate(updates):
         lost = [name for name, column in columns.items() if not np.isfinite(column[i])]
         if lost:  # the first is the cause of the others
             message = CURES.get(lost[0], OTHER).format(
                 space=space, name=lost[0], value=columns[lost[0]][i]
             )
-            raise FloatingPointError(f"update {number}: {message}")
+            raise FloatingPointError(f"update {update.number}: {message}")
 
 
-def flatness(metrics):
-    """A warning in words if the energies of data and negatives have collapsed, else None."""
-    spread = metrics.get("energy_rms")
-    if spread is None or not float(spread) < FLAT:
-        return None
-    return (
-        f"the energies have collapsed: on data and negatives they are {float(spread):.1e} nats in "
-        "root mean square, so the model is as good as uniform there; try a smaller alpha"
-    )
+def caveats(objective, history):
+    """Yield the warnings about a run that has ended, in words."""
+    if "clipped" in history:  # the objective runs a `Recipe`
+        caveat = caveat_of(objective.kernel, objective.k, history["clipped"][-1])
+        if caveat:
+            yield f"at the last update {caveat}"
+    flat = [size for size in history.get("energy_rms", ()) if size < FLAT]
+    if flat:
+        yield (
+            f"the energies have collapsed: on data and negatives they are {flat[0]:.1e} nats in "
+            "root mean square, so the model is as good as uniform there; try a smaller alpha"
+        )
 
 
-def _all_finite(tree):
-    return _nan_unless(
-        reduce(operator.and_, [np.isfinite(leaf).all() for leaf in tree_flatten(tree)[0]])
-    )
-
-
-def _nan_unless(sound):
+def _nan_unless(conditions):
+    """0.0 if all entries of some arrays of truth values are true, else nan."""
+    sound = True
+    for condition in conditions:
+        sound = sound & condition.all()
     return np.where(sound, 0.0, math.nan)

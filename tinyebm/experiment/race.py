@@ -1,0 +1,90 @@
+"""The time that training takes, and what each method reaches in the same time."""
+
+import math
+import time
+from typing import Any, NamedTuple
+
+from tinyebm.common.errors import or_nan
+from tinyebm.common.progress import Progress
+from tinyebm.exact.likelihood import nll
+from tinyebm.experiment.judging import FAILURES, numbers
+from tinyebm.experiment.train import train
+
+
+class Run(NamedTuple):
+    """One method: its objective, its Fit (None if it failed), its curve, and "ok" or the error.
+
+    The curve lists (update, seconds of training, exact NLL or KL) at the log points.
+    """
+
+    objective: Any
+    fit: Any
+    curve: list
+    status: str
+
+    @property
+    def updates(self):
+        """Updates that were made, of a failed run up to its last log point."""
+        if self.fit is not None:
+            return int(self.fit.state["step"])
+        return self.curve[-1][0] if self.curve else 0
+
+    @property
+    def seconds(self):
+        """Seconds of training, without the exact evaluations at log points."""
+        return self.curve[-1][1] if self.curve else 0.0
+
+
+def timed(experiment, objective, progress):
+    """The Run of one objective."""
+    space = experiment.space
+    curve, watch = stopwatch(experiment.rows, measured=space.discrete or space.dim <= 2)
+    try:
+        found = train(experiment, objective, experiment.steps, watch, progress)
+        return Run(objective, found, curve, "ok")
+    except FAILURES as error:
+        return Run(objective, None, curve, str(error))
+
+
+def stopwatch(data, measured):
+    """(a curve, the callback of `te.fit` that extends it).
+
+    The clock stands still while the callback computes the exact NLL of the data (KL of a
+    population).  Unless `measured` there are nan instead.
+    """
+    curve, spent, started = [], 0.0, time.perf_counter()
+    entropy = getattr(data, "entropy", 0.0)
+
+    def watch(step, p, entry):
+        nonlocal spent, started
+        spent += time.perf_counter() - started
+        value = float(or_nan(nll, p, data, 1e-3)) - entropy if measured else math.nan
+        curve.append((step, spent, value))
+        started = time.perf_counter()
+
+    return curve, watch
+
+
+def equal_seconds(experiment, runs, seconds, reference, progress):
+    """What each method of {name: Run} reaches in the same time, as {"seconds", "methods"}.
+
+    The time is `seconds`, or by default that of the fastest run.  A method is trained again for as
+    many updates as it makes in this time, judging by its first run.
+    """
+    runs = {name: run for name, run in runs.items() if run.fit is not None}
+    if not runs or (not seconds and len(runs) == 1):
+        return {"seconds": seconds, "methods": {}}
+    budget = seconds or min(run.seconds for run in runs.values())
+    reached, bar = {}, Progress(f"in {budget:.1f} s", len(runs), progress)
+    for name, run in runs.items():
+        updates = max(1, round(experiment.steps * budget / run.seconds))
+        try:
+            found = run.fit
+            if updates != experiment.steps:
+                found = train(experiment, run.objective, updates)
+            row = numbers(found.density, experiment.rows, reference)
+        except FAILURES:
+            row = {"nll": math.nan}
+        reached[name] = {"updates": updates} | row
+        bar(len(reached), name)
+    return {"seconds": budget, "methods": reached}

@@ -1,0 +1,71 @@
+"""The training of a comparison: what all methods share, and the run of one of them."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyebm.common.backend import Stream
+from tinyebm.datasets.load import load, of_rows
+from tinyebm.exact.likelihood import data_law
+from tinyebm.exact.sampling import population
+from tinyebm.experiment.setups import schedule
+from tinyebm.training.fit import fit
+from tinyebm.training.optimize import adam
+
+HELD_OUT = 0.25  # the part of finite data kept for testing
+
+
+class Experiment(NamedTuple):
+    """What all methods of a comparison share: data, model, start, batches, and learning rate."""
+
+    data: Any  # the population, or Data
+    rows: Any  # what is trained on: the population, or three quarters of the rows
+    energy: Any
+    space: Any
+    steps: int
+    batch_size: int
+    learning_rate: float | None
+    ema: float
+    seed: int
+
+
+def train(experiment, objective, steps, callback=None, progress=False):
+    """The Fit after this many updates of one objective.
+
+    In a run of any length the learning rate falls over the second half, and the running average
+    covers the same part of the run as an average of decay `ema` does in `experiment.steps` updates.
+    """
+    decay = 1 - (1 - experiment.ema) * experiment.steps / steps
+    return fit(
+        experiment.energy,
+        experiment.rows,
+        experiment.space,
+        objective,
+        adam(schedule(experiment.learning_rate, experiment.data, steps)),
+        steps,
+        experiment.batch_size,
+        ema=max(0.0, decay),
+        seed=experiment.seed,
+        exact=False,
+        callback=callback,
+        progress=progress,
+    )
+
+
+def split(target, seed):
+    """(name, population or Data, what is trained on, rows held out) of what `compare` is given.
+
+    Of a population nothing is held out: None.
+    """
+    data = load(target) if isinstance(target, (str, Path)) else population(target)
+    name = getattr(data, "name", "data")
+    if hasattr(data, "entropy"):
+        return name, data, data, None
+    x, _ = data_law(data)
+    data = data if hasattr(data, "x") else of_rows(x)
+    order = np.argsort(Stream(seed).at(0).random(len(x)))
+    cut = round(len(x) * HELD_OUT)
+    if cut == 0:
+        raise ValueError(f"{name}: {len(x)} rows are too few to hold some out")
+    return name, data, x[order[cut:]], x[order[:cut]]
