@@ -304,3 +304,31 @@ def test_energies_of_nan_and_starts_of_no_weight_are_refused():
         te.reverse_ais(half, np.array([[1.0], [2.0], [0.6], [0.4]]), rng(0), 5)
     with pytest.raises(ValueError, match="the density is 0 at row 1 of x"):
         te.reverse_ais(hard, np.array([[1.0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]]), rng(0), 5)
+
+
+class Called(te.MALA):
+    """A kernel whose instances can also be called."""
+
+    def __call__(self, step_size):
+        raise AssertionError("a kernel is no function of the step size")
+
+
+class Silent:
+    """A function of the step size whose kernels do not say what they accepted."""
+
+    invariant = True
+
+    def __init__(self, step_size):
+        self.step_size = step_size
+
+    def step(self, p, x, rng):
+        return te.Move(te.MALA(0.3).step(p, x, rng).x)
+
+
+@pytest.mark.parametrize("kernel", [Called(0.1), Silent])
+def test_kernels_of_ones_own(kernel):
+    """Catches an instance with a `step` that is taken for a function of the step size, and a pilot that needs acceptances."""
+    p = te.Density(te.DoubleWell(), {"barrier": np.array(1.0)}, te.Reals(1))
+    found = te.ais(p, 300, np.random.default_rng(0), temperatures=100, kernel=kernel)
+
+    assert abs(found - te.log_partition(p)) < 5 * found.error < 0.5

@@ -28,7 +28,6 @@ from tinyebm.autodiff import ops
 from tinyebm.common.backend import on_gpu
 from tinyebm.common.checks import (
     ENERGY,
-    KERNEL,
     REAL,
     part_of,
     require_count,
@@ -43,7 +42,7 @@ from tinyebm.exact.sampling import law_of
 from tinyebm.exact.structure import other_layer
 from tinyebm.replay.door import remembering
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
-from tinyebm.samplers.kernels import require_start
+from tinyebm.samplers.kernels import is_kernel, offers, require_start
 from tinyebm.samplers.langevin import MALA
 from tinyebm.samplers.metropolis import require_possible
 from tinyebm.spaces.laws import initial_law, support
@@ -208,7 +207,7 @@ def _plan(p, n, rng, temperatures, base, kernel):
         if p.space.discrete:
             kernel = BlockGibbs() if layered else Gibbs()
     _require_invariant(kernel)
-    if not callable(kernel):
+    if is_kernel(kernel):
         return path, lambda beta: kernel, betas
     if len(betas) == 2:  # importance sampling takes no steps
         return path, None, betas
@@ -232,11 +231,11 @@ def _betas(temperatures):
 def _require_invariant(kernel):
     """Raise ValueError unless a kernel (or that of a function) leaves its density invariant."""
     try:
-        made = kernel(1.0) if callable(kernel) else kernel
+        made = kernel if is_kernel(kernel) else kernel(1.0)
     except (TypeError, ValueError):
         made = None
     require_own(made, "step", ("drift",))
-    if not part_of(made, "invariant", KERNEL):
+    if not offers(made, "invariant"):
         raise ValueError(
             f"weights are right only if every kernel leaves its density invariant: {kernel!r} does "
             "not say `invariant = True`; use MALA, HMC, Gibbs or their relatives"
@@ -260,7 +259,7 @@ def _pilot(path, betas, make, n, rng):
             abs(sum(rates[-FEWEST:]) / FEWEST - TARGET) > NEAR and len(rates) < MOST
         ):
             x, accepted, _ = make(math.exp(log_step)).step(q, x, rng)
-            rates.append(float(accepted.mean()))
+            rates.append(TARGET if accepted is None else float(accepted.mean()))
             log_step += rates[-1] - TARGET
             tried.append(log_step)
         found.append(sum(tried[-FEWEST:]) / FEWEST)

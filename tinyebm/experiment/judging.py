@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from tinyebm.common.backend import Stream
-from tinyebm.common.checks import KERNEL, part_of
 from tinyebm.common.errors import DivergentPartitionError, QuadratureError, or_nan
 from tinyebm.common.tree import ravel
 from tinyebm.diagnostics.divergences import kl, total_variation
@@ -20,6 +19,7 @@ from tinyebm.objectives.contrastive import ShortRun
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.objectives.perfect import PerfectSamples
+from tinyebm.samplers.flows import follows_rows
 
 RTOL = 1e-5  # relative error of Z in the numbers of the table
 # Nodes per axis for the mass of a mode.  Its indicator jumps, so that sums converge slowly.
@@ -61,15 +61,12 @@ def bias(found, rows, objective):
     """How the expected gradient g of an objective differs from the exact one, g*, at a Fit.
 
     "angle" is the angle between them in degrees, "norm_ratio" is |g| / |g*|.  Both are nan where g
-    is unknown: for other losses, for objectives from elsewhere, for kernels without `operator`.
+    is unknown: for other losses, for objectives from elsewhere, for kernels without a push.
     """
     p, unknown = found.density, {"angle": math.nan, "norm_ratio": math.nan}
     if type(objective) in (ExactLikelihood, PerfectSamples):
         return {"angle": 0.0, "norm_ratio": 1.0}
-    pushes = ("operator",) if p.space.discrete else ("operator", "spread")
-    if type(objective) not in CHAINS or not all(
-        part_of(objective.kernel, name, KERNEL) for name in pushes
-    ):
+    if type(objective) not in CHAINS or not follows_rows(objective.kernel, p.space):
         return unknown
     memory = found.state["objective"]
     start = memory["chains"] if "chains" in memory else None

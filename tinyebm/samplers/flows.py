@@ -40,6 +40,13 @@ def require_push(kernel):
     )
 
 
+def follows_rows(kernel, space):
+    """Whether exact contrastive divergence can start this kernel at rows of data on a space."""
+    if space.discrete:
+        return bool(offers(kernel, "operator") or offers(kernel, "push"))
+    return bool(offers(kernel, "operator") and offers(kernel, "spread"))
+
+
 def takes_any_grid(kernel):
     """Whether the kernel pushes on any grid, and says by its drift and its noise how wide and how
     fine the grid must be; a push of its own is for the space's grids alone."""
