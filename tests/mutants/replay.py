@@ -1,11 +1,11 @@
 """Faults of `replay`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
-    ("replayed chains with one noise for all steps", "replay/chains.py", "shaken[...] = noise[i % ahead].T",
-     "shaken[...] = noise[0].T", "replay/test_chains.py"),
-    ("replayed chains without walls", "replay/chains.py", "state[...] = p.space.fold(moved)", "state[...] = moved",
-     "replay/test_chains.py"),
-    ("walls only where a space is bounded", "replay/chains.py", "state[...] = p.space.fold(moved)",
+    ("replayed chains with one noise for all steps", "replay/steps.py", "shaken[...] = noise[i % ahead].T",
+     "shaken[...] = noise[0].T", "replay/test_steps.py"),
+    ("replayed chains without walls", "replay/steps.py", "state[...] = p.space.fold(moved)", "state[...] = moved",
+     "replay/test_steps.py"),
+    ("walls only where a space is bounded", "replay/steps.py", "state[...] = p.space.fold(moved)",
      "state[...] = p.space.fold(moved) if p.space.bounded else moved", "replay/test_changes.py"),
     ("whatever is a dataclass is trusted between calls", "replay/names.py",
      'own = kind.__module__.partition(".")[0] == OWN and dataclasses.is_dataclass(kind)', "own = dataclasses.is_dataclass(kind)",

@@ -14,7 +14,7 @@ MUTANTS = [
     ("drift of many steps halved", "samplers/langevin.py", "return x + step_size * s + noise_scale * noise",
      "return x + 0.5 * step_size * s + noise_scale * noise", "samplers/test_chains.py"),
     ("noise of replayed steps a hundredfold", "samplers/langevin.py", "return x + step_size * s + noise_scale * noise",
-     "return x + step_size * s + 100 * noise_scale * noise", "replay/test_chains.py"),
+     "return x + step_size * s + 100 * noise_scale * noise", "replay/test_steps.py"),
     ("MALA without Hastings' term", "samplers/langevin.py",
      "difference = (forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)",
      "difference = 0 * (forward * backward).sum(axis=1)",

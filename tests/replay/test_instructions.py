@@ -7,7 +7,7 @@ import tinyebm as te
 from tinyebm import density, ops
 from tinyebm.common.tree import tree_flatten, tree_map
 from tinyebm.exact.gradient import _weighted_gradient
-from tinyebm.replay.door import add, fold
+from tinyebm.replay.door import add, reduce_rows
 
 N = 32
 # fmt: off
@@ -178,7 +178,7 @@ def test_sums_of_mixed_types_and_of_nothing(name, dtypes):
     theta, x, w = given(shapes, 0, dtypes)
     p, x, w = te.Density(lambda theta, x: energy(Leaves(theta), x), theta, te.Reals(2)), np.tile(x, (200, 1)), np.tile(w, 200)
 
-    found, wanted = fold(_weighted_gradient, add, p, [(x, w)], 0.0), _weighted_gradient(p, x, w)
+    found, wanted = reduce_rows(_weighted_gradient, add, p, [(x, w)], 0.0), _weighted_gradient(p, x, w)
     assert sorted(found) == sorted(wanted)
     for leaf in wanted:
         np.testing.assert_allclose(found[leaf], wanted[leaf], rtol=1e-3, atol=1e-2)

@@ -10,7 +10,7 @@ from tinyebm import density, ops
 from tinyebm.common.tree import tree_flatten
 from tinyebm.exact.gradient import _weighted_gradient
 from tinyebm.replay import plans
-from tinyebm.replay.door import add, by_rows, fold, remembering
+from tinyebm.replay.door import add, by_rows, reduce_rows, remembering
 from tinyebm.replay.mode import THREAD
 from tinyebm.replay.plans import MEMORY
 from tinyebm.samplers import langevin
@@ -251,7 +251,7 @@ def test_chunks_of_which_the_first_is_small(agree):
     x, w, theta = points(6000), np.ones(6000), {"W": np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]]), "v": np.array([0.5, -1.0, 2.0])}
     p = te.Density(energy, theta, te.Reals(2))
 
-    found = fold(_weighted_gradient, add, p, [(x[:1000], w[:1000]), (x[1000:], w[1000:])], 0.0)
+    found = reduce_rows(_weighted_gradient, add, p, [(x[:1000], w[:1000]), (x[1000:], w[1000:])], 0.0)
     agree([found["W"], found["v"]], list(_weighted_gradient(p, x, w).values()))
 
 

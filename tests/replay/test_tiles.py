@@ -13,7 +13,7 @@ from tinyebm.common.tree import tree_flatten
 from tinyebm.exact.gradient import _weighted_gradient, weighted_energy_gradient
 from tinyebm.exact.sums import log_sum, merge, model_phase
 from tinyebm.replay import plans
-from tinyebm.replay.door import add, by_rows, fold
+from tinyebm.replay.door import add, by_rows, reduce_rows
 from tinyebm.replay.plans import tile_size
 from tinyebm.replay.program import Program
 from tinyebm.replay.tiles import LANES
@@ -151,7 +151,7 @@ def test_sums_of_many_chunks(agree, threads):
     chunks = [(x[a:b], w[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
     assert -(-4096 // tile_size(tree_flatten(p.theta)[0], 4096, 2)) > LANES
 
-    agree(tree_flatten(fold(_weighted_gradient, add, p, iter(chunks), 0.0))[0], tree_flatten(_weighted_gradient(p, x, w))[0])
+    agree(tree_flatten(reduce_rows(_weighted_gradient, add, p, iter(chunks), 0.0))[0], tree_flatten(_weighted_gradient(p, x, w))[0])
 
 
 def test_online_softmax_of_tiles(agree, threads):

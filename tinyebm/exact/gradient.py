@@ -26,13 +26,13 @@ from tinyebm.exact.structure import (
     require_normalisable,
 )
 from tinyebm.exact.sums import model_phase
-from tinyebm.replay.door import add, fold
+from tinyebm.replay.door import add, reduce_rows
 
 
 def weighted_energy_gradient(p, x, weights):
     """Σ_i weights_i ∇_θ E_θ(x_i), a tree like theta."""
     x = rows_of(p, x)
-    return fold(_weighted_gradient, add, p, [(x, weights)], 0.0)
+    return reduce_rows(_weighted_gradient, add, p, [(x, weights)], 0.0)
 
 
 def _weighted_gradient(p, x, weights):

@@ -19,7 +19,7 @@ from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array
 from tinyebm.common.tree import tree_map
 from tinyebm.density import atoms_of, exponent, exponents, on_host
-from tinyebm.replay.door import fold
+from tinyebm.replay.door import reduce_rows
 from tinyebm.spaces.rows import double, numbers
 
 
@@ -36,7 +36,7 @@ def model_phase(p, grid):
 
 def _stream(function, p, grid):
     """(log Z, Σ e^{u - m}, further sums) from the sums that a function returns for every block."""
-    top, total, *others = fold(function, merge, p, atoms_of(p, grid), -np.inf)
+    top, total, *others = reduce_rows(function, merge, p, atoms_of(p, grid), -np.inf)
     if math.isnan(top) and (where := first_nan(p, grid)):
         raise QuadratureError(f"the energy is nan at x = {where}")
     if not top < np.inf:

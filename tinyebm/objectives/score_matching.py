@@ -26,7 +26,7 @@ from tinyebm.common.checks import require_count, require_generator, require_posi
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, score, score_and_laplacian
 from tinyebm.objectives.step import Step, require_batch
-from tinyebm.replay.door import add, fold
+from tinyebm.replay.door import add, reduce_rows
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _descend(objective, loss, p, rows):
         )
     rows = (require_batch(p, rows[0]), *rows[1:])
     weights = np.zeros_like(rows[0], shape=len(rows[0])) + 1 / len(rows[0])
-    gradient, value = fold(GRADIENTS[loss], add, p, [(*rows, weights)], 0.0)
+    gradient, value = reduce_rows(GRADIENTS[loss], add, p, [(*rows, weights)], 0.0)
     return Step(gradient, {"loss": value}, None)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from tinyebm.autodiff.tape import vjp
 from tinyebm.common.kinds import Tree
 from tinyebm.density import rows_of
-from tinyebm.replay.door import add, fold
+from tinyebm.replay.door import add, reduce_rows
 from tinyebm.spaces.rows import clean
 
 
@@ -57,7 +57,9 @@ def contrast(p, data, negatives, alpha=0.0, info=None) -> tuple[Tree, dict]:
     x = np.concatenate([data, negatives])
     weights = np.where(np.arange(n + m, like=x) < n, 1 / n, -1 / m).astype(x.dtype)
     settings = (2 * alpha,) if alpha else ()
-    gradient, of_data, of_model, *squares = fold(_contrast, add, p, [(x, weights)], 0.0, settings)
+    gradient, of_data, of_model, *squares = reduce_rows(
+        _contrast, add, p, [(x, weights)], 0.0, settings
+    )
     metrics = {"loss": of_data - of_model, "energy_data": of_data, "energy_model": of_model}
     if squares:
         metrics["energy_rms"] = np.sqrt(squares[0] / 2)

@@ -1,10 +1,11 @@
-"""The same functions, fast: NumPy's calls written down once, simplified, and made again tile by
-tile.
+"""The same functions, fast: NumPy's calls recorded once, simplified, and repeated tile by tile.
 
-Nothing here changes a number beyond rounding, and no formula stands here: every room above runs
-without this one, only slower.  Its doors are `tiles` (values and derivatives at many rows),
-`chains` (many steps of a Langevin chain) and `plans.remembering` (programs that live as long as a
-fit).  Behind them: `trace` writes a function down, `graph` simplifies it, `instructions`, `values`
-and `program` run it in buffers of its own, `blas` and `normals` use the cores, `names` and `plans`
-know whether a program is still that of its function.
+Nothing here changes a result beyond rounding, and no formula stands here.  Read `door` alone to
+follow the formulas of the package: it is the only file that other rooms import, and shows what
+each of its functions computes.  Inside `with te.plain():` nothing else of this room runs.
+
+To read on, in this order: `trace` records a function, `graph` simplifies the record, `instructions`
+(with `values`) makes instructions of it, `program` runs them in buffers of its own.  `plans`
+compiles functions and keeps them (with `names` and `mode`); `tiles` and `steps` run them on tiles of
+rows, with threads (`blas`) and normal numbers (`normals`).
 """

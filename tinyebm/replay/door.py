@@ -6,7 +6,7 @@ replayed.  Elsewhere the same NumPy calls are repeated from a list, tile by tile
 up to rounding, several times faster.
 
     by_rows       one result per row
-    fold          results added up over all rows, or joined in another way
+    reduce_rows          results added up over all rows, or joined in another way
     many_steps    all steps of Langevin chains
     remembering   keep the programs of an energy until the end of a block
 """
@@ -16,12 +16,12 @@ import numpy as np
 from tinyebm.autodiff.ops import concatenate
 from tinyebm.common.backend import on_gpu
 from tinyebm.common.tree import ravel, tree_map
-from tinyebm.replay import chains, tiles
+from tinyebm.replay import steps, tiles
 from tinyebm.replay.blas import one_thread
 from tinyebm.replay.mode import THREAD, plain
 from tinyebm.replay.plans import remembering
 
-__all__ = ["add", "by_rows", "fold", "many_steps", "one_thread", "plain", "remembering"]
+__all__ = ["add", "by_rows", "reduce_rows", "many_steps", "one_thread", "plain", "remembering"]
 
 UNTILED = 4096  # rows at a time where a function runs as it stands
 
@@ -39,7 +39,7 @@ def by_rows(function, p, *rows, settings=()):
     return tree_map(lambda *pieces: concatenate(pieces), *parts)
 
 
-def fold(function, combine, p, chunks, padding, settings=()):
+def reduce_rows(function, combine, p, chunks, padding, settings=()):
     """The results of function(p, *rows, *settings) over blocks of all chunks of rows, combined.
 
     combine(before, block) joins two results, each flattened to one vector; it may overwrite both.
@@ -48,7 +48,7 @@ def fold(function, combine, p, chunks, padding, settings=()):
     chunks = iter(chunks)
     first = next(chunks)
     if not THREAD.plain:
-        replayed = tiles.fold(function, combine, p, first, chunks, padding, settings)
+        replayed = tiles.reduce_rows(function, combine, p, first, chunks, padding, settings)
         if replayed is not None:
             return replayed
     total = None
@@ -65,7 +65,7 @@ def many_steps(move, p, x, schedule, rng, record=None):
 
     Returns (x, trajectory or None); None where it cannot be replayed, or is not to be.
     """
-    return None if THREAD.plain else chains.many_steps(move, p, x, schedule, rng, record)
+    return None if THREAD.plain else steps.many_steps(move, p, x, schedule, rng, record)
 
 
 def add(before, block):

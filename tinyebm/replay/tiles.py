@@ -38,8 +38,8 @@ def by_rows(function, p, rows, settings):
     return found.structure(outputs)
 
 
-def fold(function, combine, p, first, chunks, padding, settings):
-    """`door.fold`, replayed, of the first chunk and of those that follow."""
+def reduce_rows(function, combine, p, first, chunks, padding, settings):
+    """`door.reduce_rows`, replayed, of the first chunk and of those that follow."""
     leaves, settings = tree_flatten(p.theta)[0], as_arrays(settings, first[0])
     with plans.LOCK:  # to the end: totals lie in a program's buffers
         found = plan(function, p, leaves, first, settings, padding=padding)
