@@ -9,6 +9,7 @@ import tinyebm as te
 from tinyebm import density
 from tinyebm.common.tree import tree_flatten
 from tinyebm.replay import plans
+from tinyebm.replay import steps as replay_steps
 from tinyebm.replay.normals import normals
 from tinyebm.replay.plans import tile_size
 
@@ -60,7 +61,7 @@ def test_chains_are_steps(monkeypatch, threads, agree, name, space):
     the noise, noise of one step in two, seeds that tiles share, a point recorded late, and rows that fill a tile up.
     """
     threads(2)
-    for module in (plans, steps):
+    for module in (plans, replay_steps):
         monkeypatch.setattr(module, "TILE", 2**12)
     p, kernel = network(space), SCHEDULES[name]
     x, steps = space.initial(300, rng(1)), 70
