@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyebm.common.backend import Stream
 from tinyebm.common.errors import ConvergenceWarning, QuadratureError
+from tinyebm.common.kinds import is_population
 from tinyebm.datasets.load import NAMES, load
 from tinyebm.datasets.readers import reader_of, write_csv
 from tinyebm.diagnostics.divergences import kl, total_variation
@@ -152,7 +153,7 @@ def run_evaluate(a):
         found["entropy"] = entropy(p, a.rtol)
     if data is not None:
         found["nll"] = nll(p, data, a.rtol)
-    if hasattr(data, "entropy"):
+    if is_population(data):
         found |= {"kl": kl(data, p, a.rtol), "tv": total_variation(data, p, a.rtol)}
     if known and hasattr(data, "x"):
         trained = trained_rows(p, notes, data)

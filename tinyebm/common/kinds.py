@@ -16,6 +16,11 @@ Energy: TypeAlias = Callable[[Any, Any], Any]  # (theta, x (n, d)) -> (n,), in n
 Generator: TypeAlias = np.random.Generator  # or CuPy's
 
 
+def is_population(data):
+    """Whether data are a population, from which one draws, and not a table of rows."""
+    return hasattr(data, "sample")
+
+
 class Space(Protocol):
     """Where x lives, and a measure μ on it: what a space of one's own must have.
 

@@ -14,7 +14,7 @@ from tinyebm.autodiff import ops
 from tinyebm.autodiff.tape import stop_gradient
 from tinyebm.common.backend import beside, host_generator
 from tinyebm.common.checks import ENERGY, part_of, require_draws
-from tinyebm.common.kinds import AnyDensity, Array, Generator
+from tinyebm.common.kinds import AnyDensity, Array, Generator, is_population
 from tinyebm.density import Density, exponent, exponents, in_double, on_host
 from tinyebm.exact.likelihood import data_law, density_of
 from tinyebm.exact.nodes.quadrature import quadrature
@@ -186,7 +186,7 @@ def population(data):
     p = density_of(data)
     if not hasattr(p, "energy") or hasattr(p, "sample"):
         return p
-    return Exact(p, data if hasattr(data, "sample") else None)
+    return Exact(p, data if is_population(data) else None)
 
 
 def law_of(thing):

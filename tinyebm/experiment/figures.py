@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinyebm import plots
+from tinyebm.common.kinds import is_population
 from tinyebm.exact.partition import log_partition
 
 WIDEST = 6  # panels side by side
@@ -101,12 +102,12 @@ def _draw_data(data, ax, window):
     if getattr(data, "cell", None):
         return plots.states(data, ax, data.cell)
     rng, x = np.random.default_rng(0), _points(data)
-    return plots.tiles(x if hasattr(data, "sample") else x[rng.integers(0, len(x), 42)], ax)
+    return plots.tiles(x if is_population(data) else x[rng.integers(0, len(x), 42)], ax)
 
 
 def _points(data):
     """Rows (n, d): 1000 draws of a population, or all rows of Data or of an array."""
-    if hasattr(data, "sample"):
+    if is_population(data):
         return data.sample(1000, np.random.default_rng(0))
     return getattr(data, "x", data)
 

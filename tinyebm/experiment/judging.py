@@ -7,6 +7,7 @@ import numpy as np
 
 from tinyebm.common.backend import Stream
 from tinyebm.common.errors import DivergentPartitionError, QuadratureError, or_nan
+from tinyebm.common.kinds import is_population
 from tinyebm.common.tree import ravel
 from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.exact.gradient import nll_gradient
@@ -99,7 +100,7 @@ def mode_masses(p, data):
 
 def truth_of(data, rows):
     """What a perfect model would show: the entropy of a population, and the masses of the modes."""
-    truth = {"entropy": data.entropy} if hasattr(data, "entropy") else {}
+    truth = {"entropy": data.entropy} if is_population(data) else {}
     if getattr(data, "mode", None) is not None:
         x, mass = data_law(rows)
         truth["modes"] = [float(mass[data.mode(x) == k].sum()) for k in range(data.modes)]

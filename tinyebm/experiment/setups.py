@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyebm.common.checks import ENERGY, KERNEL, did_you_mean, part_of
+from tinyebm.common.kinds import is_population
 from tinyebm.energies.boltzmann import BoltzmannMachine
 from tinyebm.energies.mlp import MLP
 from tinyebm.energies.rbm import RBM
@@ -45,7 +46,7 @@ ENERGIES = ("mlp", "rbm", "boltzmann")
 
 def default_steps(data, space):
     """The number of updates: 2000 on discrete spaces, else 800 on a population, 500 on rows."""
-    return 2000 if space.discrete else 800 if hasattr(data, "entropy") else 500
+    return 2000 if space.discrete else 800 if is_population(data) else 500
 
 
 def drawable(data, space):
@@ -205,7 +206,7 @@ def schedule(learning_rate, data, steps):
 
     It starts at `learning_rate`, by default 0.03 on a population and 0.01 on finite data.
     """
-    top = learning_rate or (0.03 if hasattr(data, "entropy") else 0.01)
+    top = learning_rate or (0.03 if is_population(data) else 0.01)
     return lambda step: top * min(1.0, 2 * (1 - step / steps))
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyebm.common.backend import Stream
+from tinyebm.common.kinds import is_population
 from tinyebm.datasets.load import load, of_rows
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.sampling import population
@@ -60,7 +61,7 @@ def split(target, seed):
     """
     data = load(target) if isinstance(target, (str, Path)) else population(target)
     name = getattr(data, "name", "data")
-    if hasattr(data, "entropy"):
+    if is_population(data):
         return name, data, data, None
     x, _ = data_law(data)
     data = data if hasattr(data, "x") else of_rows(x)

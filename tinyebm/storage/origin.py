@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tinyebm.common.kinds import is_population
 from tinyebm.datasets.load import NAMES, Data
 from tinyebm.datasets.readers import numbered_columns, reader_of
 
@@ -67,7 +68,7 @@ def seen_by(p, notes, data):
     ValueError
         If they cannot be put into these units, have other columns, or are no states of the model.
     """
-    known, population = remembered(notes), hasattr(data, "sample")
+    known, population = remembered(notes), is_population(data)
     if known and not population:
         _require_columns(data, known)
     dim = data.space.dim if population else data.x.shape[1]

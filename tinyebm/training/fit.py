@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinyebm.common.backend import Stream
-from tinyebm.common.kinds import AnyData, Energy, Objective, Space, Tree
+from tinyebm.common.kinds import AnyData, Energy, Objective, Space, Tree, is_population
 from tinyebm.common.progress import Progress
 from tinyebm.common.tree import tree_map
 from tinyebm.density import Density
@@ -194,7 +194,7 @@ def fit(
     }
     counts = {"steps": steps, "log_every": log_every, "rollback": rollback, "alpha": alpha}
     require_runnable(objective, space, x, optimizer, callback, options | counts)
-    if theta is None and not hasattr(data, "sample") and (caveat := unstandardised(space, x, mass)):
+    if theta is None and not is_population(data) and (caveat := unstandardised(space, x, mass)):
         warnings.warn(caveat, stacklevel=2)
     objective = regularised(objective, alpha)
     optimizer = optimizer or adam(1e-3)

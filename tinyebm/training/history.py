@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyebm.common.backend import to_numpy
 from tinyebm.common.errors import or_nan
+from tinyebm.common.kinds import is_population
 from tinyebm.density import exponents, in_double
 from tinyebm.exact.nodes.quadrature import MAX_NODES
 from tinyebm.exact.partition import log_partition
@@ -97,7 +98,7 @@ def fingerprint(data, x):
     """What tells the data of two runs apart: a population's name, or a digest of rows or atoms."""
     import hashlib  # takes 3 ms to load: only when used
 
-    if hasattr(data, "sample") and not hasattr(data, "p"):
+    if is_population(data) and not hasattr(data, "p"):
         return data.name
     x = np.column_stack(data.law) if hasattr(data, "p") else x
     return hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]

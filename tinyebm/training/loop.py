@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyebm.common.backend import on_gpu
+from tinyebm.common.kinds import is_population
 from tinyebm.common.tree import tree_map
 from tinyebm.density import Density
 from tinyebm.objectives.step import Step
@@ -138,7 +139,7 @@ def batches(data, rows, size, noise, space):
     """
 
     def batch(rng):
-        if hasattr(data, "sample"):
+        if is_population(data):
             x = data.sample(size, rng).astype(rows.dtype)
         elif size is None or size >= len(rows):
             x = rows

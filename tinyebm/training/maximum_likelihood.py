@@ -13,7 +13,7 @@ import numpy as np
 from tinyebm.common.backend import Stream
 from tinyebm.common.checks import require_count, require_positive
 from tinyebm.common.errors import ConvergenceWarning
-from tinyebm.common.kinds import AnyData, Energy, Space, Tree
+from tinyebm.common.kinds import AnyData, Energy, Space, Tree, is_population
 from tinyebm.common.progress import Progress
 from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import Density, exponents
@@ -144,7 +144,7 @@ def mle(
     if cause:
         history["cause"] = [cause]
         warnings.warn(f"mle has not converged: {cause}", ConvergenceWarning, stacklevel=2)
-    if hasattr(data, "entropy"):
+    if is_population(data):
         history["kl"] = [value - data.entropy]
     return Fit(theta, p, history, {"step": np.array(steps), "theta": theta})
 
