@@ -221,7 +221,7 @@ def test_ctrl_c_in_a_terminal(tmp_path):
     """
     line = ["fit", "--data", "bimodal", "--hidden", "2", "--method", "cd-1", "--out", "run", "--steps", "2000"]
     run = subprocess.run([sys.executable, "-c", INTERRUPTED, *line], cwd=tmp_path, capture_output=True, text=True)
-    assert run.stderr == "\ntinyebm fit: interrupted: go on with --resume from run/checkpoint.npz\n"
+    assert run.stderr == f"\ntinyebm fit: interrupted: go on with --resume from {os.path.join('run', 'checkpoint.npz')}\n"
     assert run.returncode == 130
 
     assert load_tree(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 30  # no log point yet
