@@ -1,4 +1,6 @@
-"""What every test shares: one BLAS thread (set before NumPy loads), figures without a screen, oracles, a test of counts."""
+"""What every test shares: one BLAS thread (set before NumPy loads), figures without a screen, oracles, a test of counts; and
+which tests are quick.
+"""
 
 import os
 
@@ -6,6 +8,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import ast
+import inspect
 import json
 import pathlib
 import sys
@@ -14,7 +18,76 @@ import numpy as np
 import pytest
 from scipy import stats
 
-TUTORIALS = pathlib.Path(__file__).parent.parent / "tutorials"
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE, TUTORIALS = ROOT / "tinyebm", ROOT / "tutorials"
+
+
+# ---------------------------------------------------------------------- the quick suite: python -m pytest -m quick
+
+QUICK = """
+test_quick.py
+""".split()  # files whose tests are all quick; the examples of the package are, too
+
+
+class Tracer:
+    """A trace function that notes which files of the package have run a function; `left` are the others that have one."""
+
+    def __init__(self):
+        self.left = {str(path) for path in PACKAGE.rglob("*.py") if has_function(path)}
+
+    def __call__(self, frame, event, argument):
+        code = frame.f_code
+        if code.co_filename in self.left and code.co_flags & inspect.CO_OPTIMIZED and code.co_name[0] != "<":
+            self.left.remove(code.co_filename)
+            if not self.left:
+                sys.settrace(None)
+
+
+def has_function(path):
+    """Whether a file defines a function that does something: those of a Protocol are `...`."""
+    functions = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef))
+    return any(not (isinstance(last := node.body[-1], ast.Expr) and isinstance(last.value, ast.Constant)) for node in functions)
+
+
+TRACER, COMPLETE = pytest.StashKey[Tracer](), pytest.StashKey[bool]()
+
+
+def pytest_configure(config):
+    config.stash[TRACER] = Tracer()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Mark the quick tests; the examples of the package come first, and the test that needs all the others, last."""
+    wanted = {ROOT / "tests" / name for name in QUICK} | {PACKAGE / "density.py"}
+    for item in items:
+        if item.path in wanted or PACKAGE in item.path.parents:
+            item.add_marker(pytest.mark.quick)
+    items.sort(key=lambda item: (PACKAGE not in item.path.parents, item.path.name == "test_quick.py"))
+    config.stash[COMPLETE] = wanted <= {item.path for item in items} and not config.option.keyword
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    tracer, before = item.config.stash[TRACER], sys.gettrace()
+    if before or not tracer.left or not item.get_closest_marker("quick"):
+        return (yield)
+    sys.settrace(tracer)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(before)
+
+
+@pytest.fixture
+def never_run(request):
+    """The files of the package that no quick test has entered so far."""
+    if not request.config.stash[COMPLETE]:
+        pytest.skip("needs the whole quick suite")
+    return [str(pathlib.Path(path).relative_to(PACKAGE)) for path in sorted(request.config.stash[TRACER].left)]
+
+
+# ---------------------------------------------------------------------- fixtures
 
 
 @pytest.fixture(scope="session")
