@@ -25,6 +25,22 @@ PACKAGE, TUTORIALS = ROOT / "tinyebm", ROOT / "tutorials"
 # ---------------------------------------------------------------------- the quick suite: python -m pytest -m quick
 
 QUICK = """
+cli/test_commands.py cli/test_main.py experiment/test_setups.py samplers/test_metropolis.py
+autodiff/test_forward.py autodiff/test_tape.py
+common/test_backend.py common/test_progress.py common/test_tree.py
+datasets/test_readers.py datasets/test_targets.py
+diagnostics/test_chains.py diagnostics/test_detection.py
+energies/test_boltzmann.py energies/test_lattice.py energies/test_mlp.py energies/test_rbm.py energies/test_recession.py
+energies/test_tabular.py
+exact/test_gradient.py exact/test_likelihood.py exact/test_structure.py
+experiment/test_report.py
+objectives/test_likelihood.py
+replay/test_blas.py replay/test_graph.py replay/test_normals.py replay/test_plans.py replay/test_refusals.py
+samplers/test_gibbs.py samplers/test_gwg.py
+spaces/test_continuous.py spaces/test_discrete.py spaces/test_grids.py spaces/test_laws.py
+storage/test_checkpoint.py storage/test_files.py storage/test_models.py storage/test_origin.py
+test_density.py test_ladder.py test_mistakes.py test_public.py test_readme.py
+training/test_optimize.py training/test_start.py training/test_watch.py
 test_quick.py
 """.split()  # files whose tests are all quick; the examples of the package are, too
 
@@ -58,12 +74,15 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Mark the quick tests; the examples of the package come first, and the test that needs all the others, last."""
-    wanted = {ROOT / "tests" / name for name in QUICK} | {PACKAGE / "density.py"}
+    """Mark the quick tests, and put them first: the examples of the package, then the files in the order of the table."""
+    place = {ROOT / "tests" / name: i for i, name in enumerate(QUICK)}
     for item in items:
-        if item.path in wanted or PACKAGE in item.path.parents:
+        if PACKAGE in item.path.parents:
+            place[item.path] = -1
+        if item.path in place:
             item.add_marker(pytest.mark.quick)
-    items.sort(key=lambda item: (PACKAGE not in item.path.parents, item.path.name == "test_quick.py"))
+    items.sort(key=lambda item: place.get(item.path, len(QUICK)))
+    wanted = {PACKAGE / "density.py", *place}
     config.stash[COMPLETE] = wanted <= {item.path for item in items} and not config.option.keyword
 
 

@@ -65,7 +65,7 @@ def test_rows_that_are_no_states(energy, rows, message):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore::tinyebm.errors.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::tinyebm.common.errors.ConvergenceWarning")
 def test_zeros_and_ones_on_the_line_are_said():
     """A network is at home everywhere: R^d by default, with a warning, and without where a space is given.  Catches silence."""
     net, exact = te.MLP((2, 3, 1), confinement=1.0), te.ExactLikelihood(rtol=1e-2)
