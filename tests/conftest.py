@@ -68,14 +68,27 @@ def has_function(path):
 TRACER, COMPLETE = pytest.StashKey[Tracer](), pytest.StashKey[bool]()
 
 
+def places():
+    """{path of a quick file: its place in the table}."""
+    return {ROOT / "tests" / name: i for i, name in enumerate(QUICK)}
+
+
 def pytest_configure(config):
     config.stash[TRACER] = Tracer()
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With `-m quick`, no other file is even imported."""
+    others = collection_path.suffix in (".py", ".md") and PACKAGE not in collection_path.parents
+    if config.option.markexpr == "quick" and others and collection_path not in places():
+        return True
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Mark the quick tests, and put them first: the examples of the package, then the files in the order of the table."""
-    place = {ROOT / "tests" / name: i for i, name in enumerate(QUICK)}
+    place = places()
     for item in items:
         if PACKAGE in item.path.parents:
             place[item.path] = -1

@@ -523,6 +523,9 @@ te.datasets.load("cube.npy") -> cube.npy: wanted a table of real numbers, got fl
 te.datasets.load("inf.npy") -> inf.npy, row 1, column 2: inf is not a finite number
 te.datasets.load("table.xlsx") -> unknown data set 'table.xlsx' / or give a path ending in .csv or .npy
 te.compare("four.csv", steps=2) -> four has 4 columns: exact answers need quadrature, which is for dim <= 3
+te.load_model("run.npz") -> run.npz is a checkpoint of a run, not a model
+te.load_model("text.npz") -> text.npz is not a tinyebm checkpoint or model
+te.save_model("own.npz", E(lambda theta, x: x[:, 0])) -> only energies and spaces of tinyebm can be saved
 te.fit(net, x, objective=cd, checkpoint="text.npz", resume=True, **quick) -> text.npz is not a tinyebm checkpoint or model
 te.fit(net, x, objective=cd, checkpoint="cut.npz", resume=True, **quick) -> cut.npz is truncated or damaged
 te.fit(net, x, objective=cd, checkpoint="flipped.npz", resume=True, **quick) -> flipped.npz is damaged
