@@ -65,16 +65,12 @@ def has_function(path):
     return any(not (isinstance(last := node.body[-1], ast.Expr) and isinstance(last.value, ast.Constant)) for node in functions)
 
 
-TRACER, COMPLETE = pytest.StashKey[Tracer](), pytest.StashKey[bool]()
+TRACER = pytest.StashKey[Tracer]()  # there if all quick tests are to run
 
 
 def places():
     """{path of a quick file: its place in the table}."""
     return {ROOT / "tests" / name: i for i, name in enumerate(QUICK)}
-
-
-def pytest_configure(config):
-    config.stash[TRACER] = Tracer()
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -96,13 +92,15 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.quick)
     items.sort(key=lambda item: place.get(item.path, len(QUICK)))
     wanted = {PACKAGE / "density.py", *place}
-    config.stash[COMPLETE] = wanted <= {item.path for item in items} and not config.option.keyword
+    if wanted <= {item.path for item in items} and not config.option.keyword:
+        config.stash[TRACER] = Tracer()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    tracer, before = item.config.stash[TRACER], sys.gettrace()
-    if before or not tracer.left or not item.get_closest_marker("quick"):
+    """Trace the quick tests until every file of the package has been entered."""
+    tracer, before = item.config.stash.get(TRACER, None), sys.gettrace()
+    if before or not tracer or not tracer.left or not item.get_closest_marker("quick"):
         return (yield)
     sys.settrace(tracer)
     try:
@@ -114,9 +112,9 @@ def pytest_runtest_protocol(item):
 @pytest.fixture
 def never_run(request):
     """The files of the package that no quick test has entered so far."""
-    if not request.config.stash[COMPLETE]:
+    if TRACER not in request.config.stash:
         pytest.skip("needs the whole quick suite")
-    return [str(pathlib.Path(path).relative_to(PACKAGE)) for path in sorted(request.config.stash[TRACER].left)]
+    return [pathlib.Path(path).relative_to(PACKAGE).as_posix() for path in sorted(request.config.stash[TRACER].left)]
 
 
 # ---------------------------------------------------------------------- fixtures
