@@ -1,10 +1,13 @@
-"""The README keeps its promises: its commands are the ones that CI runs, and its links lead somewhere."""
+"""The README keeps its promises: its commands are the ones that CI runs, its links lead somewhere, its path can be read."""
 
 import pathlib
 import re
 
+import tinyebm as te
+
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GITHUB = ROOT / ".github"
 COMMANDS = [line.strip() for line in README.splitlines() if line.startswith("    python3 -m venv")]
 
 
@@ -24,14 +27,54 @@ def test_ci_runs_exactly_the_test_command():
     assert lines.index("rm -rf .venv") < lines.index(COMMANDS[1])  # a fresh environment
 
 
+def test_three_systems_run_the_test_command():
+    """Fails if the workflow and the README drift apart, or if the oldest Python is not the one that is promised."""
+    workflow = (GITHUB / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    assert COMMANDS[1].replace("python3 ", "python ").replace(".venv/bin/", ".venv/$BIN/") in workflow
+    oldest = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
+    assert f'python: ["{oldest}", ' in workflow and f"Requires Python {oldest}" in README
+    assert all(f"{system}-latest" in workflow for system in ("ubuntu", "macos", "windows"))
+
+
 def test_links_and_files_exist():
     """Fails if a picture or a file of the reading list is renamed."""
     for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", README):
         assert target.startswith("https://") or (ROOT / target).exists(), target
-    reading = README[README.index("## Read it"):]
-    for name in re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", reading, flags=re.M):
-        for file in re.findall(r"`([^`]+)`", name):
-            assert (ROOT / "tinyebm" / file).exists(), file
+    for file in listed(README[README.index("## Read it") :]):
+        assert (ROOT / "tinyebm" / file).exists(), file
+    contributing = (GITHUB / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", contributing):
+        assert (GITHUB / target).exists(), target
+    for file in listed(contributing):
+        assert "<" in file or (ROOT / file).exists(), file
+
+
+def listed(text):
+    """The files in the first columns of tables."""
+    for names in re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", text, flags=re.M):
+        yield from re.findall(r"`([^`]+)`", names)
+
+
+def test_the_path_through_the_package_is_short():
+    """From an energy to exact maximum likelihood against contrastive divergence: at most as many lines as the README says.
+
+    Catches a path that grew, and one that leaves out what it leads to.  `pytest -rP` shows the lengths.
+    """
+    reading = README[README.index("## Read it") : README.index("| room |")]
+    path = list(listed(reading))
+    lengths = {file: len((ROOT / "tinyebm" / file).read_text(encoding="utf-8").splitlines()) for file in path}
+    for file, lines in lengths.items():
+        print(f"{lines:5} {file}")
+
+    promised = int(re.search(r"at most ([\d,]+) lines", reading)[1].replace(",", ""))
+    assert len(lengths) == len(path) and sum(lengths.values()) <= promised <= 2300, lengths
+    assert path[:2] == ["energies/mlp.py", "density.py"]
+    assert {"exact/gradient.py", "objectives/likelihood.py", "objectives/contrastive.py", "samplers/langevin.py"} <= set(path)
+
+
+def test_the_citation_is_of_this_version():
+    """Catches a version that was raised elsewhere only."""
+    assert f"version = {{{te.__version__}}}" in README[README.index("## How to cite") :]
 
 
 def test_pictures_have_alternative_text():

@@ -204,8 +204,9 @@ def test_fit_on_vectors(device, name, dtype):
     data = np.random.default_rng(1).standard_normal((60, 2))
 
     def fitted(stream):
-        found = te.fit(NET, data, te.Reals(2), OBJECTIVES[name], te.adam(1e-2), steps=5, batch_size=16, device=stream.device,
-                       theta=NET.init(np.random.default_rng(0)), dtype=dtype, clip=1.0, ema=0.9, data_noise=0.1, progress=False)
+        found = te.fit(NET, data, te.Reals(2), OBJECTIVES[name], te.adam(1e-2), steps=5, batch_size=16, log_every=5,
+                       device=stream.device, theta=NET.init(np.random.default_rng(0)), dtype=dtype, clip=1.0, ema=0.9,
+                       data_noise=0.1, progress=False)
         history = {name: np.array(values) for name, values in found.history.items()}
         return found.theta, history, found.state
 

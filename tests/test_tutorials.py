@@ -1,5 +1,6 @@
 """The notebooks: each runs from top to bottom, its exercises are checked rightly, and the built file is that of its source."""
 
+import ast
 import base64
 import importlib
 import io
@@ -22,40 +23,39 @@ each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.s
 
 @each_source
 def test_it_runs_and_says_what_its_file_says(build, source):
-    """Unsolved: every claim holds, every check says that nothing was attempted, wrong answers never pass, and the outputs
-    are those of the built notebook: the same words, pictures that look alike, and numbers that differ by rounding at most."""
+    """Every claim holds, and the outputs are those of the built notebook: the same words, pictures that look alike, and numbers
+    that differ by rounding at most.  An exercise says that nothing was attempted, passes no wrong answer, and passes the right one,
+    with which the rest runs on to the same outputs.  Catches a name that an answer takes away, or that only an answer brings.
+    """
     built = json.loads(source.with_suffix(".ipynb").read_text(encoding="utf-8"))["cells"]
-    _, wrong = build.solutions_of(source)
-    names, asked = {"__name__": "__main__"}, []
+    right, wrong = build.solutions_of(source)
+    names, brought, asked = {"__name__": "__main__"}, set(), []
     for cell, stored in zip(build.cells_of(source), built, strict=True):
         if cell.kind != "code":
             continue
-        outputs = build.run(cell.source, names, source, cell.line)
-        assert_same(outputs, stored["outputs"], cell.varies)
+        assert not brought & used(cell.source)
         if not cell.exercise:
+            outputs = build.run(cell.source, names, source, cell.line)
+            assert_same(outputs, stored["outputs"], cell.varies)
             assert "] Exercise " not in printed(outputs)
             continue
         asked.append(cell.exercise)
+        unsolved = dict(names)
+        outputs = build.run(cell.source, unsolved, source, cell.line)
+        assert_same(outputs, stored["outputs"], cell.varies)
         assert printed(outputs) == f"[ ] Exercise {cell.exercise}: not attempted yet\n"
         for answer in wrong[cell.exercise]:
             said = printed(build.run(build.answered(cell, answer), dict(names)))
             assert said.startswith(f"[!] Exercise {cell.exercise}: ") and "could not use" not in said, (answer, said)
-    assert 3 <= len(asked) <= 4
+        said = printed(build.run(build.answered(cell, right[cell.exercise]), names))
+        assert said == f"[x] Exercise {cell.exercise}: right\n"
+        brought |= names.keys() - unsolved.keys()
+    assert asked == list(right) == list(wrong) and 3 <= len(asked) <= 4
 
 
-@each_source
-def test_it_runs_with_its_solutions(build, source):
-    """Solved: every check passes, and what comes after an answer still runs.  Catches a name that an answer takes away."""
-    right, wrong = build.solutions_of(source)
-    names, solved = {"__name__": "__main__"}, []
-    for cell in build.cells_of(source):
-        if cell.exercise:
-            said = printed(build.run(build.answered(cell, right[cell.exercise]), names))
-            assert said == f"[x] Exercise {cell.exercise}: right\n"
-            solved.append(cell.exercise)
-        elif cell.kind == "code":
-            build.run(cell.source, names, source, cell.line)
-    assert solved == list(right) == list(wrong)
+def used(source):
+    """The names in a piece of code."""
+    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
 def printed(outputs):

@@ -1,6 +1,8 @@
 """Faults of `storage`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("a checkpoint written in place", "storage/files.py", "partial = path.with_name(path.name + \".partial\")", "partial = path",
+     "test_crash.py"),
     ("a damaged checkpoint is read", "storage/checkpoint.py", "if digest != _digest(text, leaves):", "if False:",
      "storage/test_checkpoint.py"),
     ("compressed entries are unpacked", "storage/checkpoint.py",

@@ -79,7 +79,7 @@ def test_each_job_is_done_once(threads, jobs):
 
 def test_workers_work_at_the_same_time():
     """Three that wait for each other.  Catches a pool in which they queue."""
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=120)
     names = []
     in_parallel(lambda worker, job: (together.wait(), names.append(worker)), range(3), 3)
 
@@ -89,7 +89,7 @@ def test_workers_work_at_the_same_time():
 @pytest.mark.parametrize("guilty", [0, 1, 2])
 def test_an_error_reaches_the_caller(guilty):
     """Whichever worker met it, and when the others are done.  Catches an error that a thread keeps to itself."""
-    together, done = threading.Barrier(3, timeout=20), []
+    together, done = threading.Barrier(3, timeout=120), []
 
     def work(worker, job):
         together.wait()
@@ -104,7 +104,7 @@ def test_an_error_reaches_the_caller(guilty):
 
 def test_no_worker_warns():
     """Overflow on the way is judged by its result.  Catches settings of the caller's thread alone."""
-    out, together = [], threading.Barrier(2, timeout=20)
+    out, together = [], threading.Barrier(2, timeout=120)
     with np.errstate(all="raise"):
         in_parallel(lambda worker, job: (together.wait(), out.append(np.exp(np.array([1000.0])))), range(2), 2)
         with pytest.raises(FloatingPointError):
@@ -132,5 +132,5 @@ print(os.waitpid(child, 0)[1] == 0 and ask() == before)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
 def test_a_forked_process_has_threads_of_its_own():
     """Catches a child that waits for ever for its parent's threads: what a pool of processes would do."""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "True", done.stderr
