@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import ast
+import contextlib
 import inspect
 import json
 import pathlib
@@ -17,6 +18,8 @@ import sys
 import numpy as np
 import pytest
 from scipy import stats
+
+import tinyebm as te
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE, TUTORIALS = ROOT / "tinyebm", ROOT / "tutorials"
@@ -115,6 +118,22 @@ def never_run(request):
     if TRACER not in request.config.stash:
         pytest.skip("needs the whole quick suite")
     return [pathlib.Path(path).relative_to(PACKAGE).as_posix() for path in sorted(request.config.stash[TRACER].left)]
+
+
+# ---------------------------------------------------------------------- the formulas as they stand: pytest --plain
+
+
+def pytest_addoption(parser):
+    """`--plain`: without replay."""
+    parser.addoption("--plain", action="store_true", help="run tests within te.plain(), but those of replay itself")
+
+
+@pytest.fixture(autouse=True)
+def plainly(request):
+    """Run a test within `te.plain()` if asked to, unless it watches replay (all in tests/replay do)."""
+    watches = ROOT / "tests" / "replay" in request.path.parents or request.node.get_closest_marker("replayed")
+    with te.plain() if request.config.getoption("--plain") and not watches else contextlib.nullcontext():
+        yield
 
 
 # ---------------------------------------------------------------------- fixtures

@@ -126,21 +126,21 @@ def _product_of_row(g, a, b, y):
 
 
 # fmt: off
-ALWAYS   = lambda a, b: True
-SWAPPED  = lambda a, b: a.constant is not None and b.constant is None
-FILLED   = lambda a, b: b.constant is not None and b.ndim > 0
-DIVIDES  = lambda a, b: b.constant not in (None, 0) and math.isfinite(1 / b.constant)
-EQUALS   = lambda c: lambda a, b: b.constant == c
-EXPONENT = lambda c: lambda a, b: b.ndim == 0 and b.constant == c
+_always   = lambda a, b: True
+_swapped  = lambda a, b: a.constant is not None and b.constant is None
+_filled   = lambda a, b: b.constant is not None and b.ndim > 0
+_divides  = lambda a, b: b.constant not in (None, 0) and math.isfinite(1 / b.constant)
+_equals   = lambda c: lambda a, b: b.constant == c
+_exponent = lambda c: lambda a, b: b.ndim == 0 and b.constant == c
 
 RULES = {  # op: [(when it applies to a and b, what takes the place of y = op(a, b) in the graph g)]
-    np.negative: [(ALWAYS, lambda g, a, b, y: g.with_number(np.multiply, a, -1.0, y))],
-    np.exp: [(ALWAYS, lambda g, a, b, y:
+    np.negative: [(_always, lambda g, a, b, y: g.with_number(np.multiply, a, -1.0, y))],
+    np.exp: [(_always, lambda g, a, b, y:
               g.node(np.exp2, (g.with_number(np.multiply, a, LOG2E, y),), None, y))],
     np.power: [
-        (EXPONENT(2),   lambda g, a, b, y: g.node(np.multiply, (a, a), None, y)),
-        (EXPONENT(1),   lambda g, a, b, y: a),
-        (EXPONENT(0.5), lambda g, a, b, y: g.node(np.sqrt, (a,), None, y)),
+        (_exponent(2),   lambda g, a, b, y: g.node(np.multiply, (a, a), None, y)),
+        (_exponent(1),   lambda g, a, b, y: a),
+        (_exponent(0.5), lambda g, a, b, y: g.node(np.sqrt, (a,), None, y)),
     ],
     np.matmul: [
         (_equal_rows, _product_of_row),
@@ -148,22 +148,22 @@ RULES = {  # op: [(when it applies to a and b, what takes the place of y = op(a,
                         lambda g, a, b, y: g.node(np.multiply, (a, b), None, y)),
     ],
     np.add: [
-        (SWAPPED,       lambda g, a, b, y: g.node(np.add, (b, a), None, y)),
-        (EQUALS(0),     lambda g, a, b, y: g.spread(a, y)),
-        (FILLED,        lambda g, a, b, y: g.with_number(np.add, a, b.constant, y)),
+        (_swapped,       lambda g, a, b, y: g.node(np.add, (b, a), None, y)),
+        (_equals(0),     lambda g, a, b, y: g.spread(a, y)),
+        (_filled,        lambda g, a, b, y: g.with_number(np.add, a, b.constant, y)),
     ],
     np.subtract: [
         (lambda a, b: b.constant is not None,
                         lambda g, a, b, y: g.with_number(np.add, a, -b.constant, y)),
     ],
     np.multiply: [
-        (SWAPPED,       lambda g, a, b, y: g.node(np.multiply, (b, a), None, y)),
-        (EQUALS(1),     lambda g, a, b, y: g.spread(a, y)),
-        (FILLED,        lambda g, a, b, y: g.with_number(np.multiply, a, b.constant, y)),
+        (_swapped,       lambda g, a, b, y: g.node(np.multiply, (b, a), None, y)),
+        (_equals(1),     lambda g, a, b, y: g.spread(a, y)),
+        (_filled,        lambda g, a, b, y: g.with_number(np.multiply, a, b.constant, y)),
         (_scaled_twice, lambda g, a, b, y:
                          g.with_number(np.multiply, a.args[0], a.args[1].constant * b.constant, y)),
     ],
     np.divide: [
-        (DIVIDES,       lambda g, a, b, y: g.with_number(np.multiply, a, 1 / b.constant, y)),
+        (_divides,       lambda g, a, b, y: g.with_number(np.multiply, a, 1 / b.constant, y)),
     ],
 }
