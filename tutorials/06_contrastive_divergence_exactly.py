@@ -23,7 +23,7 @@ import numpy as np
 import tinyebm as te
 from course import BLACK, DASHES, DATA, EXACT, MODEL, OTHER, SAMPLES, check, show
 from tinyebm import ops, plots
-from tinyebm.samplers.kernels import Move
+from tinyebm.samplers.metropolis import Move
 
 guess = ...  # "yes" or "no"
 
