@@ -1,7 +1,7 @@
 """The density of an energy: p_θ(dx) = e^{-E_θ(x)} μ(dx) / Z_θ.
 
-Low energy means high probability.  This file holds what does not need Z: the exponent, the score
-and its divergence.  `tinyebm.exact` holds what needs Z.
+Low energy means high probability.  This file computes the quantities that do not need Z: the
+exponent, the score and its divergence.  `tinyebm.exact` computes those that need Z.
 """
 
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class Density:
     Parameters
     ----------
     energy : callable (theta, x) -> (n,)
-        The energy in nats of each row of x (n, d), computed from that row alone, and written with
-        `te.ops` if derivatives are wanted.  It depends on theta and x only, and does not ask
-        whether they are instances of `np.ndarray`.  An energy of discrete states (RBM, Ising, ...)
-        lists in `sites` the values that a coordinate may have.
+        The energy in nats of each row of x (n, d).  It depends only on theta and on that row.
+        Write it with `te.ops` if you need derivatives, and do not test whether theta or x are
+        instances of `np.ndarray`.  An energy of discrete states (RBM, Ising, ...) lists in `sites`
+        the values that a coordinate may have.
     theta : tree of arrays
         Parameters: an array, or nested dicts, lists and tuples of arrays.  Whole numbers become
         floating-point numbers.
@@ -104,7 +104,7 @@ def exponent(p, x):
     """log μ-density(x) - E_θ(x), shape (n,): log p(x) + log Z.
 
     The density is with respect to Lebesgue (or counting) measure, so a Gaussian
-    base measure contributes its logarithm.
+    base measure adds its log density.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def atom_exponents(p, grid):
 
 
 def atoms_of(p, grid):
-    """The atoms of a grid, (states, log weights) by blocks, where p's parameters live."""
+    """The atoms of a grid, (states, log weights) by blocks, on the device of p's parameters."""
     return (beside(p.theta, *block) for block in grid.blocks(CHUNK // p.space.dim))
 
 
@@ -158,7 +158,7 @@ def _exponent_and_score(p, x):
 def score(p: Density, x: Array) -> Array:
     """The score ∇_x log p(x), shape (n, d), in units of 1/[x]; under Lebesgue measure it is -∇E.
 
-    x is (n, d), any kind of array or table of numbers without nan; the result has its precision.
+    x (n, d) is any array or table of numbers without nan; the result has the precision of x.
 
     >>> from tinyebm import ops, Reals
     >>> normal = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))
@@ -184,13 +184,13 @@ def _score_and_laplacian(p, x):
 def laplacian(p: Density, x: Array) -> Array:
     """The divergence of the score, tr ∇² log p(x), shape (n,), in units of 1/[x]².
 
-    Costs d + 1 forward passes: meant for small d.
+    It costs d + 1 forward passes, so it is meant for small d.
 
     Raises
     ------
     ValueError
-        On a discrete space, and for an energy with kinks (relu), whose second derivative does not
-        exist there.
+        On a discrete space, and for an energy with kinks (relu), where second derivatives do not
+        exist.
 
     >>> from tinyebm import ops, Reals
     >>> normal = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))

@@ -1,7 +1,7 @@
-"""The differentiable functions, each with its derivative, as a table.
+"""The table of differentiable functions with their derivatives.
 
-Read an entry upwards: the function, and above it one VJP per argument, where g
-is the cotangent of the result y.  Energies are written with these functions and
+The lines above a function are its VJPs, one per argument, where g is the
+cotangent of the result y.  Energies are written with these functions, and with
 the operators + - * / ** @ [] on their results.
 """
 
@@ -15,12 +15,12 @@ from tinyebm.autodiff.tape import Var, primitive, stop_gradient, zeros_like
 from tinyebm.common.backend import gpu_kernel, on_gpu
 
 HOST = {np.ndarray, float, int}  # types of arguments on the host
-# factors of at most 2 whose product overflows in no floating-point type: 2^100 < 3.4e38
+# factors of at most 2 in a product that must not overflow in single precision: 2^100 < 3.4e38
 CHUNK = 100
 
 
 def fused(formula):
-    """A function of arrays and numbers by elementwise NumPy functions, on a GPU a single kernel.
+    """A formula of elementwise NumPy functions, which runs on a GPU as a single kernel.
 
     >>> fused(lambda x, y: np.exp(-x) * y)(0.0, np.arange(3.0))
     array([0., 1., 2.])
@@ -95,7 +95,7 @@ def scatter(x, index, shape):
     out = np.zeros_like(x, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
     if builtins.all(i is None or isinstance(i, (int, slice)) for i in parts):
-        out[index] = x  # nothing repeats in a slice
+        out[index] = x  # a slice repeats no index
     else:
         np.add.at(out, index, x)
     return out
@@ -229,7 +229,7 @@ def logsumexp(x, axis=None, keepdims=False):
 def _log_softmax(x, y, axis, keepdims):
     """x - y, the logarithm of the softmax; where y = inf, equal shares of those x that are inf."""
     log_p, top = x - _spread(_finite(y), x, axis, keepdims), stop_gradient(y) == np.inf
-    # in replay and on a GPU nothing looks at values
+    # in replay and on a GPU code must not branch on values
     if not isinstance(top, (np.ndarray, np.generic)) or not top.any():
         return log_p
     hit = stop_gradient(x) == np.inf

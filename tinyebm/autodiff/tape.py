@@ -1,19 +1,19 @@
-"""Reverse-mode automatic differentiation: how derivatives flow.
+"""Reverse-mode automatic differentiation, by the chain rule.
 
-A *primitive* is an array function that comes with its vector-Jacobian products
-(VJPs).  Running a function on a `Var` writes every primitive it meets on a
-`Tape`; reading the tape backwards applies the chain rule: for each recorded
+A *primitive* is an array function with known vector-Jacobian products (VJPs).
+When a function runs on a `Var`, every primitive that it calls is recorded on a
+`Tape`.  The chain rule is then applied to the records in reverse order: for each
 y = f(x_1, ..., x_k), with ȳ the derivative of the final scalar by y,
 
     x̄_i  +=  ȳ ∂y/∂x_i  =  vjp_i(ȳ, y, x_1, ..., x_k).                      (1)
 
-Three facts keep it short.
+Three facts keep the code short.
 
-1. VJPs are themselves made of primitives, so `grad(grad(f))` needs no new code.
-2. Each call of `grad` opens its own tape.  A primitive is written on the newest
-   tape among its arguments, with those arguments unwrapped by one layer: what
-   an outer `grad` must see is still a Var, what nobody watches is a plain array.
-3. A linear primitive's VJP is its transpose, and transposes come in pairs:
+1. VJPs are written with primitives, so `grad(grad(f))` needs no new code.
+2. Each call of `grad` opens its own tape.  A primitive is recorded on the newest
+   tape of its arguments, and it runs on the values of the Vars of that tape.  A
+   value that belongs to an outer `grad` is again a Var, others are plain arrays.
+3. The VJP of a linear primitive is its transpose, and transposes come in pairs:
    broadcast/sum, index/scatter, (A @) / (Aᵀ @).
 
 References
@@ -38,23 +38,23 @@ ADVICE = (
     "an array under grad met a function that would lose its derivative: use the tinyebm.ops "
     "function of that name, or tinyebm.stop_gradient(x) if a constant is meant"
 )
-# NumPy on np.exp(var), and on y[0] = var for an array y
+# words of NumPy's errors at np.exp(var), and at y[0] = var for an array y
 LOST = ("__array_ufunc__", "setting an array element with a sequence")
-# types of arguments that nobody can write to
+# types of arguments that cannot be modified
 FIXED = {float, int, bool, type(None), slice, np.float64}
 
 
 class Tape:
-    """The primitives run under one call of `grad`, in order (a Wengert list)."""
+    """The primitives that run during one call of `grad`, in order (a Wengert list)."""
 
     _clock = itertools.count()
 
     def __init__(self):
-        self.age = next(Tape._clock)  # a newer tape is a deeper `grad`
+        self.age = next(Tape._clock)  # a newer tape is that of an inner `grad`
         self.pullbacks = []  # entry -> function: ȳ -> [(parent entry, part of x̄)]
 
     def new(self, value, pullback=None):
-        """Write `value` down as the next entry; an input has no pullback."""
+        """Record `value` as the next entry; an input has no pullback."""
         self.pullbacks.append(pullback)
         return Var(value, self, len(self.pullbacks) - 1)
 
@@ -67,8 +67,8 @@ class Tape:
             if i >= len(vjps) or vjps[i] is None:
                 raise TypeError(f"{function.__name__} has no VJP by one of its arguments: {ADVICE}")
         try:
-            y = function(*args, **kwargs)  # still a Var if an older tape watches
-        # arrays that do not fit together, in NumPy's words: add whose they are
+            y = function(*args, **kwargs)  # a Var, if an argument belongs to an older tape
+        # the shapes do not match: add the shapes and the function to NumPy's message
         except (ValueError, IndexError) as error:
             if " of shapes " in str(error):
                 raise
@@ -90,15 +90,15 @@ class Tape:
 
 
 class Symbol:
-    """What stands for an array while a function is recorded: a Var here, a Traced in replay."""
+    """A placeholder for an array while a function is recorded: a Var, or a Traced in replay."""
 
     __slots__ = ()
 
 
 class Var(Symbol):
-    """An array with a place on a tape.  It takes the operators and functions of `tinyebm.ops`."""
+    """An array that is recorded on a tape, for the functions and operators of `tinyebm.ops`."""
 
-    __array_ufunc__ = None  # tells NumPy and CuPy to leave `array * var` to the var
+    __array_ufunc__ = None  # then `array * var` calls the operator of the Var
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value, tape, entry):
@@ -109,7 +109,7 @@ class Var(Symbol):
     size = property(lambda self: self.value.size)
     dtype = property(lambda self: self.value.dtype)
     __iter__ = lambda self: (self[i] for i in range(len(self)))
-    __contains__ = lambda self, y: bool(np.any(self == y))  # a plain answer, as comparisons give
+    __contains__ = lambda self, y: bool(np.any(self == y))  # a bool, as of comparisons
 
     def __len__(self):
         if not self.shape:
@@ -131,7 +131,7 @@ class Var(Symbol):
 
 
 def stop_gradient(x: Any) -> Any:
-    """The plain array inside any number of Vars: a constant to every `grad`.
+    """The plain array inside any number of Vars: a constant for every `grad`.
 
     >>> float(grad(lambda x: x * stop_gradient(x))(3.0))
     3.0
@@ -145,8 +145,8 @@ def primitive(*vjps):
     """Give an array function its VJPs, one per differentiable argument.
 
     A VJP is called as vjp(g, y, *args, **kwargs) with g the cotangent of the
-    output y, and must itself be written with primitives.  Arguments that have
-    none (axes, masks, indices) must not be a Var: TypeError.
+    output y, and must be written with primitives.  An argument without a VJP
+    (axes, masks, indices) must not be a Var: TypeError.
     """
 
     def decorate(function):
@@ -174,10 +174,10 @@ def primitive(*vjps):
 
 
 def _constant(a):
-    """A copy of an argument that no tape watches; complex numbers and masked arrays are refused.
+    """A copy of an argument that is on no tape; complex numbers and masked arrays are refused.
 
-    A tape is read after the function has run: what is written to an array in the meantime must not
-    change the derivative.
+    VJPs run after the function.  If the caller modifies an array in between, the derivative must
+    not change.
     """
     if type(a) in (tuple, list):
         fixed = type(a) is tuple and FIXED.issuperset(map(type, a))
@@ -229,15 +229,15 @@ def cast(x, dtype):
 def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
     """Evaluate function(*args); return (value, pullback).
 
-    `pullback(g)` is a tuple shaped like `args` with each leaf x replaced by g · ∂value/∂x, of the
-    type of x. Arguments are floating-point arrays, or nested dicts, lists and tuples of them; the
-    value is one array.
+    `pullback(g)` is a tuple with the structure of `args`; each leaf x is replaced by g · ∂value/∂x,
+    in the type of x.  Arguments are floating-point arrays, or nested dicts, lists and tuples of
+    them.  The value is one array.
 
     Raises
     ------
     TypeError
-        If a leaf is not floating-point, a number on the way is complex, or the function calls NumPy
-        where it should call `te.ops`.
+        If a leaf is not floating-point, an intermediate number is complex, or the function calls
+        NumPy where it should call `te.ops`.
 
     >>> value, pullback = vjp(lambda x, y: x * y, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     >>> value, pullback(np.ones(2))
@@ -276,7 +276,7 @@ def vjp(function: Callable, *args: Tree) -> tuple[Any, Callable[[Any], tuple]]:
             bar = found[x.entry] if x.entry in found else zeros_like(x)
             bar = bar if bar.dtype == leaf.dtype else cast(bar, leaf.dtype)
             if not isinstance(bar, Var) and _is_shared(bar, (g, *leaves, *bars)):
-                bar = np.copy(bar)  # so that no result is written to through another array
+                bar = np.copy(bar)  # results must not share memory
             bars.append(bar)
         return rebuild(bars)
 
@@ -330,7 +330,7 @@ def grad(function: Callable, argnum: int = 0) -> Callable:
 
 
 def hvp(function: Callable, x: Tree, v: Tree) -> Tree:
-    """The Hessian times a vector: ∇²f(x) v = ∇ <∇f(x), v>, with x and v trees of one structure.
+    """The Hessian times a vector: ∇²f(x) v = ∇ <∇f(x), v>; x and v have the same structure.
 
     >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 0.0]))
     array([6., 0.])

@@ -15,7 +15,7 @@ from tinyebm.energies.analytic import is_plain
 from tinyebm.energies.recession import min_recession
 from tinyebm.spaces.rows import rows
 
-ROUNDING = 1e-14  # times the product of the layers' norms: a smaller growth may be 0
+ROUNDING = 1e-14  # relative to the product of the layers' norms: a smaller growth may be 0
 BOUNDS = {"tanh": (1.0, 0.7699), "silu": (1.0999, 0.5), "softplus": (1.0, 0.25)}  # of |φ'|, |φ''|
 ACTIVATIONS = {"tanh": ops.tanh, "silu": ops.silu, "softplus": ops.softplus, "relu": ops.relu}
 
@@ -29,14 +29,14 @@ class MLP:
     sizes : tuple of int
         Widths (d, hidden, ..., hidden, 1).
     activation : "tanh", "silu", "softplus" or "relu"
-        By default SiLU (Ramachandran et al. 2017), which is smooth: the drift of Langevin dynamics
+        By default SiLU (Ramachandran et al. 2017).  It is smooth, so the drift of Langevin dynamics
         is continuous, and quadrature converges fast.
     confinement : float
-        c ≥ 0, in units of 1/[x]².  On R^d with Lebesgue measure Z is finite for every θ if c > 0;
-        without it most random networks have Z = ∞.
+        c ≥ 0, in units of 1/[x]².  On R^d with Lebesgue measure Z is finite for every θ if c > 0.
+        If c = 0, most random networks have Z = ∞.
     gain : float
-        Hidden weights start as N(0, gain²/in): 1 (LeCun et al. 1998, Efficient BackProp,
-        section 4.6), or √2 (He et al. 2015, for ReLU).
+        Hidden weights start as N(0, gain²/in).  Usual values are 1 (LeCun et al. 1998, Efficient
+        BackProp, section 4.6) and, for ReLU, √2 (He et al. 2015).
 
     theta is a list of {"W": (in, out), "b": (out,)}.
 
@@ -50,7 +50,7 @@ class MLP:
     activation: str = "silu"
     confinement: float = 0.0
     gain: float = 1.0
-    finite = True  # the energy is finite at every x, if θ is
+    finite = True  # if θ is finite, the energy is finite at every x
 
     def __post_init__(self):
         sizes = tuple(self.sizes) if np.ndim(self.sizes) == 1 else ()
@@ -68,7 +68,7 @@ class MLP:
 
     @property
     def smooth(self) -> bool:
-        """False for ReLU: quadrature splits its boxes at the kinks."""
+        """Whether the energy has no kinks: False for ReLU."""
         return self.activation != "relu"
 
     def init(self, rng: Generator) -> Tree:
@@ -103,8 +103,8 @@ class MLP:
     def min_recession(self, theta: Tree) -> tuple[float, Array]:
         """(least growth of E per unit length, its direction), without confinement.
 
-        Z on R^d is finite if and only if it is positive (`tinyebm.energies.recession`).  It is 0
-        for tanh, which is bounded.
+        Z on R^d is finite if and only if this growth is positive (`tinyebm.energies.recession`).
+        It is 0 for tanh, which is bounded.
         """
         if self.activation == "tanh" and len(self.sizes) > 2:
             return 0.0, np.eye(self.dim)[0]
@@ -113,9 +113,9 @@ class MLP:
     def curvature(self, theta: Tree) -> float:
         """A bound on the second derivatives of E by x, in every direction; inf for ReLU.
 
-        No peak of p is narrower than (this bound)^{-1/2}.  A layer with units z = Jx, on which E
-        depends with |dE/dφ(z_j)| ≤ g_j, adds at most sup|φ''| |diag(√g) J|²; norms of the inner
-        layers stand for their Jacobians.
+        No peak of p is narrower than (this bound)^{-1/2}.  Let z = Jx be the inputs of the units of
+        a layer, with |dE/dφ(z_j)| ≤ g_j.  The layer adds at most sup|φ''| |diag(√g) J|².  Norms of
+        the inner layers bound their Jacobians.
         """
         if not self.smooth:
             return math.inf

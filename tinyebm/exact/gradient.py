@@ -2,9 +2,9 @@
 
     -∇_θ mean_i log p_θ(x_i)  =  mean_i ∇_θ E_θ(x_i)  -  E_{p_θ}[∇_θ E_θ(x)]     (1)
 
-The first phase is over the data, the second over the model.  The second is -∇_θ log Z.  It is
-summed over a grid together with log Z (`sums.model_phase`), or a formula of log Z is
-differentiated.
+The first phase is a mean over the data, the second an expectation under the model.  The second is
+-∇_θ log Z.  It is summed over a grid together with log Z (`sums.model_phase`), or it is the
+derivative of a formula of log Z.
 """
 
 from dataclasses import replace
@@ -40,10 +40,10 @@ def _weighted_gradient(p, x, weights):
 
 
 def exact_phase(p, rtol=1e-8, finer=False, rows=None):
-    """(log Z, E_p[∇_θ E_θ]) in the cheapest exact way: a formula, a sum, or quadrature.
+    """(log Z, E_p[∇_θ E_θ]) by the cheapest exact method: a formula, a sum, or quadrature.
 
-    With `finer` the grid is one refinement finer than log Z needs for `rtol`.  Rows of data (n, d)
-    show where p may have peaks.
+    If `finer`, the grid is one refinement finer than `rtol` requires for log Z.  Near rows of data
+    (n, d) p may have peaks.
     """
     p = require_normalisable(p)
     require_fraction("rtol", rtol)

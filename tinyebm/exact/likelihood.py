@@ -10,7 +10,7 @@ from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import as_data, clean_data
 
-# by how much the integral of a density of one's own may differ from 1, beyond its error
+# the integral of a user's density may differ from 1 by this much, beyond its error
 NORMALISED = 1e-6
 WANTED = (
     "a population has sample(n, rng) -> (n, d) and a normalised log_prob(x) -> (n,), like te.Normal"
@@ -18,15 +18,15 @@ WANTED = (
 
 
 def density_of(thing):
-    """The Density of a Fit, or of a distribution with `sample` and `log_prob`: energy -log p.
+    """The Density of a Fit, or of a distribution with `sample` and `log_prob` (energy -log p).
 
-    Such a distribution is on R^d if it has no `space`; d is that of a draw.  Numbers become an
-    array, and everything else is returned as it is.
+    A distribution without a `space` is on R^d, where d is the dimension of its draws.  Numbers
+    become an array.  Everything else is returned unchanged.
 
     Raises
     ------
     ValueError
-        If log_prob does not integrate to 1, or the distribution is that of another package.
+        If log_prob does not integrate to 1, or if the distribution is one of another package.
     """
     if isinstance(thing, tuple) and hasattr(thing, "density"):  # a Fit
         return thing.density
@@ -49,7 +49,7 @@ def density_of(thing):
 
 
 def _columns(thing):
-    """How many columns the draws of a distribution have."""
+    """The number of columns of the draws of a distribution."""
     try:
         shape = np.shape(thing.sample(1, np.random.default_rng(0)))
     except TypeError as error:
@@ -63,8 +63,8 @@ def data_law(data: AnyData) -> tuple[Array, Array]:
     """Data as weighted rows: (x (n, d), probabilities (n,)).
 
     Each row of an array, or of `Data`, has probability 1/n.  For a distribution (a Target, a
-    Density, `sample` with `log_prob`) the rows are the atoms of its quadrature: sums over them are
-    expectations, without the noise of a sample.  Both arrays are in double precision.
+    Density, or an object with `sample` and `log_prob`) the rows are the atoms of its quadrature:
+    sums over them are expectations without sampling noise.  Both arrays are in double precision.
 
     Raises
     ------

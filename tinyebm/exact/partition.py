@@ -1,9 +1,9 @@
-"""The partition function Z = ∫ e^{-E_θ(x)} μ(dx), by the cheapest exact way.
+"""The partition function Z = ∫ e^{-E_θ(x)} μ(dx), by the cheapest exact method.
 
-1. A formula, or a sum over hidden bits, where the energy has one (`exact.structure`).
+1. A formula, or a sum over hidden bits, if the energy has one (`exact.structure`).
 2. On a discrete space the sum over all states (`exact.sums`).
-3. On R^d and in boxes, d ≤ 3, quadrature: the same sum over the nodes of a grid, which is refined
-   until log Z has settled to `rtol` (`exact.nodes.quadrature`).
+3. On R^d and in boxes, d ≤ 3, quadrature: the same sum over the nodes of a grid.  The grid is
+   refined until the relative error of Z is at most `rtol` (`exact.nodes.quadrature`).
 """
 
 from tinyebm.common.checks import require_fraction
@@ -19,9 +19,10 @@ def log_partition(
 ) -> Estimate:
     """log Z of a density, in nats, with its error.
 
-    On Bits, Spins and Cells it is a sum over all states (at most 2^26), or over fewer: an RBM's
-    hidden bits, the columns of a lattice.  Energies that have a formula use it.  Otherwise, on Box
-    and Reals, it is quadrature; `tinyebm.exact.nodes.scans` says how narrow a peak may be.
+    If the energy has a formula of log Z, it is used.  Otherwise, on Bits, Spins and Cells, log Z is
+    a sum over all states (at most 2^26), over the hidden bits of an RBM, or over the columns of a
+    lattice.  On Box and Reals it is computed by quadrature; `tinyebm.exact.nodes.scans` says how
+    narrow a peak may be.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def log_partition(
     rtol : float
         Accepted relative error of Z.
     max_nodes : int
-        The largest grid that is tried; one block of it is in memory at a time.
+        The most nodes of a grid; one block of them is in memory at a time.
     rows : array (n, d), optional
         Rows of data, near which the density may have peaks.
 
@@ -43,10 +44,10 @@ def log_partition(
     Raises
     ------
     DivergentPartitionError
-        If the energy says that Z is infinite (for an MLP on R^d this is decided exactly).
+        If a check of the energy finds that Z is infinite (for an MLP on R^d the check is exact).
     QuadratureError
-        If `rtol` does not hold with `max_nodes` nodes, or no bounded window holds the density;
-        the message names the axis, the tail or the place.
+        If `max_nodes` nodes are too few for `rtol`, or no bounded window holds the density.  The
+        message names the axis, the tail or the place.
 
     >>> from tinyebm import ops, Density, Reals
     >>> p = Density(lambda theta, x: 0.5 * ops.sum(x * x, axis=1), {}, Reals(2))

@@ -1,7 +1,7 @@
 """Contrastive divergence and its relatives: negatives from a few steps of a Markov chain.
 
-The gradient contrasts data with negatives (eq. 1 of `objectives.step`).  The name of an objective
-says where its chains start:
+The gradient is the contrast of data and negatives (eq. 1 of `objectives.step`).  The objectives
+differ in the points where their chains start:
 
     ContrastiveDivergence             at the data (Hinton 2002, Neural Computation 14:1771)
     PersistentContrastiveDivergence   where they stopped last time (Tieleman 2008, ICML)
@@ -23,7 +23,7 @@ from tinyebm.samplers.kernels import require_kernel, require_steps, walk
 
 
 def _require_chain(objective):
-    """Refuse what is no kernel, no number of steps k, or no alpha."""
+    """Raise ValueError if the kernel, the number of steps k or alpha is wrong."""
     require_kernel(objective.kernel)
     require_steps(objective.k)
     require_nonnegative("alpha", objective.alpha)
@@ -31,7 +31,7 @@ def _require_chain(objective):
 
 @dataclass(frozen=True)
 class ContrastiveDivergence:
-    """CD-k: negatives after k kernel steps from the data themselves.
+    """CD-k: negatives after k kernel steps from the data.
 
     Parameters
     ----------
@@ -66,11 +66,11 @@ class ContrastiveDivergence:
 
 @dataclass(frozen=True)
 class PersistentContrastiveDivergence:
-    """PCD-k: negatives after k kernel steps of chains that are never returned to the data.
+    """PCD-k: negatives after k kernel steps of chains that continue from update to update.
 
-    A batch borrows as many chains of the pool as it has rows (or all of them, if it has more); each
-    begins anew from `space.initial` with probability `restart`.  The state is the pool,
-    {"chains": (chains, d)}.
+    An update moves as many chains of a pool as the batch has rows (at most all of them).  Before
+    that each of these chains restarts at a draw of `space.initial` with probability `restart`.  The
+    state is the pool, {"chains": (chains, d)}.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class PersistentContrastiveDivergence:
     chains : int
         Size of the pool.
     restart : float
-        Probability that a borrowed chain begins anew.
+        Probability that a chain restarts before it moves.
 
     >>> import numpy as np
     >>> from tinyebm import Bits, BlockGibbs, Density, RBM
@@ -113,9 +113,9 @@ class PersistentContrastiveDivergence:
 
 @dataclass(frozen=True)
 class ShortRun:
-    """Negatives after k kernel steps from fresh draws of `space.initial`, as many as data.
+    """Negatives after k kernel steps from new draws of `space.initial`, as many as data.
 
-    Parameters are those of `ContrastiveDivergence`.
+    The parameters are those of `ContrastiveDivergence`.
 
     >>> import numpy as np
     >>> from tinyebm import Density, DoubleWell, Reals, ULA

@@ -26,14 +26,14 @@ class ExactLikelihood:
     Parameters
     ----------
     rtol : float
-        Relative error of Z to which the atoms are chosen.  On a discrete space Z is a sum,
-        and nothing is chosen or left out.
+        Relative error of Z for which the atoms are chosen.  On a discrete space the atoms are
+        all states.
     refresh : int
-        Steps for which the atoms are kept, as the state, before they are chosen
-        anew.  Atoms without mass are left out: together less than rtol / 100.
+        The atoms are kept, as the state, for so many steps; then they are chosen again.  Atoms
+        that hold less than rtol / 100 of the mass together are left out.
 
-    Metrics: "loss", the exact mean negative log-likelihood of the rows of x, nats.  All is computed
-    in double precision, and the gradient is of the type of θ.
+    Metrics: "loss", the exact mean negative log-likelihood of the rows of x, in nats.  It is
+    computed in double precision, and the gradient has the type of θ.
 
     >>> from tinyebm import Cells, Density, TabularEnergy
     >>> p = Density(TabularEnergy(2), {"energy": np.zeros(2)}, Cells(2))

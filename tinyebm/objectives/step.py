@@ -1,10 +1,11 @@
-"""What every objective returns, what it accepts as a batch, and the contrast of two batches.
+"""The result of every objective, a Step; the check of a batch; and the contrast of two batches,
 
-    gradient = mean_i ∇_θ E_θ(x_i) - mean_j ∇_θ E_θ(y_j)                     (1)
+    gradient = mean_i ∇_θ E_θ(x_i) - mean_j ∇_θ E_θ(y_j).                    (1)
 
-of data x and negatives y, draws of the model or of a chain.  Descending it lowers the energy of
-data and raises that of negatives.  With `alpha` the loss gains alpha (mean_i E(x_i)² +
-mean_j E(y_j)²), the regulariser of Du & Mordatch (2019, arXiv:1903.08689).
+Here x are data, and y are negatives: draws of the model or of a chain.  A step against the gradient
+lowers the energy of data and raises the energy of negatives.  With `alpha` the loss has the further
+term alpha (mean_i E(x_i)² + mean_j E(y_j)²), the regulariser of Du & Mordatch (2019,
+arXiv:1903.08689).
 """
 
 from typing import Any, NamedTuple
@@ -19,10 +20,10 @@ from tinyebm.spaces.rows import clean
 
 
 class Step(NamedTuple):
-    """A descent direction of the loss (a tree like theta), the metrics to record, and the state
-    that the next call needs.
+    """The gradient of the loss (a tree like theta), metrics to record, and a state.
 
-    `metrics` maps names to scalars; `state` is a tree of arrays, or None.
+    `metrics` maps names to scalars.  `state` is an argument of the next call: a tree of arrays, or
+    None.
 
     >>> Step(gradient={"w": np.array(0.5)}, metrics={"loss": 1.2}, state=None).metrics
     {'loss': 1.2}
@@ -34,8 +35,7 @@ class Step(NamedTuple):
 
 
 def require_batch(p, x):
-    """x as a batch: floating-point rows (n, d), at least one, without nan; ValueError if it is
-    none."""
+    """x as floating-point rows (n, d), n > 0, without nan; ValueError if it has no such rows."""
     x = rows_of(p, x)
     if len(x) == 0:
         raise ValueError(
@@ -49,9 +49,9 @@ def contrast(p, data, negatives, alpha=0.0, info=None) -> tuple[Tree, dict]:
     """(gradient, metrics) of eq. (1) and its regulariser.
 
     Metrics: "loss", the difference of the mean energies "energy_data" and "energy_model"; with
-    alpha also "energy_rms", the root mean square of the energies; and what `info` says of the
-    chain, "acceptance" and "clipped".  Both batches pass through the energy at once; each is
-    divided by its own size.
+    alpha also "energy_rms", the root mean square of the energies; and "acceptance" and "clipped"
+    of the chain, if `info` has them.  The energies of both batches are computed together; each
+    batch is divided by its own size.
     """
     n, m = len(data), len(negatives)
     x = np.concatenate([data, negatives])
@@ -70,9 +70,9 @@ def contrast(p, data, negatives, alpha=0.0, info=None) -> tuple[Tree, dict]:
 
 
 def _contrast(p, x, weights, *twice_alpha):
-    """(Σ w ∇E, Σ w E over data, Σ -w E over negatives), weights w being negative for negatives.
+    """(Σ w ∇E, Σ w E over data, Σ -w E over negatives); the weights w of negatives are negative.
 
-    With a regulariser the first is Σ (w + 2 alpha |w| E) ∇E, and Σ |w| E² is appended.
+    With a regulariser the first sum is Σ (w + 2 alpha |w| E) ∇E, and Σ |w| E² is appended.
     """
     energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
     means = (np.maximum(weights, 0) * energies).sum(), (np.maximum(-weights, 0) * energies).sum()

@@ -1,7 +1,7 @@
-"""What a kernel is, what it may offer beside its step, and how objectives run it.
+"""Kernels of Markov chains: the result of a step, the optional parts, and `walk` for many steps.
 
-A kernel moves chains by `step(p, x, rng) -> Move`.  Everything else is optional and found by
-`offers`, so that a part is used only if it belongs to the kernel's own step.
+A kernel moves chains by `step(p, x, rng) -> Move`.  All other parts are optional.  `offers` finds
+them; a part is used only if it belongs to the same step.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from tinyebm.density import rows_of
 
 
 class Move(NamedTuple):
-    """What a step did: new points (n, d), which proposals were accepted (n,), their log ratios (n,).
+    """The result of a step: points (n, d), which proposals were accepted (n,), log ratios (n,).
 
     `accepted` and `log_ratio` are None for a kernel that never rejects.
 
@@ -27,8 +27,7 @@ class Move(NamedTuple):
 
 
 class Stranded(ValueError):
-    """A chain stands where the density is 0, infinite or nan; `move` is the Move that its step
-    would have returned."""
+    """A chain is at a point of density 0, inf or nan; `move` is the Move of its step."""
 
     def __init__(self, message, move=None):
         super().__init__(message)
@@ -36,22 +35,21 @@ class Stranded(ValueError):
 
 
 def is_kernel(thing):
-    """Whether it is an instance with a `step`: whatever has one is a kernel."""
+    """Whether an object is a kernel: an instance with a `step`."""
     return hasattr(thing, "step") and not isinstance(thing, type)
 
 
 def offers(kernel, name):
-    """The kernel's part of that name, or None if it has none that goes with its step.
+    """The part of a kernel with this name, or None if it has none that belongs to its step.
 
-    A class that inherits from a kernel and writes another step (or push, or drift) does not offer
-    what it inherits: that belongs to the parent's step (`common.checks.part_of`).
+    If a class inherits from a kernel and writes another step (or push, or drift), the inherited
+    parts belong to the step of the parent, and are not used (`common.checks.part_of`).
     """
     return part_of(kernel, name, KERNEL)
 
 
 def require_start(p, x, rng):
-    """x as floating-point rows (n, d) that a kernel of p can move; ValueError unless it is, and rng
-    a generator."""
+    """x as floating-point rows (n, d); ValueError if it has none, or if rng is no generator."""
     x = rows_of(p, x)
     require_generator(rng)
     return x
@@ -67,7 +65,7 @@ def require_continuous(p, kernel):
 
 
 def kernel_at(kernel, step):
-    """The kernel of a step: of one kernel for all, or of a function of the step."""
+    """The kernel of a step, given one kernel for all steps or a function of the step."""
     if is_kernel(kernel):
         return kernel
     found = kernel(step)
@@ -78,8 +76,7 @@ def kernel_at(kernel, step):
 
 
 def require_kernel(kernel):
-    """Raise ValueError unless it is a kernel or a function of the step, and its step goes with its
-    drift."""
+    """Raise ValueError unless it is a function of the step, or a kernel whose drift is its own."""
     if isinstance(kernel, type) or not (callable(kernel) or is_kernel(kernel)):
         raise ValueError(
             "a kernel is an instance, like te.ULA(0.01), or a function of the step that returns "
@@ -96,8 +93,8 @@ def require_steps(k):
 def walk(kernel, p, x, steps, rng, record=None, strict=False):
     """Many steps: (x, info) as `run` returns them, without its checks and warnings.
 
-    Objectives call it at every update.  A step from a row where the density is 0 or infinite raises
-    Stranded only if `strict`; in training energies may become infinite, and `fit` refuses by itself.
+    Objectives call it at every update.  If `strict`, a step from a row where the density is 0 or
+    infinite raises Stranded.  In training energies may become infinite; `fit` checks them itself.
     """
     kernels = []
     for i in range(1, steps + 1):

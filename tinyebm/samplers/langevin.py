@@ -2,18 +2,17 @@
 
     x' = x + ε ∇log p(x) + √(2 ε T) ξ,      ξ ~ N(0, I)                     (1)
 
-Each kernel is one operator seen twice.  `step` moves samples.  `push` moves distributions:
-probabilities over the atoms t_j of the space with weights w_j, by the transition density of (1)
-on those atoms.  Given x the coordinates of x' are independent normals with means
-m(x) = x + ε ∇log p(x), so on a product grid the kernel of (1) is a product of one-dimensional
-matrices
+Each kernel has two methods.  `step` moves samples.  `push` moves distributions: probabilities over
+the atoms t_j of the space, with weights w_j, by the transition density of (1).  Given x, the
+coordinates of x' are independent normals with means m(x) = x + ε ∇log p(x).  So on a product grid
+the transition matrix of (1) is a product of one-dimensional matrices
 
-    G_a[i, j] = N(t_j; m_a(x_i), 2εT) w_j,                                  (2)
+    G_a[i, j] = N(t_j; m_a(x_i), 2εT) w_j.                                  (2)
 
-and a push in the plane is one matrix product (G_1 ∘ p)ᵀ G_2: O(n⁴) work for n² atoms, and never
-an (n², n²) matrix.
+A push in the plane is one matrix product (G_1 ∘ p)ᵀ G_2.  It costs O(n⁴) for n² atoms, and needs no
+(n², n²) matrix.
 
-In a box the walls reflect (ULA) or reject (MALA).
+At the walls of a box ULA reflects the chain, and MALA rejects the proposal.
 """
 
 import math
@@ -36,7 +35,7 @@ from tinyebm.samplers.kernels import Move, require_continuous, require_start
 from tinyebm.samplers.metropolis import accept
 
 SETTINGS = attrgetter("step_size", "noise_scale")
-LARGEST_MATRIX = 2**22  # entries of a transition matrix that is kept: 32 MiB
+LARGEST_MATRIX = 2**22  # most entries of a transition matrix that is kept: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ class ULA:
     Parameters
     ----------
     step_size : float
-        ε > 0, in units of [x]².  A step of noise has standard deviation √(2εT).
+        ε > 0, in units of [x]².  The noise of a step has standard deviation √(2εT).
     temperature : float
-        T ≥ 0 scales the noise variance; T = 1 samples p up to a bias of order ε,
-        T = 0 is gradient descent on the energy.
+        T ≥ 0 is a factor of the variance of the noise.  T = 1 samples p up to a bias of
+        order ε.  T = 0 is gradient descent on the energy.
 
     On N(0, s²) the stationary variance is s² / (1 - ε / 2s²), not s².
 
@@ -63,7 +62,7 @@ class ULA:
 
     step_size: float
     temperature: float = 1.0
-    # its transition density has no kink; it leaves another distribution than p invariant
+    # its transition density has no kink; its stationary distribution is not p
     smooth, invariant = True, False
     push = flows.push
 
@@ -90,9 +89,9 @@ class ULA:
 
     @staticmethod
     def all_at_once(kernels, p, x, rng, record):
-        """(x, trajectory or None) after the steps of ULA kernels, replayed; None if they cannot be.
+        """(x, trajectory or None) after the steps of ULA kernels; None if they cannot be replayed.
 
-        They are of this very class: one that inherits from it may have another step.
+        Each must be a ULA itself: a class that inherits from it may have another step.
         """
         if set(map(type, kernels)) != {ULA}:
             return None
@@ -101,19 +100,16 @@ class ULA:
         return many_steps(moved, p, require_start(p, x, rng), schedule, rng, record)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
-        """`push` on a product grid, set up once to be applied often; mass that leaves the grid is
-        not noticed."""
+        """`push` on a product grid, as a function of masses; mass that leaves the grid is lost."""
         factors = self._factors(p, grid.all()[0], grid)
         return lambda mass: _contract(mass, factors)
 
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
-        """Masses at the rows of x one step later: (masses of the grid's atoms (N,), zeros: nothing
-        stays at the rows)."""
+        """Masses at the rows of x one step later: (on the grid (N,), still at the rows: zeros)."""
         return _contract(mass, self._factors(p, x, grid)), np.zeros_like(mass)
 
     def _factors(self, p, x, grid):
-        """The matrices G_a (m, n_a) of eq. (2); walls reflect, so a box adds the mirror images of
-        its nodes."""
+        """The matrices G_a (m, n_a) of eq. (2); in a box with mirror images of the nodes."""
         require_continuous(p, self)
         flows.require_resolution(self.noise_scale, grid)
         mean, factors = p.space.fold(self.drift(p, x)), []
@@ -126,15 +122,16 @@ class ULA:
 
 @dataclass(frozen=True)
 class MALA:
-    """The Metropolis-adjusted Langevin algorithm: eq. (1) with T = 1 proposes, p decides.
+    """The Metropolis-adjusted Langevin algorithm: eq. (1) with T = 1, accepted or rejected.
 
-    Leaves p invariant for every step_size ε > 0, in units of [x]² (Roberts & Tweedie 1996).  With
-    a_ij the proposal's density at atom j times the atom's weight w_j, the probabilities
+    It leaves p invariant for every step_size ε > 0, in units of [x]² (Roberts & Tweedie 1996).  Let
+    a_ij be the density at atom j of a proposal from atom i, times the weight w_j.  The
+    probabilities of accepted moves,
 
-        flow_ij = min(a_ij, a_ji e^{u_j - u_i} w_j / w_i)                   (3)
+        flow_ij = min(a_ij, a_ji e^{u_j - u_i} w_j / w_i),                  (3)
 
-    of accepted moves leave p invariant on any grid, to rounding; the rest, 1 - Σ_j flow_ij, stays
-    at i.  A push costs O(N²) work for N atoms, in blocks of bounded memory.
+    leave p invariant on any grid, to rounding.  The probability of a rejection at i is
+    1 - Σ_j flow_ij.  A push costs O(N²) for N atoms, in blocks of bounded memory.
 
     >>> from tinyebm import Density, DoubleWell, Reals, probabilities
     >>> well = DoubleWell()
@@ -145,7 +142,7 @@ class MALA:
     """
 
     step_size: float
-    # its acceptance has a kink where the proposal becomes certain; it leaves p invariant
+    # its acceptance probability has a kink where it reaches 1; it leaves p invariant
     smooth, invariant = False, True
     # a proposal is a step of ULA at T = 1
     temperature, noise_scale, drift = 1.0, ULA.noise_scale, ULA.drift
@@ -160,7 +157,7 @@ class MALA:
         require_continuous(p, self)
         x = require_start(p, x, rng)
         noise = rng.standard_normal(x.shape, dtype=x.dtype)
-        # a proposal that flies away has the ratio -inf or nan: rejected
+        # a proposal that diverges has the ratio -inf or nan, and is rejected
         with np.errstate(invalid="ignore", over="ignore"):
             u, s = exponent_and_score(p, x)
             y = diffuse(x, s, noise, self.step_size, self.noise_scale)
@@ -173,8 +170,7 @@ class MALA:
         return accept(x, y, log_ratio, rng, p, p.space.contains(y))
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
-        """`push` on a product grid, set up once to be applied often: its matrix, if that is not too
-        large."""
+        """`push` on a product grid, as a function of masses; it keeps its matrix if that is small."""
         x = grid.all()[0]
 
         def streamed(mass):
@@ -188,8 +184,7 @@ class MALA:
         return lambda mass: mass @ flow + mass * stay
 
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
-        """Masses at the rows of x one step later: (masses of the grid's atoms (N,), masses that
-        stay at the rows (m,))."""
+        """Masses at the rows of x one step later: (on the grid (N,), still at the rows (m,))."""
         moved: Any = 0.0
         left = []
         for flow, stay, rows in self._flows(p, x, grid):
@@ -198,8 +193,7 @@ class MALA:
         return moved, ops.concatenate(left)
 
     def _flows(self, p, x, grid):
-        """For blocks of rows of x: probabilities of accepted moves to the atoms (m, N), those of
-        rejections (m,), and which rows."""
+        """Yield probabilities of (accepted moves (m, N), rejections (m,)) and the rows, by blocks."""
         require_continuous(p, self)
         flows.require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
@@ -221,14 +215,12 @@ class MALA:
 
 @fused
 def diffuse(x, s, noise, step_size, noise_scale):
-    """Eq. (1): rows x with scores s, a step later.  Every Langevin step of the package is this
-    line."""
+    """Eq. (1) for rows x with scores s: the Langevin step of ULA and MALA."""
     return x + step_size * s + noise_scale * noise
 
 
 def moved(p, x, noise, step_size, noise_scale):
-    """Where eq. (1) takes the rows of x with this noise, (n, d), walls apart: a step of ULA, and
-    what `run` replays."""
+    """The rows of x after eq. (1) with this noise, (n, d), without walls: a step of ULA."""
     return diffuse(x, exponent_and_score(p, x)[1], noise, step_size, noise_scale)
 
 

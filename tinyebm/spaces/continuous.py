@@ -4,8 +4,7 @@ An integral is a sum over atoms, pairs (state x_i, log weight log w_i):
 
     ∫ f dμ ≈ Σ_i w_i f(x_i)                                                 (1)
 
-Reals  by the trapezoidal rule on every axis.
-Box    by Gauss-Legendre rules.
+`Reals` uses the trapezoidal rule on every axis, `Box` uses Gauss-Legendre rules.
 
 On a discrete space (`tinyebm.spaces.discrete`) all w_i are 1, and the sum is exact.
 """
@@ -38,8 +37,8 @@ FIRST_NODES = {1: 256, 2: 24, 3: 14}  # per axis of a box at refinement 1
 class Reals:
     """R^dim, with Lebesgue measure, or with the measure N(0, base_scale² I) if a scale is given.
 
-    `atoms` covers the cube [-extent, extent]^dim, by default of ten times the scale.  Exact answers
-    (`log_partition`, ...) find a window of their own.
+    `atoms` covers the cube [-extent, extent]^dim; the default extent is ten times the scale.  Exact
+    answers (`log_partition`, ...) do not use this cube: they find a window for each density.
 
     >>> x, log_w = Reals(1).atoms()
     >>> bool(abs(np.exp(log_w - x[:, 0] ** 2 / 2).sum() - math.sqrt(2 * math.pi)) < 1e-12)
@@ -82,11 +81,11 @@ class Reals:
         return (self.base_scale or 1.0) * rng.standard_normal((n, self.dim))
 
     def fold(self, x: Array) -> Array:
-        """x: there are no walls."""
+        """x itself, because R^d has no walls."""
         return x
 
     def images(self, t: Array, reach: float) -> list:
-        """The coordinates that `fold` maps to t: t alone."""
+        """The coordinates that `fold` maps to t: only t itself."""
         return [t]
 
     def contains(self, x: Array) -> Array:
@@ -98,7 +97,7 @@ class Reals:
 class Box:
     """[low, high]^dim with Lebesgue measure.  Chains are reflected at its walls.
 
-    With `panels` each axis is cut into so many equal parts, for densities that jump at the cuts.
+    `panels` is the number of equal parts of each axis; a density may jump between two parts.
 
     >>> x, log_w = Box(-3, 3, 2).atoms()
     >>> bool(abs(np.exp(log_w).sum() - 36) < 1e-12)
@@ -138,9 +137,9 @@ class Box:
         return (math.ceil(FIRST_NODES[self.dim] * refinement),) * self.dim
 
     def variants(self, counts: tuple) -> list:
-        """Four grids as good as `grid(counts)` for smooth functions, and different if not.
+        """Four other grids.  Sums over all of them agree for smooth functions, but not for others.
 
-        The last one has nodes on the walls, for functions that jump beside them.
+        The last grid has nodes on the walls of the box, for functions that jump near a wall.
         """
         rules = ((1.0, legendre), (1.1, legendre), (1.2, legendre), (1.05, lobatto))
         grids = []

@@ -1,7 +1,7 @@
-"""The loop of training: updates of θ, the check of each of them, and a new attempt after a failure.
+"""The loop of training: updates of θ, their checks, and a new attempt after a failure.
 
-All three are generators, one around the other: `updates` computes, `sound` lets an update through
-if its numbers are finite, and `attempts` starts again from the last log point if they are not.
+These are three nested generators.  `updates` computes the updates.  `sound` yields an update if its
+numbers are finite.  If they are not, `attempts` starts again from the last log point.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tinyebm.training.watch import look, require_sound
 
 
 class Setting(NamedTuple):
-    """What all updates of a run have in common; `batch(rng)` draws rows (n, d)."""
+    """The parts that all updates of a run share; `batch(rng)` draws rows (n, d)."""
 
     energy: Any
     space: Any
@@ -32,7 +32,7 @@ class Setting(NamedTuple):
 
 
 class Update(NamedTuple):
-    """The state after a step, the metrics of the objective, and what `sound` has to check."""
+    """The state after a step, the metrics of the objective, and the numbers that `sound` checks."""
 
     number: int
     attempt: int
@@ -65,8 +65,8 @@ def updates(setting, state, stream):
         θ, m ← optimizer.update(g, m, θ)
         a    ← ema a + (1 - ema) θ
 
-    The state holds all that the next step needs, and step i has a generator of its own.  So a run
-    that goes on from a saved state gives the numbers of the uninterrupted run.
+    The state holds everything that the next step needs, and each step has its own generator.  So a
+    run that continues from a saved state gives the numbers of the uninterrupted run.
     """
     energy, space, objective, optimizer, batch, clip, ema, steps = setting
     for i in range(int(state["step"]) + 1, steps + 1):
@@ -74,9 +74,9 @@ def updates(setting, state, stream):
         x = batch(rng)
         p = Density(energy, state["theta"], space)
         memory = state["objective"]
-        memory = None if isinstance(memory, tuple) and not memory else memory  # () stands for None
+        memory = None if isinstance(memory, tuple) and not memory else memory  # () means None
 
-        with np.errstate(over="ignore", invalid="ignore"):  # `sound` refuses what is not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # `sound` finds inf and nan
             step = Step(*objective.gradient(p, x, rng, memory))
             g = clip_norm(step.gradient, clip) if clip else step.gradient
             theta, moments = optimizer.update(g, state["optimizer"], p.theta)
@@ -134,8 +134,8 @@ def attempts(run, state, first, last, at_log):
 def batches(data, rows, size, noise, space):
     """The function of rng that draws the rows (n, d) of a step.
 
-    They are `size` draws of a population, or rows with replacement (all rows if there are no more),
-    to which normal noise of standard deviation `noise` is added.
+    These are `size` draws of a population, or `size` rows with replacement (all rows if there are
+    at most `size`).  Normal noise of standard deviation `noise` is added to them.
     """
 
     def batch(rng):
