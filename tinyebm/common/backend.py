@@ -1,7 +1,7 @@
-"""Where arrays live, and where random numbers come from.
+"""NumPy or CuPy: the device of arrays, and random generators.
 
 All other code calls `np.f(x)` on arrays, and NumPy passes the call to the library of x.  New arrays
-are made where the random generator of a run lives.  Only this file imports CuPy.
+are made on the device of the random generator.  Only this file imports CuPy.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tinyebm.common.tree import tree_flatten, tree_map
 
 
 def on_gpu(x):
-    """Whether x, an array or a generator, is CuPy's.
+    """Whether x is an array or a generator of CuPy.
 
     >>> on_gpu(np.zeros(2))
     False
@@ -22,7 +22,7 @@ def on_gpu(x):
 
 
 def to_numpy(x):
-    """Return x as a NumPy array, copied from the GPU if it lives there.
+    """Return x as a NumPy array, copied from the GPU if necessary.
 
     >>> to_numpy([1.0, 2.0])
     array([1., 2.])
@@ -31,25 +31,25 @@ def to_numpy(x):
 
 
 def to_host(tree):
-    """The tree with NumPy arrays as leaves: itself if they are."""
+    """The tree with NumPy arrays as leaves; a tree of NumPy arrays is returned unchanged."""
     return tree_map(to_numpy, tree) if any(map(on_gpu, tree_flatten(tree)[0])) else tree
 
 
 def beside(tree, *arrays):
-    """The arrays, sent to where the leaves of a tree live: unchanged if they are there."""
+    """The arrays on the device of the leaves of a tree, copied only if necessary."""
     there = [leaf for leaf in tree_flatten(tree)[0] if on_gpu(leaf)]
     return tuple(x if on_gpu(x) or not there else np.asarray(x, like=there[0]) for x in arrays)
 
 
 def host_generator(rng):
-    """A generator of NumPy: rng itself, or one seeded by a draw of a generator on a GPU."""
+    """A NumPy generator: rng itself, or one that is seeded by a draw of a generator on a GPU."""
     return np.random.default_rng(int(rng.integers(0, 2**62))) if on_gpu(rng) else rng
 
 
 def gpu_kernel(formula):
-    """A function by elementwise NumPy functions as a single kernel on CuPy arrays (`cupy.fuse`).
+    """A formula of elementwise NumPy functions as a single kernel on CuPy arrays (`cupy.fuse`).
 
-    Numbers meet arrays only: of two numbers cupy.fuse makes one of double precision.
+    The formula must not combine two numbers: cupy.fuse would make one of double precision.
     """
     fuse = _cupy().fuse(kernel_name="tinyebm_" + formula.__name__.strip("<>"))
     return fuse(lambda *args: formula(*[_Fusible(x) for x in args]).value)
@@ -64,7 +64,7 @@ def _cupy():
 
 
 class _Fusible(np.lib.mixins.NDArrayOperatorsMixin):
-    """An argument that cupy.fuse traces: it answers a function of NumPy by that of CuPy."""
+    """An argument that cupy.fuse traces; a NumPy function of it calls that of CuPy."""
 
     def __init__(self, value):
         self.value = value
@@ -81,8 +81,8 @@ class _Fusible(np.lib.mixins.NDArrayOperatorsMixin):
 class Stream:
     """Random generators by step: `Stream(seed).at(step)` is a new Generator, independent of others.
 
-    Its numbers depend on (seed, step) alone, so a run resumed at step 500 draws what the
-    uninterrupted run would have drawn.
+    Its numbers depend only on (seed, step), so a run that is resumed at step 500 draws the same
+    numbers as the uninterrupted run.
 
     >>> bool(Stream(0).at(7).random() == Stream(0).at(7).random())
     True
@@ -90,7 +90,7 @@ class Stream:
 
     seed: int
     device: str = "cpu"
-    attempt: int = 0  # another one draws other numbers, after a run that went wrong
+    attempt: int = 0  # after a failure the next attempt draws other numbers
 
     def __post_init__(self):
         require_count(self.seed, "seed must be an integer >= 0", least=0)

@@ -1,6 +1,6 @@
-"""Checks of arguments: each raises ValueError, saying what is wanted and what was given.
+"""Checks of arguments: each raises a ValueError that says what is required and what was given.
 
-A text, None or a list in the place of a number is refused like a number out of range.
+A text, None or a list instead of a number raises the same error as a number out of range.
 """
 
 import math
@@ -17,7 +17,7 @@ KERNEL = "step", "push", "drift"  # of a kernel
 
 
 def number(value):
-    """A single real number as a float; nan for anything else, for which no comparison is true.
+    """A single real number as a float; nan, for which all comparisons are false, for others.
 
     >>> number(np.float32(0.5)), number("0.5"), number([0.5]), number(True)
     (0.5, nan, nan, nan)
@@ -45,7 +45,7 @@ def whole(value, least):
 def plain(part, *fields):
     """Turn NumPy scalars in these fields of a frozen dataclass into Python floats.
 
-    Beside a Python float an array in single precision stays so.
+    An array in single precision times a Python float stays in single precision.
     """
     for name in fields:
         if isinstance(value := getattr(part, name), np.generic):
@@ -98,7 +98,7 @@ def require_decay(name, value):
 
 
 def did_you_mean(name, names):
-    """A hint for a name that is not among the names, and a blank; "" if it resembles none.
+    """A hint for a name that is not among the names, and a blank; "" if none is similar.
 
     >>> did_you_mean("two_mons", ["rings", "two_moons"]), did_you_mean("x", ["rings"])
     ("did you mean 'two_moons'? ", '')
@@ -142,7 +142,7 @@ def require_generator(rng):
 
 
 def require_space(space):
-    """Raise ValueError unless the space has what every space has (`tinyebm.common.kinds.Space`).
+    """Raise ValueError unless the space has all required members (`tinyebm.common.kinds.Space`).
 
     >>> from tinyebm import Reals
     >>> require_space(Reals(1))
@@ -157,11 +157,11 @@ def require_space(space):
 
 
 def part_of(thing, name, mains):
-    """The attribute of that name if it belongs to this thing's own main methods, else None.
+    """The attribute of that name if it belongs to the main methods of an object, else None.
 
-    A class that inherits from an energy or a kernel and overrides one of the `mains`, say
-    `__call__`, is another energy: the inherited `log_partition`, for one, is wrong for it, and is
-    not used.
+    A class may inherit from an energy or a kernel and override one of the `mains`, say `__call__`.
+    Then it is another energy, and an inherited attribute, say `log_partition`, is wrong for it and
+    is not used.
 
     >>> class Twice(int):
     ...     __add__ = lambda self, other: 2 * other
@@ -173,14 +173,13 @@ def part_of(thing, name, mains):
 
 
 def _age(thing, name):
-    """Where an attribute is defined: 0 for the object, 1 for its class, 2, ... for the classes it
-    inherits from; inf if nowhere."""
+    """The level of an attribute: 0 object, 1 class, 2, ... parent classes; inf if it is missing."""
     owners = getattr(thing, "__dict__", ()), *map(vars, type(thing).__mro__)
     return next((i for i, owner in enumerate(owners) if name in owner), math.inf)
 
 
 def require_own(thing, name, mains):
-    """Raise ValueError if a thing inherits an attribute but its class overrides one of the mains."""
+    """Raise ValueError if an object inherits an attribute but overrides one of the mains."""
     for main in mains:
         if hasattr(thing, name) and _age(thing, main) < _age(thing, name):
             raise ValueError(

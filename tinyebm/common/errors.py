@@ -18,7 +18,7 @@ class DivergentPartitionError(ValueError):
 
 
 class QuadratureError(ValueError):
-    """An integral could not be computed to the accuracy asked for, or a sum has too many terms.
+    """An integral could not be computed to the required accuracy, or a sum has too many terms.
 
     >>> import tinyebm as te
     >>> try:
@@ -30,7 +30,7 @@ class QuadratureError(ValueError):
 
 
 class ConvergenceWarning(UserWarning):
-    """An optimisation ended before it was at a maximum, or there is none.
+    """An optimisation ended before it reached a maximum, or no maximum exists.
 
     >>> import warnings
     >>> warnings.simplefilter("ignore", ConvergenceWarning)  # in a test, say
@@ -42,7 +42,7 @@ class EmptyError(QuadratureError):
 
 
 class ChangedEnergyError(RuntimeError):
-    """An energy gives other values than before, at the same parameters and points."""
+    """An energy has changed: it has other values at the same parameters and points."""
 
 
 def or_nan(function, *args, infinite=math.inf):

@@ -6,7 +6,7 @@ import numpy as np
 class Estimate(float):
     """A number with its error: `.value`, `.error`, and a dict of more numbers, `.details`.
 
-    It is a float; the result of arithmetic with it is a plain float without an error.
+    It is a float.  Arithmetic with it gives plain floats without an error.
 
     >>> z = Estimate(1.25, 1e-9)
     >>> z, z.error, z + 1

@@ -1,6 +1,6 @@
 """The types in the signatures of this package: what an energy, a space, a kernel must have.
 
-None of these classes is a base class: whatever has the methods of one is one.
+None of these classes has to be a base class: any object with the same methods is accepted.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,21 +17,21 @@ Generator: TypeAlias = np.random.Generator  # or CuPy's
 
 
 def is_population(data):
-    """Whether data are a population, from which one draws, and not a table of rows."""
+    """Whether data are a population, which can be sampled, and not a table of rows."""
     return hasattr(data, "sample")
 
 
 class Space(Protocol):
-    """Where x lives, and a measure μ on it: what a space of one's own must have.
+    """A space for x with a measure μ: the members that your own space must have.
 
-    It may have more, with these defaults (`tinyebm.spaces.own`):
+    These members are optional (`tinyebm.spaces.own` holds the defaults):
 
-    log_base(x)   log density (n,) of μ against the measure that the atoms' weights sum up; by
-                  default 0: the two are the same
-    fold(x)       points (n, dim) that Langevin dynamics moved out of the space, brought back; by
-                  default x
+    log_base(x)   log density (n,) of μ against the measure of the weights of the atoms; by
+                  default 0, because the two are equal
+    fold(x)       points (n, dim) that Langevin dynamics moved out of the space, moved back into
+                  it; by default x
     values        the values of a coordinate of a discrete space, if all their combinations are
-                  states: Gibbs sampling needs them, and has no default
+                  states; Gibbs sampling needs them, and there is no default
     """
 
     @property
@@ -57,7 +57,7 @@ class Space(Protocol):
 
 
 class AnyDensity(Protocol):
-    """A Density, or what can stand for one: a Target."""
+    """A Density, or a Target, which has the same members."""
 
     @property
     def energy(self) -> Energy:
@@ -83,17 +83,17 @@ class Law(Protocol):
 
 
 class Kernel(Protocol):
-    """One step of a Markov chain (`tinyebm.samplers`): whatever has a `step` is a kernel.
+    """One step of a Markov chain (`tinyebm.samplers`): any object with a `step` is a kernel.
 
     It may also have
 
-        invariant = True                 its step leaves p as it is
+        invariant = True                 its step leaves p invariant
         push(probabilities, p)           probabilities over the atoms of p's space one step later
-        operator(p, grid)                a function that does so for any grid, set up once
-        drift(p, x), noise_scale         where a step leads without its noise, and the noise's size
+        operator(p, grid)                the push on any grid, as a function of probabilities
+        drift(p, x), noise_scale         a step without its noise; the size of the noise
         spread(p, x, mass, grid)         masses at rows x one step later: (on the grid, still at x)
 
-    and what it lacks is refused, with the name of what to write, only where it is needed.
+    If a method is needed and missing, an error names it.
     """
 
     def step(self, p: Any, x: Array, rng: Generator) -> Any:
@@ -101,7 +101,7 @@ class Kernel(Protocol):
 
 
 class Objective(Protocol):
-    """What training descends (`tinyebm.objectives`): whatever has a `gradient` is an objective."""
+    """An objective of training (`tinyebm.objectives`): any object with a `gradient`."""
 
     def gradient(self, p: Any, x: Array, rng: Generator, state: Any = None) -> Any:
         """A Step for the rows of x (n, d): a descent direction, metrics, and the state of the next

@@ -1,4 +1,4 @@
-"""A progress bar on stderr in a terminal or a notebook, and nothing in a file or a pipe."""
+"""A progress bar on stderr, in a terminal or a notebook only."""
 
 import sys
 import time

@@ -8,8 +8,7 @@ import numpy as np
 
 
 def tree_flatten(tree):
-    """Return (leaves, rebuild) with rebuild(leaves) == tree; leaves of a dict in the order of its
-    sorted keys.
+    """Return (leaves, rebuild) with rebuild(leaves) == tree; leaves of a dict are sorted by key.
 
     >>> leaves, rebuild = tree_flatten({"b": 2, "a": [1, ()]})
     >>> leaves, rebuild([10, 20])
@@ -79,13 +78,13 @@ def every(test, tree):
 
 
 def numbered(tree):
-    """The tree with the numbers 0, 1, ... in the place of its leaves."""
+    """The tree with the numbers 0, 1, ... instead of its leaves."""
     leaves, rebuild = tree_flatten(tree)
     return rebuild(range(len(leaves)))
 
 
 def tree_structure(tree, order=sorted):
-    """A tree without its leaves, hashable, to be compared; the keys of a dict in some order.
+    """The structure of a tree without its leaves, hashable; equal for equal structures.
 
     >>> tree_structure({"b": 2, "a": [1, ()]}) == tree_structure({"a": [5, ()], "b": 7})
     True
