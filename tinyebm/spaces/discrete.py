@@ -1,4 +1,4 @@
-"""The discrete spaces: states can be listed, so that Z is a sum.
+"""The discrete spaces: their states can be listed, so Z is a sum.
 
 A state is a row of `dim` sites.  Every site takes the same few `values`, which are floating-point
 numbers.  The measure counts states.
@@ -24,7 +24,7 @@ from tinyebm.spaces.grids import Enumeration
 
 
 def _grid(self, nodes: Nodes = None) -> Enumeration:
-    """All states, given out in blocks; `nodes` is None or the number of values of a site."""
+    """All states, in blocks; `nodes` is None or the number of values of a site."""
     if nodes is not None and not (whole(nodes, 1) and nodes == len(self.values)):
         raise ValueError(f"a site of {self} has {len(self.values)} values, not {nodes}")
     return Enumeration(self.values, self.dim)
@@ -53,7 +53,7 @@ def _contains(self, x: Array) -> Array:
 
 
 def _others(self, x: Array) -> Array:
-    """The q - 1 values that a site does not have, for all sites of x (n, dim): (q - 1, n, dim)."""
+    """The q - 1 other values of every site of x (n, dim): (q - 1, n, dim)."""
     low, q = self.values[0], len(self.values)
     if q == 1:
         return np.zeros_like(x, shape=(0, *x.shape))
@@ -158,7 +158,7 @@ def recognised(x: Array) -> Any:
 
 
 def _check(space, **numbers):
-    """Store positive integers as Python's own, which do not overflow in 2^dim; refuse others."""
+    """Store positive integers as Python ints, so 2^dim does not overflow; refuse others."""
     for name, value in numbers.items():
         what = "the number of states" if name == "n" else name
         require_count(value, f"{what} must be a positive integer")

@@ -8,8 +8,8 @@ trapezoid        converges fast for smooth functions that vanish before the ends
 sinh_trapezoid   the same, with nodes that are dense near a centre
 
 A grid holds atoms, pairs (state, log weight): `Grid` is a product of rules, `Enumeration` lists all
-states of a discrete space, `Atoms` is any list.  `blocks()` gives out the atoms some at a time, so
-that memory stays bounded.
+states of a discrete space, `Atoms` is any list.  `blocks()` yields the atoms in blocks, so that
+memory stays bounded.
 """
 
 import math
@@ -77,7 +77,7 @@ class Grid:
         return Grid(tuple((nodes[::2], log_w[::2] + math.log(2)) for nodes, log_w in self.axes))
 
     def cells(self):
-        """Boxes around the atoms, of the volumes of their weights: (low, high), both (N, d)."""
+        """Boxes around the atoms, whose volumes are their weights: (low, high), both (N, d)."""
         return self.boxes(1)
 
     def boxes(self, nodes):

@@ -1,8 +1,8 @@
 """Simple distributions: noise to contrast with, and bases to anneal from.
 
 Each has `sample(n, rng)` -> (n, d), a normalised `log_prob(x)` -> (n,) that can be differentiated
-by x, and the `space` it is on.  So have a `Target`, and `exact.sampling.Exact` for any Density of
-low dimension; a distribution of one's own needs the same three.
+by x, and its `space`.  A `Target` has the same three members, and so has `exact.sampling.Exact` of
+a Density of low dimension.  Your own distribution needs them, too.
 """
 
 import math
@@ -75,7 +75,7 @@ class Normal:
         return self.mean + rng.standard_normal((n, len(self.mean))) @ self._root.T
 
     def log_prob(self, x: Array) -> Array:
-        """log N(x), (n,), in nats."""
+        """The log density log N(x), (n,), in nats."""
         x = exact_rows(x, len(self.mean))
         z = (x - self.mean) @ self._whitening
         log_root = float(np.log(np.diag(self._root)).sum())
@@ -160,7 +160,7 @@ class Independent:
         return np.asarray(self.space.values, like=levels)[chosen]
 
     def log_prob(self, x: Array) -> Array:
-        """Σ_i log P(x_i), (n,), in nats; for two values linear in x, so that it has a slope."""
+        """Σ_i log P(x_i), (n,), in nats; for two values it is linear in x and has a gradient."""
         x = exact_rows(x, self.space.dim)
         log_p, values = np.log(self.probabilities), self.space.values
         if len(values) == 2:
@@ -182,7 +182,7 @@ def initial_law(space):
 
 
 def moments_of(x, mass, space):
-    """A distribution on all of the space near the rows x (n, d) with probabilities mass (n,).
+    """A distribution on the whole space, with moments of the rows x (n, d) of masses (n,).
 
     On R^d it is the Normal of the same mean and covariance; on a box Uniform; on states Independent
     with the same frequencies, mixed with 5 % of the uniform distribution.

@@ -1,7 +1,7 @@
-"""Defaults for what a space of one's own leaves out.
+"""Defaults for the optional members of a user's space.
 
-`tinyebm.common.kinds.Space` lists what a space needs and what it may have.  A Density completes its
-space, so that all other code finds every member.
+`tinyebm.common.kinds.Space` lists the required and the optional members.  A Density completes its
+space, so all other code can use every member.
 """
 
 import math
@@ -19,15 +19,15 @@ FIRST_NODES = {1: 256, 2: 48, 3: 24}  # per axis: where the refinement of a cont
 
 @dataclass(frozen=True)
 class OwnSpace:
-    """A space of one's own with a default for every optional member that it lacks.
+    """A user's space, with a default for every optional member that it lacks.
 
-    On a continuous one the number of atoms grows until log Z has settled; `counts` and `variants`
-    are what quadrature asks for then.
+    On a continuous space the number of atoms grows until log Z has settled.  Quadrature uses
+    `counts` and `variants` for that.
     """
 
     space: Any
-    bounded = True  # the atoms cover all of it
-    tail = 0.0  # of the mass lies outside
+    bounded = True  # the atoms cover the whole space
+    tail = 0.0  # the mass outside of the atoms
 
     def __getattr__(self, name):
         if name == "space" or name.startswith("__"):  # asked for while a copy is being made
@@ -47,7 +47,7 @@ class OwnSpace:
         return own(x) if own else 0.0
 
     def fold(self, x: Array) -> Array:
-        """Points that left the space, brought back into it: by default x itself."""
+        """Points outside of the space, moved back into it: by default x itself."""
         own = getattr(self.space, "fold", None)
         return own(x) if own else x
 
@@ -60,14 +60,14 @@ class OwnSpace:
         return (math.ceil(FIRST_NODES[self.space.dim] * refinement),) * self.space.dim
 
     def variants(self, counts: tuple) -> list:
-        """A grid of other nodes: how far its sums differ is the error."""
+        """A grid with other nodes; the difference of its sums is the error."""
         return [self.grid(counts[0] + 1)]
 
 
 def complete(space: Any) -> Any:
-    """A space with all members: itself if it is one of the package, else as an OwnSpace.
+    """A space with all members: a space of this package itself, any other as an OwnSpace.
 
-    Raises ValueError for what is no space.
+    Raises ValueError if the argument is not a space.
 
     >>> complete(Bits(2))
     Bits(dim=2)

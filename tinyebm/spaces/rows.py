@@ -1,9 +1,9 @@
-"""The numbers that users bring, as arrays of floating-point numbers.
+"""The user's data as arrays of floating-point numbers.
 
 Arrays of any type, lists, tables and tensors of other libraries are converted if none of their
-numbers changes: whole numbers and booleans become double precision.  What would change a number, or
-holds something else, is refused in one line.  Arrays in single and in double precision stay as they
-are, and so do values under `grad` and in replay.
+numbers changes: whole numbers and booleans become double precision.  Otherwise a ValueError is
+raised.  Arrays in single and in double precision stay as they are, and so do values under `grad`
+and in replay.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from tinyebm.common.tree import every, tree_map
 
 FLOATS = (np.dtype("float64"), np.dtype("float32"))
 DATA = "data must be an array of numbers, rows (n, d), n > 0"
-LARGEST = 2**53  # larger whole numbers may not be numbers in double precision
+LARGEST = 2**53  # larger whole numbers may not be exact in double precision
 ARRAY_LIKE = ("__array__", "__array_interface__", "__dlpack__", "__buffer__", "to_numpy", "toarray")
 TOO_WIDE = "double precision cannot hold all of them: round by x.astype(float)"
 REMEDIES = {
@@ -45,7 +45,7 @@ def rows(x, dim, name="x"):
 
 
 def clean(x, name="x"):
-    """Rows without nan, or ValueError; arrays on a GPU and traced values are not looked at."""
+    """Rows without nan, or ValueError; arrays on a GPU and traced values are not checked."""
     # the sum of squares is nan if one of them is
     if type(x) is np.ndarray and (squares := np.vdot(x, x)) != squares:
         raise ValueError(
@@ -85,16 +85,16 @@ def double(x):
 
 
 def as_data(data):
-    """An array, for whatever holds numbers; a Target, a Density, a Fit or Data as it is."""
+    """Numbers of any kind as an array; a Target, a Density, a Fit or Data unchanged."""
     listed = isinstance(data, (list, tuple)) and not hasattr(data, "density")  # no Fit
     arrays = listed or any(hasattr(data, name) for name in ARRAY_LIKE)
     return numbers(data, DATA) if arrays else data
 
 
 def parameters(theta):
-    """θ, its whole numbers, booleans and half precision as floating-point arrays.
+    """θ with whole numbers, booleans and half precision as wider floating-point arrays.
 
-    In their own types formulas may overflow.
+    In the original types formulas may overflow.
     """
     if every(lambda leaf: getattr(leaf, "dtype", object) in FLOATS, theta):
         return theta
@@ -115,7 +115,7 @@ def numbers(x, wanted):
     Raises
     ------
     ValueError
-        That begins with `wanted`, if x is something else, or a number would change.
+        If x is something else, or a number would change; the message begins with `wanted`.
     """
     if isinstance(x, Symbol):
         return x
@@ -195,7 +195,7 @@ def _from_numbers(x):
 
 
 def _from_objects(x):
-    """Python's numbers in double precision; None if one is no number, or would change."""
+    """Python's numbers in double precision; None if one is not a number, or would change."""
     no_reals = str, bytes, complex, np.complexfloating
     if any(issubclass(kind, no_reals) for kind in set(map(type, x.flat))):
         return None
@@ -204,5 +204,5 @@ def _from_objects(x):
         missing = np.not_equal(x, x, dtype=object) & np.isnan(found)  # nan is not equal to itself
         same = np.equal(x, found, dtype=object) | missing
         return found if same.astype(bool).all() else None
-    except Exception:  # objects that are no numbers raise errors of their own
+    except Exception:  # objects that are not numbers raise errors of many kinds
         return None
