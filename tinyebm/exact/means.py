@@ -1,16 +1,17 @@
 """E_p[f] by quadrature, for functions f that are smooth and for functions that jump.
 
-If f is smooth, a sum over the grid on which log Z holds agrees with sums over grids with other
-nodes; their differences are its error.
+If f is smooth, the sum over the grid of log Z agrees with sums over grids with other nodes.  The
+error is their difference.
 
-If f jumps, they differ.  Then the domain is cut into boxes, ∫ f p is computed in each by five
-Gauss-Legendre and Gauss-Lobatto rules, and the boxes in which these differ most are halved until
-all differences together are small.  The error is the sum of the largest differences in all boxes.
-The rules are chosen so that wherever one jump lies in a box, the error of their mean is less than
-half of their largest difference (`tests/exact/test_means.py` tries all places).  Gauss-Legendre
-rules alone have no nodes near the faces of a box, and would agree on a jump there.
+If f jumps, these sums differ.  Then the domain is cut into boxes, and ∫ f p is computed in each by
+five Gauss-Legendre and Gauss-Lobatto rules.  The boxes in which the rules differ most are halved
+until the sum of all differences is small.  The error is the sum of the largest difference in each
+box.  The rules are chosen so that for one jump at any place in a box, the error of their mean is
+less than half of their largest difference (`tests/exact/test_means.py` tries all places).  Without
+the Gauss-Lobatto rules no nodes would lie near the faces of a box, and a jump there would be
+missed.
 
-What f does between the nodes of all grids is not seen.
+The values of f between the nodes of all grids have no influence.
 """
 
 import numpy as np

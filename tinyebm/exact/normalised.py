@@ -1,7 +1,7 @@
-"""What Z makes possible: normalised densities, probabilities, expectations, entropy.
+"""Quantities that need Z: normalised densities, probabilities, expectations, entropy.
 
-All are sums over the grid of a `Quadrature`; their errors come from its error of log Z, and from
-the differences between such sums over grids with other nodes (`exact.means`).
+All are sums over the grid of a `Quadrature`.  Their errors follow from its error of log Z, and from
+the differences between sums over grids with other nodes (`exact.means`).
 """
 
 import itertools
@@ -30,7 +30,7 @@ def log_prob(p: AnyDensity, x: Array, log_z: float | None = None) -> Array:
     """Normalised log density of the rows of x, (n,), in nats; -inf outside the space.
 
     In a continuous space it is with respect to Lebesgue measure.  Every call computes log Z, unless
-    `log_z` is given.  Rows are whatever holds numbers (`tinyebm.spaces.rows`), without nan.
+    `log_z` is given.  Rows are any array or table of numbers without nan (`tinyebm.spaces.rows`).
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> p = Density(GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, Reals(1))
@@ -55,8 +55,8 @@ def probabilities(p: AnyDensity, nodes: Nodes = None, rtol: float = 1e-6) -> Arr
     Raises
     ------
     QuadratureError
-        If log Z from these atoms is wrong by more than rtol: they are too coarse, or do not cover
-        the density.
+        If log Z from these atoms is wrong by more than rtol, because they are too coarse or do not
+        cover the density.
 
     >>> from tinyebm import Cells, Density, TabularEnergy
     >>> probabilities(Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2)))
@@ -87,7 +87,7 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
     The error is the difference between sums over grids with other nodes, and on R^d over wider
     and wider windows.  (If f grows almost as fast as p decays, the widest may be too small; the
     error is large then.)  Where f jumps, boxes are halved at the jump (`tinyebm.exact.means`): on
-    the line to the accuracy that is asked for, in the plane to about three decimals.
+    the line to the required accuracy, in the plane to about three decimals.
 
     >>> from tinyebm import ops, Box, Density
     >>> uniform = Density(lambda theta, x: 0.0 * x[:, 0], {}, Box(0, 1, 1))

@@ -1,4 +1,4 @@
-"""Independent draws from a density of low dimension: no chain, no burn-in.
+"""Independent draws from a density of low dimension, without a Markov chain.
 
 `sample` draws once.  `Exact` is for many draws: it keeps log Z, the boxes and the entropy.
 """
@@ -27,16 +27,17 @@ from tinyebm.spaces.own import OwnSpace
 def sample(p: AnyDensity, n: int, rng: Generator) -> Array:
     """n independent draws from p, (n, d).
 
-    In a continuous space by rejection.  The boxes around the atoms of a quadrature tile the domain.
+    In a continuous space they come by rejection.  The boxes around the atoms of a quadrature tile
+    the domain.
     A box c of volume |c| is drawn with probability ∝ e^{B_c} |c|, a point x uniformly in it, and x
     is kept with probability e^{u(x) - B_c}, with u = log p + const.  B_c is the largest u at the
     atom and the corners, plus some slack.  A point with u(x) > B_c shows that the slack is too
     small; then it is doubled, and all points are drawn again (empirical supremum rejection: Caffo,
     Booth & Davis 2002, Biometrika 89:745).
 
-    On a discrete space by inverting the distribution function of the states.  Of a restricted
-    Boltzmann machine with few hidden units the hidden states are drawn so, and the visible ones
-    given them.
+    On a discrete space the distribution function of the states is inverted.  For a restricted
+    Boltzmann machine with few hidden units this gives the hidden states, and the visible states are
+    drawn given these.
 
     Cost: about 2 energies per draw, and once about 2 per atom (2^d + 1 if the grid is no product);
     on a discrete space two passes over all states.  Draws are made on the host, and sent to where
@@ -66,7 +67,7 @@ def _sample(p, n, rng):
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes around atoms, from which `sample` draws by rejection.
+    """Boxes around atoms, for draws by rejection.
 
     `low`, `high` and the atoms' `states` are (N, d).  Neighbours share corners: `corners` (M, d)
     lists every corner once, and those of box i are corners[index[:, i]], index (2^d, N).
@@ -112,8 +113,8 @@ def boxes_of(grid, kept=slice(None)):
 class Exact:
     """A Density with `sample` and `log_prob`; log Z, boxes, atoms and entropy are computed once.
 
-    `source`, if there is one, is a distribution of one's own with the density p: it makes the
-    draws, and may tell their modes.
+    `source`, if there is one, is the user's distribution with the density p.  It makes the draws,
+    and may give their modes.
 
     >>> from tinyebm import Box, Density, ops
     >>> exact = Exact(Density(lambda theta, x: ops.sum(x * x, axis=1), {}, Box(-1, 1, 1)))
@@ -190,7 +191,7 @@ def population(data):
 
 
 def law_of(thing):
-    """A distribution with `sample` and `log_prob`: the thing itself, or `Exact` of a Density."""
+    """A distribution with `sample` and `log_prob`: the argument itself, or `Exact` of a Density."""
     has = lambda *names: all(hasattr(thing, name) for name in names)
     if isinstance(thing, type) or not (has("energy") or has("sample", "log_prob")):
         raise ValueError(
@@ -203,8 +204,8 @@ def law_of(thing):
 def _sample_states(p, n, rng):
     """n draws from a discrete space, (n, d), in one pass over its states.
 
-    A uniform number u is sent to the first state at which the distribution function exceeds u.  The
-    u are sorted, so that each block of states finds its own.
+    A uniform number u is mapped to the first state at which the distribution function exceeds u.
+    The u are sorted, so that the draws of each block of states are contiguous.
     """
     log_z, below = quadrature(p).log_z, 0.0
     levels = rng.random(n)
@@ -222,11 +223,10 @@ def _sample_states(p, n, rng):
 
 
 def _sample_own_space(p, n, rng):
-    """n draws (n, d) on a continuous space of one's own: draws of its base measure, kept with
-    probability e^{-E(x) - b}.
+    """n draws (n, d) on a user's continuous space, by rejection from its base measure.
 
-    b is the largest -E at the atoms plus some slack; a draw that exceeds it raises it, and all is
-    drawn again.
+    A draw x is kept with probability e^{-E(x) - b}.  b is the largest -E at the atoms, plus some
+    slack.  If -E is larger at a draw, b is increased and all draws are made again.
     """
     levels = lambda x: exponents(p, x) - p.space.log_base(x)  # -E
     bound = float(levels(quadrature(p, rtol=1e-3).grid.states).max()) + 0.1

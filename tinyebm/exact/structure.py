@@ -1,4 +1,4 @@
-"""Energies that give Z without a sum over all x, or that say where Z is infinite.
+"""Energies with a shorter way to Z than a sum over all x, and checks that Z is finite.
 
 An energy is a callable (theta, x) -> (n,).  It may also have these methods:
 
@@ -7,8 +7,8 @@ other_layer(space)                  (energy(theta, h), m): an energy of m hidden
                                     Z, or None (restricted Boltzmann machines);
 require_normalisable(theta, space)  raises DivergentPartitionError if Z is infinite.
 
-A class that inherits such a method but writes its own `__call__` is another energy: the inherited
-method is not used (`common.checks.part_of`).
+A class that inherits such a method but writes its own `__call__` is another energy, so the
+inherited method is not used (`common.checks.part_of`).
 """
 
 import math
@@ -22,7 +22,7 @@ from tinyebm.spaces.discrete import Bits
 
 
 def require_normalisable(p):
-    """The Density in double precision; raises if it is none, or if its energy says that Z = inf."""
+    """The Density in double precision; an error if p is not a Density, or if Z is infinite."""
     p = in_double(p)
     check = part_of(p.energy, "require_normalisable", ENERGY)
     if check is not None:

@@ -170,7 +170,7 @@ class MALA:
         return accept(x, y, log_ratio, rng, p, p.space.contains(y))
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
-        """`push` on a product grid, as a function of masses; it keeps its matrix if that is small."""
+        """`push` on a product grid, as a function of masses; a small matrix is kept."""
         x = grid.all()[0]
 
         def streamed(mass):
@@ -193,7 +193,7 @@ class MALA:
         return moved, ops.concatenate(left)
 
     def _flows(self, p, x, grid):
-        """Yield probabilities of (accepted moves (m, N), rejections (m,)) and the rows, by blocks."""
+        """Yield (P(accepted move) (m, N), P(rejection) (m,), rows of x) by blocks."""
         require_continuous(p, self)
         flows.require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()

@@ -1,13 +1,13 @@
-"""Quadrature for densities with kinks and jumps: boxes that are halved until each is smooth enough.
+"""Quadrature for densities with kinks and jumps: boxes are halved until two rules agree in each.
 
 At a kink (relu, |x|, the tip of a cone) product grids converge slowly.  So the domain is cut into
 boxes, and each box is integrated by two rules: 12 Gauss-Legendre nodes per axis, and 9
-Gauss-Lobatto nodes, some of which lie on its faces.  A box in which they differ is halved, along
-the axis on which it is resolved worst.  On the line one box holds a whole kink, and two rules may
-agree by chance: there a third rule has to agree as well.
+Gauss-Lobatto nodes, some of which lie on its faces.  A box in which they differ is halved along the
+axis of the largest error.  On the line one box holds a whole kink, and two rules may agree by
+chance.  So there a third rule must agree as well.
 
-A narrow peak may lie between the nodes of both rules.  So boxes near a summit of log p are halved
-before that, until they are no wider than some widths of the summit.
+A narrow peak may lie between the nodes of both rules.  So boxes near a summit of log p are first
+halved until they are at most some widths of the summit wide.
 """
 
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ from tinyebm.density import exponent
 from tinyebm.spaces.grids import BLOCK, Grid, legendre, lobatto, split_axes
 
 FINE = 12  # nodes per axis of the rule whose integrals are returned
-# rules to compare with; 9 is odd and 12 even: a jump in the middle of a box looks different to them
+# rules to compare with; 9 is odd and 12 even, so they differ at a jump in the middle of a box
 COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto),)}
 # error over the change between rules; on the line it is larger, as one box holds a whole kink
 CAUTION = {1: 10, 2: 3, 3: 3}
 BESIDE = 10.0  # widths of a summit: farther away it has no mass
 WIDE = 8.0  # widths of a summit: a box near it that is wider is halved
-MANY_POLES = 64  # boxes with a node at which E = -inf; if there are more, that is no pole
+MANY_POLES = 64  # boxes with a node at which E = -inf; more of them are not a pole
 THINNEST = 128 * np.finfo(float).eps  # least width of a box, relative to its distance from 0
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Boxes [low_i, high_i] with a product rule in each; streams its atoms as a `Grid` does."""
+    """Boxes [low_i, high_i] with a product rule in each, with the blocks of a `Grid`."""
 
     low: np.ndarray  # (m, d)
     high: np.ndarray  # (m, d)
@@ -52,7 +52,7 @@ class Patches:
         return len(self.low) * self.per_box
 
     def boxes(self, nodes):
-        """The boxes (low, high), both (m, d), whatever the number of nodes."""
+        """The boxes (low, high), both (m, d); `nodes` is not used."""
         return self.low, self.high
 
     def variants(self):
@@ -100,7 +100,7 @@ def adapt(p, low, high, rtol, max_nodes, peaks, sizes):
         If the boxes would hold more than max_nodes nodes, or become too thin for rounding.
     """
     d = p.space.dim
-    slices = SLICES[d] * getattr(p.space, "panels", 1)  # a Box may say where p jumps
+    slices = SLICES[d] * getattr(p.space, "panels", 1)  # p may jump between the panels of a Box
     edges = [np.linspace(a, b, slices + 1) for a, b in zip(low, high, strict=True)]
     low, high = _closer(*split_axes(edges), peaks, sizes)
     logs = _log_integrals(p, low, high)
@@ -139,7 +139,7 @@ def _compare(logs):
     top = max(fine[~poles].max(initial=-np.inf), coarse[:, ~poles].max(initial=-np.inf))
     if top == -np.inf and not poles.any():
         raise EmptyError("the energy is +inf at every node")
-    # 0 / 0 and 1 / 0: the finest rule saw no mass
+    # 0 / 0 and 1 / 0: the finest rule found no mass
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         total = np.exp(fine[~poles] - top).sum()
         change = np.abs(np.exp(fine - top) - np.exp(coarse - top)).max(axis=0) / total
@@ -148,7 +148,7 @@ def _compare(logs):
 
 
 def _refuse(p, low, high, change, thin, error, rtol, max_nodes):
-    """Raise QuadratureError, saying where Z could not be computed, and why."""
+    """Raise a QuadratureError that says where Z could not be computed, and why."""
     worst = np.argmax(change)
     where = np.round((low + high)[worst] / 2, 4).tolist()
     if thin[worst] and np.abs(low).max() > 1e4 * (high.max() - low.min()):
@@ -193,7 +193,7 @@ def _by_rule(p, patches):
 
 
 def _closer(low, high, peaks, sizes):
-    """The boxes, those near a peak halved until they are no wider than WIDE of its sizes."""
+    """The boxes; those near a peak are halved until they are at most WIDE of its sizes wide."""
     beside = BESIDE * sizes
     while True:
         after, before = low[:, None] - beside <= peaks, peaks <= high[:, None] + beside

@@ -1,13 +1,13 @@
-"""The peaks of a density: where its mass may be, and how wide it is there.
+"""The peaks of a density, where its mass may be, and their widths.
 
-On R^d log p is climbed from
+On R^d they are found by ascent of log p from
 
 1. the bumps of a scan whose nodes lie farther and farther apart, and a fan of points;
-2. what is known: the modes that the energy states (`modes`), and rows of data;
-3. the bumps of an even scan of the window that was found, and of the region around it.
+2. known points: the modes of the energy (`modes`), and rows of data;
+3. the bumps of a scan with equal gaps in the window that was found, and in the region around it.
 
-In a box the *summits* of log p are found by steps along the axes: it may have kinks, and be highest
-on a wall.  `exact.nodes.scans` says which peaks a scan sees.
+In a box the *summits* of log p are found by steps along the axes, because log p may have kinks, and
+may be highest on a wall.  `exact.nodes.scans` says which peaks a scan finds.
 """
 
 import itertools
@@ -27,7 +27,7 @@ FAR_SCAN = {1: 3001, 2: 61, 3: 27}  # nodes per axis of the wide scan; odd: one 
 REACH = {1: (1e-3, 1e9), 2: (1e-1, 1e4), 3: (0.25, 4096.0)}
 FAN = (0.25, 1.0, 4.0, 16.0, 64.0)  # half widths of the fans of points, in natural scales
 TICKS = {1: 5, 2: 5, 3: 3}  # points of a fan per axis
-FAR = 30.0  # a peak so many standard deviations from the origin has a wide scan of its own
+FAR = 30.0  # a peak so many standard deviations from the origin needs a second wide scan
 FARTHEST = 1e12  # no peak and no face of a window lies farther from the origin
 CANDIDATES = 256  # rows of data that are climbed from
 HALVINGS = 60  # of a step: from the gaps of a scan down to rounding
@@ -38,7 +38,7 @@ NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum in d
 def candidates(p, rows=None):
     """Points near which peaks may lie, (m, d): the energy's modes, and rows of data.
 
-    The rows are evenly picked in the order of log p.  If a scan sees every peak, there are none.
+    The rows are evenly picked in the order of log p.  If a scan finds every peak, none are needed.
     """
     known = [np.zeros((0, p.space.dim))]
     if (modes := part_of(p.energy, "modes", ENERGY)) is not None:
@@ -115,13 +115,13 @@ def _geometric_scan(p, centre, near, far):
 
 
 def require_reached(p, peaks, top):
-    """Raise QuadratureError if the highest peak is farther than FARTHEST from the origin."""
+    """Raise QuadratureError if the highest peak lies farther than FARTHEST from the origin."""
     if np.abs(peaks[np.argmax(top)]).max() > FARTHEST:
         raise unreached(p, peaks, top)
 
 
 def unreached(p, peaks, top):
-    """The QuadratureError for a density whose peaks were not all reached: it says what is there."""
+    """The QuadratureError for a density some of whose peaks were not reached; it names them."""
     high = peaks[top >= top.max() - 1.0]
     near, far = (high[order(np.abs(high).max(axis=1))] for order in (np.argmin, np.argmax))
     where, axis = f"x = {np.round(far, 6).tolist()}", int(np.argmax(np.abs(far)))
@@ -181,7 +181,7 @@ def missed_peaks(p, peaks, top, low, high):
     size = sizes(p, found, level)
     heavy = log_masses(level, size) > log_masses(top, widths).max() - NEGLIGIBLE
     apart = np.minimum(size[:, None], widths)  # (found, peaks, d)
-    # climbers never arrive at a pole: what they find near it is not new
+    # climbers never reach a pole, so a peak near a pole is not new
     pole = np.isinf(raw_scales(p, found))[:, None]
     apart = np.where(pole, np.maximum(apart, 1e-6 * (high - low)), apart)
     new = heavy & (np.abs(found[:, None] - peaks) > apart).any(axis=2).all(axis=1)

@@ -1,8 +1,8 @@
-"""A grid on which log Z holds to a stated error: the basis of every exact answer.
+"""A grid on which log Z has a stated error: the basis of every exact answer.
 
 On a discrete space the grid lists all states.  On R^d and in a box, d ≤ 3, product grids are
-refined until log Z has settled.  If it does not settle, because the density has a kink
-or a jump, the domain is cut into boxes that are halved where they need it (`exact.nodes.adapt`).
+refined until log Z has converged.  If it does not converge, because the density has a kink or a
+jump, the domain is cut into boxes, and some of them are halved (`exact.nodes.adapt`).
 """
 
 import math
@@ -34,11 +34,11 @@ CERTAIN = 1e-6
 
 @dataclass(frozen=True)
 class Quadrature:
-    """A grid (Grid, Patches or Enumeration) on which log Z holds to `error`.
+    """A grid (Grid, Patches or Enumeration) on which log Z has the error `error`.
 
-    `finer()` is the next finer grid.  `variants()` are grids with other nodes that are as good as
-    this one: the error of another sum is how far it differs between them.  `peaks` are those of its
-    window, for a wider one.
+    `finer()` is the next finer grid.  `variants()` are grids with other nodes and the same
+    accuracy: the error of another sum is its difference between them.  `peaks` are those of its
+    window; they are used again for a wider window.
     """
 
     grid: Any
@@ -50,7 +50,7 @@ class Quadrature:
 
 
 def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None, peaks=None):
-    """The Quadrature of a density: a grid on which log Z holds to rtol.
+    """The Quadrature of a density: a grid on which the relative error of Z is at most rtol.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None, pea
     rows : array (n, d), optional
         Rows of data, near which the density may have peaks.
     peaks : optional
-        On R^d the `peaks` of another Quadrature of this density, which are not looked for again.
+        On R^d the `peaks` of another Quadrature of this density; they are not searched again.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _over_states(p):
 
 def _by_grids(p, window, rtol, max_nodes):
     """The first Quadrature by product grids that settles, or None."""
-    if not getattr(p.energy, "smooth", True):  # the energy says that it has kinks
+    if not getattr(p.energy, "smooth", True):  # the energy has kinks
         return None
     if p.space.bounded:
         return _settled(p, p.space, window, rtol, max_nodes, window.scan)
@@ -119,7 +119,7 @@ def _by_grids(p, window, rtol, max_nodes):
 
 
 def _by_atoms(p, rtol, max_nodes):
-    """The Quadrature of a continuous space of one's own: more and more of its atoms."""
+    """The Quadrature of a user's continuous space, with more and more of its atoms."""
     found = _settled(p, p.space, p.space, rtol, max_nodes, None)
     if found is None:
         raise QuadratureError(
@@ -136,9 +136,9 @@ def _settled(p, rule, window, rtol, max_nodes, scan):
 
         error_k = max(c_k, c_{k-1} / 4) + mass outside the window + rounding.          (1)
 
-    c_{k-1} is there because two grids may agree by chance.  Grid k is accepted if error_k ≤ rtol
-    and c_k ≤ c_{k-1} / 100: slower convergence is a sign of a kink or a jump.  Then `_differences`
-    to other grids are added, and error_k ≤ rtol is asked for again.
+    The error includes c_{k-1} because two grids may agree by chance.  Grid k is accepted if
+    error_k ≤ rtol and c_k ≤ c_{k-1} / 100: slower convergence is a sign of a kink or a jump.  Then
+    `_differences` to other grids are added, and error_k ≤ rtol must hold again.
     """
     growth, refinement = GROWTH[p.space.dim], _first_refinement(p, window)
     before, change = np.inf, np.inf
@@ -161,7 +161,7 @@ def _settled(p, rule, window, rtol, max_nodes, scan):
 def _first_refinement(p, window):
     """The refinement of the first grid.
 
-    In a box no summit may hide between two nodes: they are at most three sizes of it apart.
+    In a box the nodes near a summit are at most three of its sizes apart, so that none is missed.
     """
     growth, least = GROWTH[p.space.dim], 0.0
     if p.space.bounded and window is not p.space:
@@ -179,7 +179,7 @@ def _differences(p, rule, counts, log_z, error, scan):
 
     Two nested grids can agree by chance at a kink; grids with other nodes then differ.  In two and
     three dimensions one of them is evaluated if the error is below CERTAIN.  A scan that is finer
-    than the grid sees peaks between its nodes.
+    than the grid finds peaks between its nodes.
     """
     others = rule.variants(counts)
     if error < CERTAIN and p.space.dim > 1:

@@ -1,16 +1,16 @@
-"""Scans: log p on a grid of nodes, and its bumps, from which the peaks are climbed.
+"""Scans: log p on a grid of nodes, and its bumps, where the ascent to the peaks starts.
 
-How narrow a peak a scan sees.
+How narrow a peak can a scan find?
     With nodes g apart along each axis, a peak of standard deviation g/4 or more is a bump if it
-    holds as much mass as a neighbouring peak that is a hundred times wider.  A narrower one may
-    hide between the nodes.  A scan has WHOLE nodes per axis.  So in a window of width W it sees a
-    peak of standard deviation W/64000 on the line, W/2000 in the plane and W/190 in space.  (The
-    window of one normal distribution is about 19 standard deviations wide.)  Outside the window
-    scans are coarser.
+    holds as much mass as a neighbouring peak that is a hundred times wider.  A narrower one may lie
+    between the nodes.  A scan has WHOLE nodes per axis.  So in a window of width W it finds a peak
+    of standard deviation W/64000 on the line, W/2000 in the plane and W/190 in space.  (The window
+    of one normal distribution is about 19 standard deviations wide.)  Outside the window scans are
+    coarser.
 
-    An energy may state a bound of its own curvature (`curvature`, as the MLP does).  Then no peak
-    is narrower than (curvature)^{-1/2}.  The scan takes as many nodes as that needs, up to WHOLE;
-    if they suffice, no peak in the window can hide.
+    An energy may have a bound of its curvature (`curvature`, as the MLP has).  Then no peak is
+    narrower than (curvature)^{-1/2}.  The scan takes as many nodes as this requires, up to WHOLE.
+    If WHOLE is enough, no peak in the window is missed.
 """
 
 import math
@@ -24,8 +24,8 @@ from tinyebm.spaces.continuous import Box, Reals
 
 WHOLE = {1: 16001, 2: 513, 3: 49}  # nodes per axis of the scan of a window or a box
 AROUND = {1: 2001, 2: 121, 3: 31}  # of the scan of a region twice as wide
-LEAST = {1: 257, 2: 33, 3: 17}  # of either, if the energy says that its peaks are wide
-GAP = 4.0  # a scan sees a peak if its nodes are at most so many standard deviations apart
+LEAST = {1: 257, 2: 33, 3: 17}  # of either, if the bound of the curvature shows wide peaks
+GAP = 4.0  # a scan finds a peak if its nodes are at most so many standard deviations apart
 MANY = 4096  # the most bumps that are climbed from: the highest ones
 
 
@@ -61,7 +61,7 @@ def _bumps(u):
 
 
 def narrowest(p):
-    """The least standard deviation of a peak, by the energy's bound of its curvature; 0 if unknown.
+    """The least standard deviation of a peak, by the energy's bound of its curvature, or 0.
 
     A base measure of scale s adds 1/s² to the curvature.
     """

@@ -3,7 +3,7 @@
 1. Find the peaks of the density (`exact.nodes.peaks`).
 2. Move every face of a box outwards until the highest log p on it, found by climbing along the
    face, is 40 nats below the highest peak; or more, if the tails are heavy.
-3. Scan the box and the region around it.  If there is a peak that was missed, add it and go to 2.
+3. Scan the box and the region around it.  If this finds another peak, add it and go to 2.
 4. Take as scale of axis i, which sets the step of the rule, the least (-∂²_i log p)^{-1/2} at the
    peaks and on lines through the highest one, at places that may carry mass.
 """
@@ -86,13 +86,13 @@ class Window:
         return self.graded & (self.high - self.low > GRADED * self.scale)
 
     def variants(self, counts):
-        """Three shifted grids: as good as `grid(counts)` for smooth functions, different if not."""
+        """Three shifted grids.  Sums over them agree for smooth functions, but not for others."""
         shifts = np.outer((1, 2, 3), SHIFTS[len(counts)]) % 1
         return [self.grid(counts, shift) for shift in shifts.tolist()]
 
 
 def whole_box(p, max_nodes, rows=None):
-    """The Window of a density in a Box: all of it."""
+    """The Window of a density in a Box: the whole box."""
     d = p.space.dim
     low, high = (np.full(d, float(end)) for end in (p.space.low, p.space.high))
     scan, peaks, widths = summits(p, low, high, rows, max(3, int(max_nodes ** (1 / d))))
@@ -127,7 +127,7 @@ def find_window(p, rtol=1e-8, least=DROPS[0], rows=None, known=None):
 def _find(p, peaks, top, enough):
     """The Window whose faces are `enough` nats down, from peaks with exponents `top`.
 
-    It begins anew when a face or a scan runs into a peak that was not among them.
+    It starts again when a face or a scan finds a peak that was not among them.
     """
     d = p.space.dim
     rise = 1e-6  # nats that a face may lie above the peaks
@@ -277,7 +277,7 @@ def _tails(p, peak, x, drop, distance, narrow):
 def _finest(p, peaks, best, low, high):
     """The least scale per axis at the peaks and on lines through the best one, (d,).
 
-    Only places count whose mass is not negligible.
+    Places with negligible mass are left out.
     """
     lines = np.tile(best, (len(best), 33, 1))  # (axis, point, d)
     for i in range(len(best)):
