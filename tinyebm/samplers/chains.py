@@ -1,4 +1,4 @@
-"""Running a kernel: many steps of many chains, and a pool of chains that outlives a run."""
+"""Running a kernel: many steps of many chains, and a pool of chains that is kept between runs."""
 
 import warnings
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from tinyebm.samplers.metropolis import (
 )
 
 SEEN = 50  # steps between the points of a trajectory that are checked
-MANY = 50  # steps after which a chain that never moved is suspect
-CHANCE = 0.01  # the probability that the others' acceptance explains it by bad luck
+MANY = 50  # steps after which a chain that never moved leads to a warning
+CHANCE = 0.01  # no warning if chance explains it with a larger probability
 
 
 def run(
@@ -55,10 +55,10 @@ def run(
         `Recipe` also "clipped", the mean fraction of gradient components that it clipped.
 
     `ULA` (no class that inherits from it) on NumPy arrays takes all steps of a block of chains
-    before those of the next, blocks side by side on as many threads as NumPy's matrix products use.
-    Its noise comes from generators seeded by one draw of rng: other numbers than calls of `step`,
-    the same on any number of threads; in single precision within 5.65 standard deviations
-    (`tinyebm.replay.normals`).
+    before those of the next block, in parallel on as many threads as NumPy's matrix products use.
+    Its noise comes from generators seeded by one draw of rng.  So the numbers differ from calls of
+    `step`, but do not depend on the number of threads.  In single precision the noise is within
+    5.65 standard deviations (`tinyebm.replay.normals`).
 
     Raises
     ------
@@ -69,10 +69,10 @@ def run(
     Warns
     -----
     UserWarning
-        If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients:
-        with both numbers.  If chains left the space, became nan, or came, as ULA can, to where the
-        density is 0; if some never moved in 50 steps or more, and not by chance.  (Not on a GPU;
-        not of nan and inf under np.errstate(invalid="ignore").)
+        If a `Recipe` ran at another temperature than 1 (at the last step) or clipped gradients;
+        the warning has both numbers.  If chains left the space, became nan, or reached a point of
+        density 0, as ULA can.  If some chains never moved in 50 steps or more, and not by chance.
+        (Not on a GPU; not about nan and inf under np.errstate(invalid="ignore").)
 
     >>> from tinyebm import GaussianEnergy, MALA, Reals
     >>> rng, normal = np.random.default_rng(0), GaussianEnergy(2)
@@ -87,7 +87,7 @@ def run(
         require_count(record, "record must be a positive number of steps")
     x = require_start(p, x, rng)
     require_count(len(x), "x must have one row at least")
-    look = not on_gpu(x)  # there a look at numbers would make the device wait
+    look = not on_gpu(x)  # a check there would wait for the device
     walls = look and not without_walls(p)
     if look and not np.all(inside := p.space.contains(x)):
         raise ValueError(
@@ -108,10 +108,10 @@ def run(
 
 
 def _lost(p, x, trajectory, record, walls):
-    """A warning in words if chains are, or were, where no draw of p can be; else None.
+    """A warning in words if chains are, or were, at points that p cannot produce; else None.
 
-    Of a trajectory the points SEEN steps apart are checked.  `walls`: whether chains may have come
-    to where the density is 0.
+    Of a trajectory the points SEEN steps apart are checked.  `walls`: whether chains may have
+    reached points of density 0.
     """
     rows, n = x, len(x)
     if trajectory is not None:
@@ -152,25 +152,23 @@ def _stuck(info, steps):
 
 
 def caveat_of(kernel, steps, clipped):
-    """Why the last of some steps does not sample p, in the words of a `Recipe`; None where nothing
-    is to be said."""
+    """The warning of a `Recipe` at the last of some steps, in words; None if there is none."""
     caveat = offers(kernel_at(kernel, steps), "caveat")
     return caveat and caveat(clipped)
 
 
 @dataclass(frozen=True)
 class Chains:
-    """A pool of persistent chains (a replay buffer) that restarts a fraction of what it lends.
+    """A pool of persistent chains (a replay buffer), of which some restart before they move.
 
-    The pool itself is an array (size, d), which is passed in and returned: there is no hidden
-    state.
+    The pool itself is an array (size, d), which is passed in and returned: no state is hidden.
 
     Parameters
     ----------
     size : int
         Number of chains.
     restart : float
-        The probability that a lent chain begins anew from `space.initial` (5 % in Du & Mordatch
+        The probability that a lent chain restarts from `space.initial` (5 % in Du & Mordatch
         2019, section 3.3).
 
     >>> from tinyebm import Box
@@ -191,7 +189,7 @@ class Chains:
             raise ValueError(f"restart must be a probability, got {self.restart!r}")
 
     def start(self, space: Space, rng: Generator) -> Array:
-        """A fresh pool (size, d)."""
+        """A new pool (size, d)."""
         return space.initial(self.size, rng)
 
     def lend(self, pool: Array, n: int, space: Space, rng: Generator) -> tuple[Array, Array]:
@@ -205,7 +203,7 @@ class Chains:
         return slots, np.where((rng.random(n) < self.restart)[:, None], fresh, pool[slots])
 
     def give_back(self, pool: Array, slots: Array, x: Array) -> Array:
-        """A new pool with the points x in the slots they were lent from."""
+        """The pool with the points x in the slots from which they were lent, a new array."""
         pool = pool.copy()
         pool[slots] = x
         return pool

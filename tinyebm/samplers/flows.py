@@ -1,12 +1,12 @@
-"""Moving distributions by a kernel: what a kernel offers for it, on which grids it works.
+"""Moving distributions by a kernel: the methods of a kernel for it, and the grids they need.
 
-A *push* takes probabilities over the N atoms of a grid to the probabilities after one step.  It
-is a product with the kernel's transition matrix P (N, N),
+A *push* maps probabilities over the N atoms of a grid to the probabilities after one step.  It is
+a product with the kernel's transition matrix P (N, N),
 
-    p'_j = Σ_i p_i P_ij,                                                    (1)
+    p'_j = Σ_i p_i P_ij.                                                    (1)
 
-which most kernels never form.  A kernel offers a push by `operator(p, grid)`, which returns the
-function (1) for any grid, or by `push(probabilities, p)` alone, for the space's own grids.
+Most kernels never form P.  A kernel has a push if it has `operator(p, grid)`, which returns the
+function (1) for any grid, or only `push(probabilities, p)`, for the grids of the space.
 """
 
 import math
@@ -24,7 +24,7 @@ COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
 
 
 def require_push(kernel):
-    """Raise ValueError, saying what to write, unless the kernel can move distributions."""
+    """Raise a ValueError that says what to write, unless the kernel can move distributions."""
     if not is_kernel(kernel):
         raise ValueError(
             "a kernel that can push distributions is wanted, like te.Gibbs() or te.MALA(0.1), got "
@@ -48,8 +48,7 @@ def follows_rows(kernel, space):
 
 
 def takes_any_grid(kernel):
-    """Whether the kernel pushes on any grid, and says by its drift and its noise how wide and how
-    fine the grid must be; a push of its own is for the space's grids alone."""
+    """Whether the kernel pushes on any grid, chosen by its drift and its noise."""
     parts = offers(kernel, "operator"), hasattr(kernel, "drift"), hasattr(kernel, "noise_scale")
     return all(parts)
 
@@ -70,8 +69,7 @@ def require_spread(kernel, space):
 
 
 def operator_of(kernel, p, grid):
-    """Eq. (1) on a grid as a function of probabilities (N,): the kernel's `operator`, or its
-    `push`."""
+    """Eq. (1) on a grid as a function of probabilities (N,), by `operator` or by `push`."""
     require_push(kernel)
     if offers(kernel, "operator"):
         return kernel.operator(p, grid)
@@ -87,7 +85,7 @@ def push(kernel: Any, probabilities: Array, p: Density) -> Array:
     Raises
     ------
     ValueError
-        If the probabilities belong to no such atoms.
+        If the probabilities do not belong to such atoms.
     QuadratureError
         If the atoms are too coarse for the kernel's noise, or the chain leaves them.
     """
@@ -117,7 +115,7 @@ def grid_of(p, probabilities):
 
 
 def require_noise(noise_scale):
-    """Refuse steps without noise, which take atoms to points between them."""
+    """Refuse steps without noise, which move atoms to points between the atoms."""
     if noise_scale == 0:
         raise QuadratureError(
             "without noise (temperature 0) a distribution does not stay on atoms: only `step` can "

@@ -1,4 +1,4 @@
-"""Gibbs sampling: redraw some sites from their distribution given all others.
+"""Gibbs sampling: draw some sites again from their distribution given all others.
 
     P(x_i = a | x_-i) = e^{u(x with x_i = a)} / Σ_b e^{u(x with x_i = b)},    u = log p + const    (1)
 
@@ -8,7 +8,7 @@ through (1) sums over axis i and multiplies by the conditional distribution,
 
     p'(x) = P(x_i | x_-i) Σ_a p(x with x_i = a),                                                   (2)
 
-which is O(N) work for N states, and needs no (N, N) matrix.
+which costs O(N) for N states, and needs no (N, N) matrix.
 """
 
 import math
@@ -34,13 +34,12 @@ SCANS = ("systematic", "random")
 
 @dataclass(frozen=True)
 class Gibbs:
-    """Eq. (1) for every site in turn ("systematic"), or for one site drawn at random per step
-    ("random").
+    """Eq. (1) for every site in turn ("systematic"), or for one random site per step ("random").
 
-    Both leave p invariant; the random scan is reversible, the systematic one is not.  On Bits,
-    Spins and Cells, for finite energies; a row becomes nan where no value of a site is possible, or
-    an energy is nan.  Cost of a step: q d energies per chain (systematic) or q (random), q the
-    number of values of a site; of a push: O(d N) for N states.
+    Both leave p invariant; the random scan is reversible, the systematic one is not.  They run on
+    Bits, Spins and Cells, for finite energies.  A row becomes nan if no value of a site is possible
+    or if an energy is nan.  A step costs q d energies per chain (systematic) or q (random), where q
+    is the number of values of a site.  A push costs O(d N) for N states.
 
     >>> from tinyebm import Cells, Density, TabularEnergy
     >>> p = Density(TabularEnergy(2), {"energy": np.log([3.0, 1.0])}, Cells(2))
@@ -56,8 +55,7 @@ class Gibbs:
         require_choice("scan", self.scan, SCANS)
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
-        """A Move that is never rejected: one sweep (systematic), or one site (random), from the
-        rows of x (n, d)."""
+        """A Move from the rows of x (n, d), never rejected: one sweep, or one random site."""
         _require_discrete(p, self)
         x = require_start(p, x, rng)
         sites = np.arange(p.space.dim, like=x)
@@ -95,12 +93,12 @@ class Gibbs:
 
 @dataclass(frozen=True)
 class BlockGibbs:
-    """A whole layer at a time: h ~ P(h | v), then v ~ P(v | h) (Hinton 2002).
+    """Gibbs sampling of whole layers: h ~ P(h | v), then v ~ P(v | h) (Hinton 2002).
 
-    For energies with two layers, RBM and GaussianBernoulliRBM; leaves p(v) invariant and is
-    reversible.  `push` is for RBM alone.  Given the other layer the units of a layer are
+    It is for energies with two layers, RBM and GaussianBernoulliRBM.  It leaves p(v) invariant and
+    is reversible.  `push` is for RBM only.  Given the other layer the units of a layer are
     independent, so the push from v to h, or back, is one matrix product between the halves of a
-    layer: 2^visible (2^hidden + 2^{visible/2}) multiplications, roughly.
+    layer: about 2^visible (2^hidden + 2^{visible/2}) multiplications.
 
     >>> from tinyebm import Bits, Density, RBM, probabilities
     >>> machine = RBM(4, 2)
@@ -114,8 +112,7 @@ class BlockGibbs:
     push = flows.push
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
-        """A Move that is never rejected: from the visible states x (n, visible) to the hidden
-        layer and back."""
+        """A Move, never rejected: from the rows of x (n, visible) to the hidden layer and back."""
         _require_layers(p, "hidden_logits", "draw_visible")
         x = require_start(p, x, rng)
         z = p.energy.hidden_logits(p.theta, x)
@@ -137,8 +134,7 @@ class BlockGibbs:
 
 
 def _redraw(p, x, site, rng):
-    """x with one site of every row drawn anew by eq. (1); `site` is a mask that broadcasts to (n,
-    d)."""
+    """x with one site of every row drawn again by eq. (1); the mask `site` broadcasts to (n, d)."""
     values = np.asarray(p.space.values, dtype=x.dtype, like=x)
     candidates = np.concatenate([np.where(site, value, x) for value in p.space.values])  # (q n, d)
     u = exponent(p, candidates).reshape(len(values), len(x))
@@ -151,8 +147,10 @@ def _redraw(p, x, site, rng):
 
 
 def _push_layer(mass, grid, logits):
-    """Σ_x mass(x) Π_j P(y_j | x) for all states y of the other layer, whose units have the given
-    logits: one product of two halves of that layer, block by block of x."""
+    """Σ_x mass(x) Π_j P(y_j | x) for all states y of the other layer, in blocks of x.
+
+    `logits` are those of its units.  A block is one matrix product of two halves of that layer.
+    """
     pushed, done = 0.0, 0
     for x, _ in grid.blocks():
         z = logits(x)  # (m, units)

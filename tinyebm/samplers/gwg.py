@@ -1,4 +1,4 @@
-"""Gibbs with gradients: which site to flip is guessed from the slope of log p."""
+"""Gibbs with gradients: the gradient of log p proposes the site to flip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ class GibbsWithGradients:
         δ_i(x) = (y_i - x_i) ∂_i log p(x) ≈ log p(y) - log p(x),                          (1)
         acceptance min(1, p(y) q(i|y) / p(x) q(i|x))                                      (2)
 
-    (Grathwohl, Swersky, Hashemi, Duvenaud & Maddison 2021, ICML, algorithm 1).  Leaves p invariant
-    and is reversible.  On Bits and Spins, for energies that are differentiable between the states.
-    Cost of a step: two energies and their gradients per chain; of a push: O(d N) for N states.
+    (Grathwohl, Swersky, Hashemi, Duvenaud & Maddison 2021, ICML, algorithm 1).  It leaves p
+    invariant and is reversible.  It is for Bits and Spins, and for energies that are differentiable
+    between the states.  A step costs two energies and their gradients per chain, and a push O(d N)
+    for N states.
 
     >>> from tinyebm import Bits, BoltzmannMachine, Density, run
     >>> rng, machine = np.random.default_rng(0), BoltzmannMachine(4)
@@ -51,8 +52,7 @@ class GibbsWithGradients:
         return accept(x, y, log_ratio, rng, p)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
-        """`push`, set up once to be applied often: site by site, mass moves between the two
-        values."""
+        """`push` as a function of masses: site by site, mass moves between the two values."""
         _two_values(p)
         u = atom_exponents(p, grid)
         log_q = ops.concatenate([_proposal(p, x)[1] for x, _ in grid.blocks()])  # (N, d)

@@ -1,7 +1,7 @@
 """Hamiltonian Monte Carlo: long moves along the level sets of energy plus kinetic energy.
 
-A point gets a random velocity and moves like a particle in the potential E for a while; where it
-ends is the proposal.  The total energy hardly changes on the way, so far moves are accepted.
+A point gets a random velocity, and moves like a particle in the potential E for some time.  Its end
+point is the proposal.  The total energy hardly changes, so even long moves are often accepted.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from tinyebm.samplers.metropolis import accept
 
 @dataclass(frozen=True)
 class HMC:
-    """`steps` leapfrog steps of a particle of mass one with a fresh velocity, accepted or not.
+    """`steps` leapfrog steps of a particle of mass one with a new velocity, accepted or rejected.
 
         r ~ N(0, I),   then `steps` times
         r ← r + (ε/2) ∇log p(x),   x ← x + ε r,   r ← r + (ε/2) ∇log p(x)               (1)
         acceptance min(1, e^{H(x, r) - H(x', r')}),   H(x, r) = -log p(x) + |r|²/2      (2)
 
     (Duane, Kennedy, Pendleton & Roweth 1987, Physics Letters B 195:216; Neal 2011, Handbook of
-    MCMC, ch. 5).  Leaves p invariant and is reversible.  In a box a trajectory that ends outside
+    MCMC, ch. 5).  It leaves p invariant and is reversible.  In a box a trajectory that ends outside
     is rejected.
 
     Parameters
@@ -65,7 +65,7 @@ class HMC:
         """Where eq. (1) takes rows x with velocities r, (n, d), and the exponent of eq. (2), (n,)."""
         u, s = exponent_and_score(p, x)
         before = u - 0.5 * (r * r).sum(axis=1)
-        # a trajectory that flies away ends in nan or inf: rejected
+        # a trajectory that diverges ends in nan or inf, and is rejected
         with np.errstate(invalid="ignore", over="ignore"):
             for _ in range(self.steps):
                 r = r + 0.5 * self.step_size * s

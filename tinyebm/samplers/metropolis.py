@@ -1,4 +1,4 @@
-"""Accept or reject: the step that makes p invariant under any proposal, and where p is positive."""
+"""Accept or reject: the Metropolis-Hastings rule, which makes p invariant under any proposal."""
 
 import math
 
@@ -19,21 +19,22 @@ def possible(p, x):
 
 @np.errstate(all="ignore")
 def _exponents(p, x):
-    """The exponent block by block, by the formula itself: a single look is not worth tracing."""
+    """The exponent block by block, without replay, which would cost more than it saves here."""
     return np.concatenate([exponent(p, x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)])
 
 
 def without_walls(p):
-    """Whether θ is finite and the energy says of itself that it is finite everywhere (what it
-    inherits does not count: a subclass may add a wall)."""
+    """Whether θ is finite, and the energy's own class (not a parent) has `finite = True`."""
     return vars(type(p.energy)).get("finite", False) and all(
         np.isfinite(leaf).all() for leaf in tree_flatten(p.theta)[0]
     )
 
 
 def require_possible(p, x, suspects=None, move=None):
-    """Raise Stranded, naming a row, unless p is positive and finite at the rows of x: at all of
-    them, or where the mask `suspects` (n,) is true."""
+    """Raise Stranded, which names a row, unless p is positive and finite at the rows of x.
+
+    If a mask `suspects` (n,) is given, only its rows are checked.
+    """
     rows = np.arange(len(x)) if suspects is None else np.flatnonzero(suspects)
     u = _exponents(p, x[rows])
     lost = np.flatnonzero(~np.isfinite(u))
@@ -49,13 +50,12 @@ def require_possible(p, x, suspects=None, move=None):
 
 
 def accept(x, proposal, log_ratio, rng, p=None, inside=None):
-    """A Move from x to the proposal with probability min(1, e^{log_ratio}), row by row, and only
-    where it lies `inside`.
+    """A Move from x to proposals `inside`, with probability min(1, e^{log_ratio}) for each row.
 
-    log_ratio = log p(y) q(x|y) - log p(x) q(y|x) (Hastings 1970, Biometrika 57:97).  nan rejects:
-    where a proposal's energy is nan, the density counts as 0.  But if p is given, and p is 0 or nan
-    at x itself, Stranded is raised: a chain there is no draw of p.  (Not on a GPU, where looking
-    would make the device wait.)
+    log_ratio = log p(y) q(x|y) - log p(x) q(y|x) (Hastings 1970, Biometrika 57:97).  If it is nan,
+    the proposal is rejected: where the energy of a proposal is nan, the density counts as 0.  If p
+    is given and is 0 or nan at x itself, Stranded is raised, because such a chain does not sample
+    p.  (Not on a GPU, where the check would wait for the device.)
     """
     undecided = np.isnan(log_ratio)
     if inside is not None:

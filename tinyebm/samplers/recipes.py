@@ -1,14 +1,13 @@
-"""Langevin dynamics as recipes write it down: a step, a noise of its own, clipped gradients,
-clamped pixels.
+"""Langevin dynamics with published settings: a separate noise, clipped gradients, clamped pixels.
 
     x ← clamp(x + σ ξ),   x ← clamp(x - η clip(∇E(x)))                      (1)
 
-With σ = √(2η) and nothing clipped this is Langevin dynamics at temperature 1.  Published values are
-far from that: noise of standard deviation σ beside steps η samples e^{-E/T}, at
+If σ = √(2η) and nothing is clipped, this is Langevin dynamics at temperature 1.  Published values
+are far from that.  With noise of standard deviation σ and steps η it samples e^{-E/T}, where
 
     T = σ² / (2 η).                                                         (2)
 
-Clipping changes the drift itself, and then (1) samples no known density at all.
+Clipping changes the drift, and then (1) does not sample a known density.
 """
 
 import math
@@ -35,7 +34,7 @@ class ClippedMove(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Eq. (1), noise first, as a kernel; `run` and `fit` warn of what it samples instead of p.
+    """Eq. (1) as a kernel; `run` and `fit` warn if it does not sample p.
 
     Parameters
     ----------
@@ -46,9 +45,9 @@ class Recipe:
     clip : float, optional
         Largest absolute value of a component of ∇E.
     clamp : (low, high), optional
-        Where every coordinate is kept; by default the space's own walls reflect.
+        Bounds of every coordinate; by default points are reflected at the walls of the space.
     clamp_noise : bool
-        Whether also after the noise, or only after the drift.
+        Whether to clamp after the noise, too, or only after the drift.
 
     >>> Recipe(step_size=10.0, noise=0.005).temperature
     1.25e-06
@@ -74,14 +73,18 @@ class Recipe:
 
     @classmethod
     def uva_tutorial_8(cls) -> "Recipe":
-        """Tutorial 8, deep energy models, of the UvA deep learning course (Lippe 2020): 60 such
-        steps on pixels in [-1, 1]."""
+        """Tutorial 8 of the UvA deep learning course (Lippe 2020), deep energy models.
+
+        It takes 60 such steps on pixels in [-1, 1].
+        """
         return cls(step_size=10.0, noise=0.005, clip=0.03, clamp=(-1.0, 1.0))
 
     @classmethod
     def du_mordatch_2019(cls) -> "Recipe":
-        """Du & Mordatch (2019, arXiv:1903.08689) on CIFAR-10, by their published code: 60 such
-        steps on pixels in [0, 1]."""
+        """The published code of Du & Mordatch (2019, arXiv:1903.08689) for CIFAR-10.
+
+        They take 60 such steps on pixels in [0, 1].
+        """
         return cls(step_size=10.0, noise=0.005, clip=0.01, clamp=(0.0, 1.0), clamp_noise=False)
 
     @property
@@ -90,8 +93,7 @@ class Recipe:
         return self.noise**2 / (2 * self.step_size)
 
     def step(self, p: Density, x: Array, rng: Generator) -> ClippedMove:
-        """One step of eq. (1) from the rows of x (n, d): a Move that is never rejected, with the
-        fraction that was clipped."""
+        """A ClippedMove, never rejected: one step of eq. (1) from the rows of x (n, d)."""
         require_continuous(p, self)
         x = require_start(p, x, rng)
         space, clamp = p.space, self.clamp
@@ -112,8 +114,7 @@ class Recipe:
         return ClippedMove(self._inside(p, x), None, None, clipped)
 
     def caveat(self, clipped: float) -> str | None:
-        """Why a run of this recipe does not sample p, in words; None if it is Langevin dynamics at
-        temperature 1."""
+        """A warning, if a run of this recipe does not sample p: not Langevin dynamics at T = 1."""
         said = []
         if not math.isclose(self.temperature, 1.0, rel_tol=1e-3):
             said.append(
@@ -126,5 +127,5 @@ class Recipe:
         return f"{self!r} does not sample exp(-E): " + ", and ".join(said) if said else None
 
     def _inside(self, p, x):
-        """x clamped, or else folded back at the walls of the box."""
+        """x clamped, or reflected at the walls of the box."""
         return p.space.fold(x) if self.clamp is None else np.clip(x, *map(float, self.clamp))

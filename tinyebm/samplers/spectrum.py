@@ -1,7 +1,7 @@
-"""A kernel as a matrix, and how fast its chain forgets where it started: the eigenvalues.
+"""A kernel as a matrix, and its eigenvalues, which say how fast a chain forgets its start.
 
-On N atoms a kernel is a stochastic matrix P.  Its largest eigenvalue is 1, and after k steps the
-distance to the stationary distribution has shrunk like |λ₂|^k: so does the bias of CD-k.
+On N atoms a kernel is a stochastic matrix P.  Its largest eigenvalue is 1.  The distance to the
+stationary distribution after k steps falls like |λ₂|^k, and so does the bias of CD-k.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ LARGEST = 4096  # atoms: a matrix of 128 MiB
 def transition_matrix(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
     """P (N, N): P[i, j] is the probability of a step from atom i of the space to atom j.
 
-    Atoms are all states of a discrete space, or those of `p.space.atoms(nodes)`, where rows near
-    the edge of a grid may sum to less than one.  Cost: N pushes.
+    The atoms are all states of a discrete space, or those of `p.space.atoms(nodes)`.  Rows near the
+    edge of such a grid may sum to less than one.  Cost: N pushes.
 
     Raises
     ------
@@ -46,10 +46,9 @@ def transition_matrix(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
 
 
 def spectrum(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
-    """The eigenvalues of the transition matrix, (N,), the largest in modulus first; real for a
-    reversible kernel.
+    """The eigenvalues of the transition matrix, (N,), the largest in modulus first.
 
-    Cost: O(N³).
+    They are real for a reversible kernel.  Cost: O(N³).
 
     >>> from tinyebm import Cells, Density, Gibbs, TabularEnergy
     >>> p = Density(TabularEnergy(3), {"energy": np.zeros(3)}, Cells(3, dim=1))
