@@ -5,14 +5,14 @@ On a discrete space p_k is a vector of probabilities over all states, and k push
 
     p_k = Σ_i s_i δ(x - x_i) + Σ_j m_j δ(x - t_j),                          (1)
 
-masses s_i at the rows x_i where the chain starts, and masses m_j at the atoms t_j of a grid, which
-stand for a density.  A step moves both:
+with masses s_i at the rows x_i where the chain starts, and masses m_j at the atoms t_j of a grid,
+which represent a density.  A step moves both:
 
     m ← push(m) + moved,      (moved, s) ← spread(s).                       (2)
 
-Each row takes its first step by the kernel's density around it, so data are not smoothed onto a
-grid; what a Metropolis kernel rejects stays at its row.  A p_0 with a density has s = 0 from the
-start, and pushes do the rest.
+The first step from a row uses the kernel's density around the row, so data are not smoothed onto a
+grid.  The mass that a Metropolis kernel rejects stays at its row.  If p_0 has a density, s = 0 from
+the start, and only pushes are needed.
 """
 
 import math
@@ -40,7 +40,7 @@ from tinyebm.spaces.grids import Grid, trapezoid
 from tinyebm.spaces.rows import double
 
 MAX_ATOMS = 2**20
-KINKED = 2048  # nodes on a line for a kernel with a kink: its error falls like nodes^-2 only
+KINKED = 2048  # nodes on a line for a kernel with a kink, whose error falls only like nodes^-2
 # distance of nodes in standard deviations σ of the noise.  A push sums a product of two densities
 # of width σ, itself of width σ/√2, by the trapezoidal rule: an error of
 # 2 exp(-2π² (0.707 / 0.5)²) = 1e-17
@@ -56,8 +56,7 @@ class Masses(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """What exact contrastive divergence compares: the data, where the chain starts, and the grid
-    on which its distribution is followed."""
+    """The data, the start of the chain, and the grid on which its distribution is computed."""
 
     data: Masses
     start: Masses
@@ -70,7 +69,7 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
     Raises
     ------
     ValueError
-        If the data are no rows or probabilities of p's space, or the kernel cannot follow them.
+        If the data are not rows or probabilities of p's space, or the kernel cannot move them.
     QuadratureError
         If the grid would need too many nodes for the kernel's noise.
     """
@@ -87,7 +86,7 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
     for name, (x, _) in {"data": of_data, "start": of_start}.items():
         if x is not None and not np.all(space.contains(rows_of(p, x))):
             raise ValueError(f"some of the {name} lie outside {space}")
-    # a Density is known on every grid; a Target brings its own rows
+    # a Density can be evaluated on every grid; a Target has rows
     known = start is None and hasattr(data, "energy") and not hasattr(data, "grid")
     if of_start.x is not None and not known:
         require_spread(kernel, space)
@@ -104,8 +103,7 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
 
 
 def after_steps(p, kernel, k, start, grid):
-    """Eq. (1) after k steps (2) from the Masses `start`: (masses of the grid's atoms, masses still
-    at the rows of the start)."""
+    """Eq. (1) after k steps (2) from the Masses `start`: (on the grid, still at the rows)."""
     at_rows = start.x is not None
     on_grid, stay = (0.0, start.mass) if at_rows else (start.mass, 0.0)
     push = operator_of(kernel, p, grid) if k > 1 or not at_rows else None
@@ -124,7 +122,7 @@ def state_masses(space, data):
     Raises
     ------
     ValueError
-        If a row is no state, or probabilities are of the wrong number or do not sum to one.
+        If a row is not a state, or if the number or the sum of the probabilities is wrong.
     """
     x, mass = _masses(data)
     grid = space.grid()
@@ -154,8 +152,10 @@ def _masses(data):
 
 
 def _grid_for(p, x, kernel, k, wanted=None):
-    """A product grid that holds what k steps from x can reach, fine enough for the noise and the
-    model; `wanted` are the numbers of nodes per axis, if they are given."""
+    """A product grid for k steps from x, fine enough for the noise and for the model.
+
+    `wanted` are the numbers of nodes per axis, if they are given.
+    """
     space, noise = p.space, kernel.noise_scale
     require_noise(noise)
     if space.bounded:

@@ -1,11 +1,11 @@
-"""Contrastive divergence without Monte Carlo: what CD-k does on average.
+"""Contrastive divergence without Monte Carlo: the expected gradient of CD-k.
 
-The negatives of CD-k have the distribution p_k = p_data P^k, which `objectives.chain_law` follows
-exactly.  With it the expected gradient is
+The negatives of CD-k have the distribution p_k = p_data P^k, which `objectives.chain_law` computes.
+So the expected gradient is
 
-    E_data[∇_θ E_θ] - E_{p_k}[∇_θ E_θ],                                     (1)
+    E_data[∇_θ E_θ] - E_{p_k}[∇_θ E_θ].                                     (1)
 
-to set beside the exact one, E_data[∇E] - E_p[∇E]: the difference is the bias of CD-k.
+The gradient of the likelihood is E_data[∇E] - E_p[∇E].  The difference is the bias of CD-k.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def exact_cd_gradient(
     nodes : int or one per axis, optional
         Nodes per axis of the grid; by default fine enough for the kernel's noise.
     start : like data, but not probabilities on a continuous space; optional
-        Where the chains start, if not at the data: a persistent pool, say.
+        The start of the chains, if it is not the data: for example a persistent pool.
 
     Raises
     ------
@@ -58,10 +58,10 @@ def exact_cd_gradient(
         If the grid needs too many nodes for the noise.
 
     Errors: 1e-9 and better with ULA.  MALA's acceptance has a kink, which the trapezoidal rule
-    integrates with an error of about (h/σ)² / 12, h the distance of nodes and σ the noise: 1e-5 on
-    the line, 1e-3 of a gradient's size and less in the plane.
+    integrates with an error of about (h/σ)² / 12, where h is the distance of nodes and σ the noise.
+    This is 1e-5 on the line, and at most 1e-3 of the size of a gradient in the plane.
 
-    Cost of a push of N atoms: O(N²), for ULA as one matrix product; the first step of n data costs
+    A push of N atoms costs O(N²), for ULA as one matrix product.  The first step of n data costs
     O(n N).
 
     >>> from tinyebm import Bits, BoltzmannMachine, Gibbs

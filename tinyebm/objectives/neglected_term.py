@@ -1,6 +1,6 @@
-"""What contrastive divergence leaves out of its own gradient.
+"""The term of the gradient that contrastive divergence leaves out.
 
-CD-k sets out to descend (Hinton 2002, Neural Computation 14:1771, section 3)
+The objective of CD-k is (Hinton 2002, Neural Computation 14:1771, section 3)
 
     CD_k(θ) = KL(p_0 ‖ p_θ) - KL(p_k ‖ p_θ),      p_k = p_0 P_θ^k,          (1)
 
@@ -9,9 +9,9 @@ with p_0 the distribution of the data and P_θ the kernel.  Its gradient has thr
     E_0[∂E] - E_k[∂E] - Σ_x ∂p_k(x)/∂θ · (log p_k(x) + E_θ(x)),             (2)
 
 and the update of CD keeps the first two, because the third needs p_k itself.  Here p_k is computed
-(`objectives.chain_law`), and the third term is a derivative through the pushes.  The kept terms are
-the gradient of no function (Sutskever & Tieleman 2010, AISTATS); all three together are that of
-(1).
+(`objectives.chain_law`), and the third term is a derivative through the pushes.  The first two
+terms are not the gradient of any function (Sutskever & Tieleman 2010, AISTATS).  All three together
+are the gradient of (1).
 """
 
 from dataclasses import replace
@@ -29,8 +29,7 @@ from tinyebm.spaces.rows import as_data
 
 
 def neglected_term(p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nodes = None) -> Tree:
-    """The third term of eq. (2), a tree like theta: the gradient of eq. (1) minus
-    `exact_cd_gradient`.
+    """The third term of eq. (2), like theta: the gradient of eq. (1) minus `exact_cd_gradient`.
 
     Parameters
     ----------
@@ -40,14 +39,14 @@ def neglected_term(p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nod
     Raises
     ------
     ValueError
-        If KL(p_k‖p) is infinite: a kernel leaves point masses at rows of a continuous space, as
-        MALA does (give a Density or probabilities as data), or the chain reaches points where p
-        is 0.
+        If KL(p_k‖p) is infinite.  This happens if the kernel leaves point masses at rows of a
+        continuous space, as MALA does (then give a Density or probabilities as data), or if the
+        chain reaches points where p is 0.
     QuadratureError
         As `exact_cd_gradient`.
 
-    Errors: as of `exact_cd_gradient`.  Cost: k pushes and their derivatives, all of whose
-    intermediate masses are held in memory.
+    The errors are those of `exact_cd_gradient`.  Cost: k pushes and their derivatives; all their
+    intermediate masses are kept in memory.
 
     >>> from tinyebm import Bits, BoltzmannMachine, Density, Gibbs
     >>> p = Density(BoltzmannMachine(2), {"W": np.array([1.0]), "b": np.zeros(2)}, Bits(2))
@@ -80,8 +79,9 @@ def neglected_term(p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nod
 def full_cd_gradient(
     p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nodes = None
 ) -> Tree:
-    """The gradient of eq. (1), all three terms: a tree like theta; arguments and errors as
-    `neglected_term`.
+    """The gradient of eq. (1), all three terms, a tree like theta.
+
+    Its arguments and errors are those of `neglected_term`.
 
     >>> from tinyebm import Bits, BoltzmannMachine, Density, Gibbs
     >>> p = Density(BoltzmannMachine(2), {"W": np.array([1.0]), "b": np.zeros(2)}, Bits(2))

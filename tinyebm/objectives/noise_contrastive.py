@@ -1,7 +1,7 @@
-"""Noise-contrastive estimation: tell data from noise of a known density; log Z is learned, too.
+"""Noise-contrastive estimation: classify data against noise of known density, and learn log Z.
 
-An energy-based model with a normaliser of its own, e^{-E_θ - c}, is a good classifier of data
-against noise only if it is the density of the data: so c must become log Z.
+The model e^{-E_θ - c} with a learned normaliser c is the best classifier of data against noise if
+it is the density of the data.  Then c = log Z.
 """
 
 import math
@@ -28,10 +28,10 @@ class NoiseContrastive:
         L(θ, c) = -mean_x log σ(G(x)) - ν mean_y log σ(-G(y)),                              (1)
         G = -E_θ + log μ - c - log(ν q)
 
-    (Gutmann & Hyvärinen 2012, JMLR 13:307).  The population minimiser is the truth, if the model
-    holds it and q > 0 where it is, and there c = log Z: the normaliser is *learned*.  An energy
-    with a constant of its own, like an MLP's last bias, shares it with c: then c - log Z is what
-    converges to 0.
+    (Gutmann & Hyvärinen 2012, JMLR 13:307).  Suppose that the model contains the true density, and
+    that q > 0 wherever this is positive.  Then the true density minimises L for infinite data, and
+    there c = log Z: the normaliser is *learned*.  If the energy has an additive constant, like an
+    MLP's last bias, only the difference c - log Z converges, to 0.
 
     Parameters
     ----------
@@ -39,10 +39,11 @@ class NoiseContrastive:
     ratio : int
         ν, draws of noise per datum.
     rate : float
-        c moves by this times -∂L/∂c at every step, where ∂²L/∂c² = ∫ p ν q / (p + ν q) ≤ min(1, ν)
-        near the optimum: noise that hardly overlaps the data makes c, and θ, slow.
+        c moves by this times -∂L/∂c at every step.  Near the optimum
+        ∂²L/∂c² = ∫ p ν q / (p + ν q) ≤ min(1, ν), so c and θ converge slowly if the noise hardly
+        overlaps the data.
 
-    Metrics: "loss" in nats, "log_normaliser", c.  The state is c, which begins as the importance
+    Metrics: "loss" in nats, and "log_normaliser", c.  The state is c.  It starts at the importance
     sampling estimate log mean_y e^{-E(y)} μ(y) / q(y) from the first draws.
 
     >>> from tinyebm import Bits, Density, RBM, Uniform
@@ -70,7 +71,7 @@ class NoiseContrastive:
 
     @cached_property
     def law(self) -> Law:
-        """The noise as something to draw from: itself, or exact draws of a Density."""
+        """The noise as a distribution with `sample`: itself, or exact draws of a Density."""
         return law_of(self.noise)
 
     def _require_reach(self, space):
@@ -90,7 +91,7 @@ class NoiseContrastive:
         x = require_batch(p, x)
         n = len(x)
         y = self.law.sample(self.ratio * n, rng).astype(x.dtype)
-        # draws outside the space are noise for sure: they add nothing to the loss
+        # draws outside the space are certainly noise: they add nothing to the loss
         points = np.concatenate([x, y[p.space.contains(y)]])
         u = exponents(p, points)
         log_ratio = (u - self.law.log_prob(points)).astype(u.dtype)

@@ -1,7 +1,7 @@
-"""Contrastive learning without a chain: negatives drawn from the model exactly.
+"""Contrastive learning without a chain: the negatives are exact draws of the model.
 
 On R^d and in a box draws come by rejection from the cells of the quadrature's grid
-(`exact.sampling`).  The cells are kept as the state for a few steps, since θ moves little in one.
+(`exact.sampling`).  The cells are kept as the state for a few steps, since θ moves little in them.
 """
 
 from dataclasses import dataclass
@@ -22,26 +22,26 @@ CELLS = "low", "high", "states", "corners", "index"  # what `exact.sampling.Boxe
 
 @dataclass(frozen=True)
 class PerfectSamples:
-    """Independent, exact draws of p as negatives: what a chain that mixes at once would give.
+    """Independent, exact draws of p as negatives, as of a chain that mixes in one step.
 
-    The gradient has no bias (on R^d and in a box: beyond the mass of the cells left out): its
-    expectation is the exact likelihood's.  It differs from `ExactLikelihood` by the noise of a
-    finite number of negatives, and contrastive divergence differs from it by the chain.
+    The gradient has no bias: its expectation is the exact gradient of the likelihood (on R^d and in
+    a box up to the mass of the cells that are left out).  It differs from `ExactLikelihood` by the
+    noise of finitely many negatives.  Contrastive divergence differs from it by its chains.
 
     Parameters
     ----------
     draws : int, optional
         Negatives per step, by default as many as data.
     rtol, refresh : float, int
-        On R^d and in a box the cells that rejection sampling proposes from are found anew every
-        `refresh` steps, and those without mass left out, together less than rtol / 100; and anew at
-        once when the model has moved so far that the outermost of the cells hold a mass of rtol.
+        On R^d and in a box the cells of the rejection sampling are computed again every `refresh`
+        steps; cells that hold less than rtol / 100 of the mass together are left out.  They are
+        also computed again when the outermost cells hold a mass of rtol.
     alpha : float
         Strength of the regulariser of `objectives.step`.
 
-    In dimension ≤ 3, on states that can be listed, and for energies with structure (see
-    `te.sample`).  The state is the list of cells, empty on states.  Cost: an energy for every cell,
-    and two for every draw.
+    It is for dimension ≤ 3, for states that can be listed, and for restricted Boltzmann machines
+    with few hidden units (see `te.sample`).  The state is the list of cells, empty on states.  It
+    costs one energy for every cell, and two for every draw.
 
     >>> from tinyebm import Bits, Density, RBM
     >>> rng, machine = np.random.default_rng(0), RBM(4, 2)
@@ -80,8 +80,10 @@ class PerfectSamples:
 
 
 def _heavy_cells(p, rtol):
-    """The cells of p's quadrature that carry mass, and which of them have a neighbour left out
-    ("outer"), as a tree of arrays."""
+    """The cells of p's quadrature that carry mass, a tree of arrays.
+
+    "outer" marks those that have a neighbour without mass.
+    """
     q = quadrature(p, rtol)
     heavy = heavy_atoms(p, q, rtol)[2]
     every, cells = boxes_of(q.grid), boxes_of(q.grid, heavy)
@@ -92,7 +94,7 @@ def _heavy_cells(p, rtol):
 
 
 def _outgrown(p, state, rtol):
-    """Whether cells with a neighbour left out hold a mass of rtol by now."""
+    """Whether the cells at the edge hold a mass of rtol."""
     log_mass = exponents(p, state["states"]) + np.log(state["high"] - state["low"]).sum(axis=1)
     mass = np.exp(log_mass - log_mass.max())
     return float(mass[state["outer"]].sum()) > rtol * float(mass.sum())

@@ -1,7 +1,7 @@
 """Pseudolikelihood and ratio matching: every site is predicted from all others, so Z cancels.
 
-Both need only the differences of u = log p + const between a state and its neighbours, the states
-that differ from it at one site:
+Both need only differences of u = log p + const between a state and its neighbours, the states that
+differ from it at one site:
 
     gain_i(a) = u(x with x_i = a) - u(x).                                   (1)
 """
@@ -27,12 +27,12 @@ class Pseudolikelihood:
 
         -1/n Σ_x Σ_i log p(x_i | x_-i) = 1/n Σ_x Σ_i log Σ_a e^{gain_i(a)}                  (2)
 
-    (Besag 1975, The Statistician 24:179), on Bits, Spins or Cells; no state, no randomness.
-    Consistent: if the model can be the truth, the truth is the minimum; in a model that cannot, the
+    (Besag 1975, The Statistician 24:179), on Bits, Spins or Cells; no state, no randomness.  It is
+    consistent: if the model contains the true distribution, this is the minimum.  If not, the
     minimum differs from that of the likelihood.
 
-    Metrics: "loss", that mean in nats.  Cost: 1 + d (q - 1) energies per row, q the number of
-    values of a site.
+    Metrics: "loss", this mean in nats.  Cost: 1 + d (q - 1) energies per row, where q is the number
+    of values of a site.
 
     >>> from tinyebm import Bits, BoltzmannMachine
     >>> p = Density(BoltzmannMachine(3), {"W": np.zeros(3), "b": np.zeros(3)}, Bits(3))
@@ -61,9 +61,9 @@ class RatioMatching:
 
         1/n Σ_x Σ_i σ(gain_i(a))²,    σ(t) = 1 / (1 + e^-t)                                 (3)
 
-    (Hyvärinen 2007, Computational Statistics & Data Analysis 51:2499: what score matching becomes
-    on two values), on Bits and Spins; no state, no randomness.  Consistent, like the
-    pseudolikelihood.
+    (Hyvärinen 2007, Computational Statistics & Data Analysis 51:2499: the analogue of score
+    matching for two values), on Bits and Spins; no state, no randomness.  It is consistent, like
+    the pseudolikelihood.
 
     Metrics: "loss", between 0 and d.  Cost: 1 + d energies per row.
 
@@ -83,8 +83,7 @@ class RatioMatching:
 
 
 def _descend(loss, p, x):
-    """The Step of a mean over rows of `loss`, a function of their gains (1), in blocks of bounded
-    memory."""
+    """The Step of the mean over rows of `loss`, a function of their gains (1), in blocks."""
     x = require_batch(p, x)
     if not on_gpu(x) and not p.space.contains(x).all():
         raise ValueError(f"some rows of x are no states of {p.space}")

@@ -1,19 +1,19 @@
-"""Score matching: fit the slope of log p, in which Z does not appear.
+"""Score matching: fit the gradient of log p, in which Z does not appear.
 
 The Fisher divergence between the data's distribution and p_θ is, up to a constant of the data
 (Hyvärinen 2005, JMLR 6:695, theorem 1),
 
     J(θ) = E_data[ ½ |s(x)|² + tr ∇s(x) ],      s = ∇ log p_θ,              (1)
 
-by integration by parts.  Its boundary terms vanish on R^d if the data's density times s does at
-infinity; in a box they vanish only for data that thin out towards the walls.
+by integration by parts.  Its boundary terms vanish on R^d if the data's density times s vanishes at
+infinity.  In a box they vanish only if the data's density vanishes at the walls.
 
 ScoreMatching           (1) with the exact trace
 SlicedScoreMatching     the trace from random projections: E_v[vᵀ ∇s v], v = ±1 in every coordinate
 DenoisingScoreMatching  no second derivative by x: it predicts the noise that was added
 
-All three see only slopes: how mass divides between two regions with a valley of low density
-between them hardly changes the loss.
+All three depend only on the gradient of log p.  If two regions are separated by low density, the
+loss hardly depends on how the mass divides between them.
 """
 
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ from tinyebm.replay.door import add, reduce_rows
 class ScoreMatching:
     """The gradient of eq. (1), its mean over the rows of x; no state, no randomness.
 
-    The population minimiser is the truth, if the model holds it; for energies without kinks (no
-    relu).  Metrics: "loss", J in units of 1/[x]².  Cost: value, d slopes and a Laplacian travel
-    forward side by side, and back: about 3 (d + 2) forward passes.
+    If the model contains the true density, this minimises J for infinite data.  The energy must
+    have no kinks (no relu).  Metrics: "loss", J in units of 1/[x]².  Cost: the value, d slopes and
+    a Laplacian are computed in forward mode, then differentiated: about 3 (d + 2) forward passes.
 
     >>> import numpy as np
     >>> from tinyebm import GaussianEnergy, Reals
@@ -59,7 +59,7 @@ class SlicedScoreMatching:
 
     (Song, Garg, Shi & Ermon 2019, UAI; |s|² is exact, their variance-reduced form).  The mean over
     v is eq. (1), so the population minimiser is the same.  Metrics: "loss".  Cost: about
-    2 (1 + projections) backward passes, whatever d.
+    2 (1 + projections) backward passes for any d.
 
     >>> import numpy as np
     >>> from tinyebm import GaussianEnergy, Reals
@@ -123,8 +123,7 @@ class DenoisingScoreMatching:
 
 
 def _require_curvature(objective, p):
-    """Refuse energies that say they have kinks: their Laplacian is infinite there, and 0 or finite
-    wherever it is evaluated."""
+    """Refuse energies with kinks: their Laplacian is infinite at kinks, where no rows lie."""
     if not getattr(p.energy, "smooth", True):
         raise ValueError(
             f"{type(objective).__name__} needs second derivatives, and {p.energy!r} has kinks: use "
