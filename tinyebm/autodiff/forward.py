@@ -3,11 +3,11 @@
 Of y = f(x) with x itself a function of t = (t_1, ..., t_d), the chain rule gives
 
     ∂_i y  =  Df(x) [∂_i x]                                                  (1)
-    Δ y    =  Df(x) [Δ x]  +  Σ_i D²f(x) [∂_i x, ∂_i x],                     (2)
+    Δ y    =  Df(x) [Δ x]  +  Σ_i D²f(x) [∂_i x, ∂_i x].                     (2)
 
-so that value, slopes and Laplacian pass through a network side by side in one sweep, instead of d
-backward ones (the forward Laplacian of Li et al. 2024, Nature Machine Intelligence 6:209).  No
-primitive needs a rule of its own: a VJP is linear in its cotangent, and its transpose, which is a
+So value, slopes and Laplacian pass through a network together in one forward sweep, instead of d
+backward sweeps (the forward Laplacian of Li et al. 2024, Nature Machine Intelligence 6:209).
+Primitives need no further rules: a VJP is linear in its cotangent, and its transpose, which is a
 VJP again, is Df.
 """
 

@@ -1,9 +1,9 @@
 """Threads over tiles instead of threads inside matrix products.
 
 Two threads that each work on a tile of their own are faster than one matrix product split in two,
-because neither waits for the other.  During a computation the linear algebra library is therefore
-held to one thread, and as many threads as it would have used work on tiles.  That number is
-OpenBLAS's own, as set by OPENBLAS_NUM_THREADS, by the cores of the process, or by a caller.
+because neither waits for the other.  So during a computation the linear algebra library uses one
+thread, and as many threads as it would have used work on tiles.  Their number is the setting of
+OpenBLAS: that of OPENBLAS_NUM_THREADS, of the cores of the process, or of a caller.
 """
 
 import ctypes
@@ -23,8 +23,7 @@ NAMES = (
 
 @lru_cache
 def _library():
-    """(get, set): OpenBLAS's functions for its number of threads, found in what NumPy loaded; None
-    if it uses another library."""
+    """(get, set): OpenBLAS's functions for its number of threads; None for another library."""
     try:
         loaded = ctypes.CDLL(np._core._multiarray_umath.__file__)
     except (AttributeError, OSError):
@@ -37,8 +36,7 @@ def _library():
 
 @contextmanager
 def one_blas_thread():
-    """Hold OpenBLAS to one thread; yield how many it had.  1 with another library, which keeps its
-    threads."""
+    """Set OpenBLAS to one thread; yield its former number, or 1 for another library."""
     if _library() is None:
         yield 1
         return
@@ -55,8 +53,7 @@ def one_blas_thread():
 
 @contextmanager
 def one_thread():
-    """Hold linear algebra to one thread: OpenBLAS, or by threadpoolctl, where it is installed,
-    whatever NumPy uses."""
+    """Set linear algebra to one thread: OpenBLAS, or another library by threadpoolctl."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
@@ -77,8 +74,7 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's
 
 
 def in_parallel(work, jobs, threads):
-    """Call work(worker, job) for every job, by up to `threads` workers numbered from 0, each job
-    once."""
+    """Call work(worker, job) once for every job, by up to `threads` workers 0, 1, ..."""
     todo = iter(jobs)
 
     def worker(number):

@@ -1,12 +1,12 @@
-"""The one door between the formulas of the package and their fast replay.
+"""The interface between the formulas of the package and their fast replay.
 
-Each function here computes what its few lines say: it calls a formula on blocks of rows and joins
-the results.  Those lines run inside `with te.plain():`, on a GPU, and for functions that cannot be
-replayed.  Elsewhere the same NumPy calls are repeated from a list, tile by tile: the same numbers
-up to rounding, several times faster.
+Each function here calls a formula on blocks of rows and joins the results.  Its lines run inside
+`with te.plain():`, on a GPU, and for functions that cannot be replayed.  Otherwise the same NumPy
+calls are repeated from a list, tile by tile.  The numbers agree up to rounding, and the time is
+several times shorter.
 
     by_rows       one result per row
-    reduce_rows          results added up over all rows, or joined in another way
+    reduce_rows   results added up over all rows, or joined in another way
     many_steps    all steps of Langevin chains
     remembering   keep the programs of an energy until the end of a block
 """
@@ -23,11 +23,11 @@ from tinyebm.replay.plans import remembering
 
 __all__ = ["add", "by_rows", "reduce_rows", "many_steps", "one_thread", "plain", "remembering"]
 
-UNTILED = 4096  # rows at a time where a function runs as it stands
+UNTILED = 4096  # rows at a time without replay
 
 
 def by_rows(function, p, *rows, settings=()):
-    """function(p, *rows, *settings), a tree of arrays (n, ...): row i depends on row i of x alone."""
+    """function(p, *rows, *settings), a tree of arrays (n, ...): row i depends on row i of x only."""
     if not THREAD.plain:
         replayed = tiles.by_rows(function, p, rows, settings)
         if replayed is not None:
@@ -63,7 +63,7 @@ def reduce_rows(function, combine, p, chunks, padding, settings=()):
 def many_steps(move, p, x, schedule, rng, record=None):
     """x ← space.fold(move(p, x, ξ, *settings)), ξ ~ N(0, I), for the settings of every step.
 
-    Returns (x, trajectory or None); None where it cannot be replayed, or is not to be.
+    Returns (x, trajectory or None); None if it cannot or should not be replayed.
     """
     return None if THREAD.plain else steps.many_steps(move, p, x, schedule, rng, record)
 
@@ -74,7 +74,7 @@ def add(before, block):
 
 
 def blocks_of(rows):
-    """Rows a few thousand at a time; on a GPU, whose cost is that of launches, all of them."""
+    """Rows a few thousand at a time; on a GPU all of them, because each launch costs time."""
     n = len(rows[0])
     if n <= UNTILED or on_gpu(rows[0]):
         return [rows]

@@ -1,7 +1,7 @@
 """The graph of the NumPy calls that a function makes.
 
-Nodes are simplified as they are made, by the table of rewrite rules at the end, which hold for
-every value.  Equal calls are one node.
+Nodes are simplified when they are made, by the table of rewrite rules at the end.  The rules hold
+for every value.  Equal calls share one node.
 """
 
 import math
@@ -13,9 +13,9 @@ LOG2E = math.log2(math.e)
 
 
 class Node:
-    """One NumPy call: `op` on `args`, with `keys` that are no arrays; an input or a constant has no
-    args.
+    """One NumPy call: `op` on `args`, with `keys` that are not arrays.
 
+    An input or a constant has no args.
     `value` is an example of the result, kept for its shape and type; `fixed` says that the result
     is the same for every row of points: it depends on parameters and constants only.
     """
@@ -31,7 +31,7 @@ class Node:
 
     @property
     def constant(self):
-        """The number this node is, if it is a constant filled with one number; else None."""
+        """The number of a constant that is filled with one number; else None."""
         return self.keys if self.op == "constant" else None
 
 
@@ -71,7 +71,7 @@ class Graph:
         return self._shared(key, op, args, keys, value, all(a.fixed for a in args))
 
     def forget(self):
-        """Let go of the examples' numbers, and keep their shapes and types."""
+        """Drop the numbers of the examples, and keep their shapes and types."""
         for node in self.nodes:
             if node.op != "constant":
                 node.value = np.broadcast_to(np.empty((), node.value.dtype), node.value.shape)
@@ -97,7 +97,7 @@ class Graph:
         return self.node("broadcast", (a,), value.shape, np.broadcast_to(a.value, value.shape))
 
     def _simplify(self, op, args, value):
-        """What the first rule that applies makes of a call; None if none does."""
+        """The result of the first rule that applies to a call; None if none applies."""
         if value.dtype.kind != "f" or any(arg.value.dtype != value.dtype for arg in args):
             return None
         a, b = (*args, None)[:2]

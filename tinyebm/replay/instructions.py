@@ -1,14 +1,14 @@
 """From a graph of NumPy calls to a short list of instructions.
 
 Points are columns in memory: an array (n, h) of n points is stored as (h, n), so that every call
-runs along the points, whatever the width.  Three facts make the list short.
+runs along the points, for any width.  Three facts make the list short.
 
 1. A value is stored without its factors: X = c · X̂ · diag(v), with c a number and v a function of
-   the parameters.  A multiplication by c or v then costs nothing.  The factors are multiplied in
-   only where they are needed: before a nonlinear function, or in a sum of terms with different
-   factors.  A matrix product with parameters W absorbs them: X W = X̂ (c diag(v) W).
-2. What depends on the parameters alone is computed once, in the `prologue`.  The `body` runs for
-   every tile of points.
+   the parameters.  So a multiplication by c or v costs nothing.  The factors are multiplied in only
+   where they are needed: before a nonlinear function, or in a sum of terms with different factors.
+   A matrix product with parameters W absorbs them: X W = X̂ (c diag(v) W).
+2. Values that depend only on the parameters are computed once, in the `prologue`.  The `body` runs
+   for every tile of points.
 3. An affine layer X W + b is one matrix product: X gets a border, a column of ones.  The
    derivatives by W and b are one matrix product, too.
 """
@@ -29,7 +29,7 @@ from tinyebm.replay.values import (
     scan,
 )
 
-# functions of two operands that know about factors
+# functions of two operands for values with factors
 LAYER = {np.multiply, np.add, np.subtract, np.divide}
 
 
@@ -106,7 +106,7 @@ class Builder:
         return self.do(np.positive, (ref,), ref.shape, ref.dtype)
 
     def times(self, v, w):
-        """The product of two fixed vectors, either of which may be None."""
+        """The product of two fixed vectors; each may be None."""
         return (v if w is None else w) if v is None or w is None else self.fixed_product(v, w)
 
     def sum_of_factors(self, x, y, sign):
@@ -155,7 +155,7 @@ class Builder:
         return Scaled(self.do((n.op, n.keys), refs, n.shape, n.value.dtype, n.fixed))
 
     def factored(self, n, x, y):
-        """+ - * / on values with factors; None if there is nothing to be gained."""
+        """+ - * / on values with factors; None if this saves no call."""
         a, b = n.args
         if not x.ref.dtype == y.ref.dtype == n.value.dtype:
             return None
@@ -189,7 +189,7 @@ class Builder:
         return None
 
     def scaled(self, n, x, y, store):
-        """A product: by a number or a vector of parameters it only changes the factor."""
+        """A product; a number or a vector of parameters only changes the factor."""
         a, b = n.args
         a, b, x, y = (b, a, y, x) if a.fixed else (a, b, x, y)
         spread = lambda ref: (
@@ -223,8 +223,7 @@ class Builder:
     # ------------------------------------------------------------ matrix products
 
     def product(self, n, x, y):
-        """A matrix product of points with parameters, or of two arrays of points over points; None
-        for any other."""
+        """A matrix product of points with parameters, or of two arrays over points; else None."""
         a, b = n.args
         if a.ndim != 2 or b.ndim != 2 or x.ref.dtype != n.value.dtype:
             return None
@@ -269,8 +268,7 @@ class Builder:
         )
 
     def gemm(self, x, W, bias, c, scalar=None):
-        """c · scalar · (X W + bias) as one product of X̂; remembered, so that a later factor can be
-        taken in."""
+        """c · scalar · (X W + bias) as one product of X̂; it is kept, for a later factor."""
         scale = lambda ref, c: (
             ref if c == 1.0 else self.fixed_product(ref, self.number(c, ref.dtype))
         )
@@ -288,8 +286,7 @@ class Builder:
         return out
 
     def rescaled(self, a, c, scalar):
-        """The product that node a is, with one more factor taken in; None if it is none, or is used
-        elsewhere too."""
+        """The product of node a with one more factor; None unless a is a product used only here."""
         x = self.values[a.number]
         if self.uses[a.number] > 1 or not x.plain or x.ref not in self.products:
             return None

@@ -6,7 +6,7 @@ from threading import local
 
 
 class _Thread(local):
-    """What each thread has of its own: does it run plainly, and the open blocks of `remembering`."""
+    """The state of each thread: whether it runs plainly, and the open blocks of `remembering`."""
 
     plain = False
     scopes = ()
@@ -17,12 +17,12 @@ THREAD = _Thread()
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Run every formula as it stands in its file: in this thread, until the end of the block.
+    """Run every formula as it is written, in this thread, until the end of the block.
 
-    Outside of such a block the NumPy calls of an energy are written down once and then repeated
-    from that list.  Inside, energies are called as Python functions on blocks of rows, so that one
-    can print from them, stop in a debugger, and read what runs.  Results differ by rounding;
-    samples of `te.ULA` also by the random numbers, which then come from `rng` directly.
+    Outside of such a block the NumPy calls of an energy are recorded once and then repeated.
+    Inside it energies are called as Python functions on blocks of rows, so you can print from them
+    and use a debugger.  Results differ by rounding.  Samples of `te.ULA` also differ by the random
+    numbers, which come from `rng` directly.
 
     >>> import numpy as np
     >>> import tinyebm as te

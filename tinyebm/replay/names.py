@@ -1,6 +1,6 @@
 """Keys of energies and spaces whose values cannot change.
 
-Only frozen dataclasses of this package have one: they read nothing but their fields.
+Only frozen dataclasses of this package have one, because they depend only on their fields.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ def ids(parts):
 
 
 def names_of(values, trusted):
-    """A key of values, made of their types and of all that they hold; None if one of them may change.
+    """A key of values, made of their types and contents; None if one of them may change.
 
     `trusted` holds the ids of objects that count as unchanging.  Numbers are keyed by type and
     digits: 1, 1.0 and True have three keys, and so have 0.0, -0.0 and nan.

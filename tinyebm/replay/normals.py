@@ -9,13 +9,13 @@ BITS = np.uint32(9), np.uint32(0x3F800000)
 def normals(rng, out):
     """Fill a contiguous array with independent draws of N(0, 1).
 
-    In single precision by the transform of Box & Muller (1958, Ann. Math. Statist. 29:610), on the
-    bits of the generator: two uniform numbers u, v of 23 bits make
+    Single precision uses the transform of Box & Muller (1958, Ann. Math. Statist. 29:610), on the
+    bits of the generator: two uniform numbers u, v of 23 bits give
 
         √(-2 log u) (cos 2πv, sin 2πv),      u in (0, 1].
 
-    So no draw exceeds √(2 · 23 log 2) = 5.65, beyond which N(0, 1) has a mass of 1.6e-8.  In double
-    precision by NumPy's ziggurat, whose tail has no end.
+    So no draw exceeds √(2 · 23 log 2) = 5.65, beyond which N(0, 1) has a mass of 1.6e-8.  Double
+    precision uses NumPy's ziggurat, whose draws are not bounded.
     """
     flat = out.reshape(-1)
     pairs = flat.size // 2

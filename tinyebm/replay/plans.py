@@ -2,9 +2,9 @@
 
 A Plan is a function of a Density and of rows of points, compiled for tiles of one size: one program
 per thread.  Plans of the package's own energies and spaces are kept between calls, because these
-read nothing but their fields.  Plans of other energies are kept inside `remembering` blocks, for
-the length of a fit.  They are compared there with the function itself from time to time, because
-such an energy may read something that changes.
+depend only on their fields.  Plans of other energies are kept inside `remembering` blocks, during a
+fit.  There they are compared with the function itself from time to time, because such an energy may
+read something that changes.
 """
 
 import math
@@ -47,7 +47,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Scope:
-    """The programs of parts (an energy, a space) that may change, kept for the length of a block."""
+    """The programs of parts (an energy, a space) that may change, kept until a block ends."""
 
     def __init__(self, parts):
         self.parts = [part for part in parts if names_of((part,), ()) is None]
@@ -68,8 +68,8 @@ class Scope:
 def remembering(*parts):
     """Keep the programs of an energy, a space or a distribution until the end of the block.
 
-    Gives a function that raises ChangedEnergyError if one of those programs, as last used, differs
-    from the function it stands for: then a part reads something that has changed since.
+    Yields a function that raises ChangedEnergyError if the last result of a program differs from
+    its function.  Then a part reads something that has changed.
     """
     scope = Scope(parts)
     THREAD.scopes = (*THREAD.scopes, scope)
@@ -96,7 +96,7 @@ def tile_size(leaves, n, d):
 
 
 class Model(NamedTuple):
-    """Stands for a Density while a function is traced."""
+    """A placeholder for a Density while a function is traced."""
 
     energy: Any
     theta: Any
@@ -144,7 +144,7 @@ class Plan:
             self.require_unchanged(fixed, rows)
 
     def _answer(self, fixed, rows):
-        """What the program gives for at most a tile of rows."""
+        """The results of the program for at most a tile of rows."""
         program, n = self.programs[0], len(rows[0])
         program.load(fixed)
         _fill(program, rows, 0, n, self.padding)
@@ -245,7 +245,7 @@ def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
         if found is None:
             try:
                 found = Plan(function, p, settings, rows, size, padding, store is not _PLANS)
-            except Exception as error:  # the function itself will say what is wrong
+            except Exception as error:  # the function itself will raise its error
                 if names and isinstance(error, ChangedEnergyError):
                     raise
                 found = Unplanned(Model(p.energy, None, p.space))
@@ -257,7 +257,7 @@ def plan(function, p, leaves, rows, settings=(), steps=1, padding=None):
 
 
 def _memory_of(p):
-    """(What tells the energy and the space of p from others, where their programs are kept)."""
+    """(A key of the energy and the space of p, the place where their programs are kept)."""
     parts = p.energy, p.space
     names = names_of(parts, ())
     if names is not None:

@@ -1,8 +1,7 @@
 """A traced function as a list of NumPy calls on buffers that are allocated once.
 
-Each result has a buffer.  Where an operand is not needed any more, the result takes its buffer, so
-that the memory of a tile stays small and in the cache.  To replay the function is to make the calls
-again.
+Each result has a buffer.  If an operand is not needed any more, the result takes its buffer, so the
+memory of a tile stays small and in the cache.  A replay of the function makes the calls again.
 """
 
 import math
@@ -64,14 +63,14 @@ class Program:
         return [x.astype(dtype, copy=False) for x, dtype in zip(found, self.types, strict=True)]
 
     def load(self, fixed):
-        """Take parameters: what depends on them alone is computed here."""
+        """Take parameters, and compute the values that depend only on them."""
         for buffer, x in zip(self.fixed, fixed, strict=True):
             np.copyto(buffer, x)
         for f, args in self.prologue:
             f(*args)
 
     def run(self):
-        """Compute the outputs of what the rows hold."""
+        """Compute the outputs for the current rows."""
         for f, args in self.body:
             f(*args)
 
@@ -104,8 +103,7 @@ def _allocate_together(roots):
 
 
 def _share_buffers(code, inputs, outputs):
-    """Give every result a buffer: that of an operand used for the last time, a free one, or a new
-    one."""
+    """Give every result a buffer: of an operand in its last use, a free one, or a new one."""
     last, kept = {}, {id(ref.root) for ref in (*inputs, *outputs)}
     for i, (_, args, out) in enumerate(code):
         for ref in (*args, out):

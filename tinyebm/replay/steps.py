@@ -1,5 +1,6 @@
-"""Markov chains whose step is a function of normal noise, replayed: all steps of one tile of chains,
-then all steps of the next.
+"""Replay of Markov chains whose step is a function of normal noise.
+
+All steps of one tile of chains run before those of the next tile.
 """
 
 import numpy as np

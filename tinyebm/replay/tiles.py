@@ -1,9 +1,9 @@
 """Functions of many rows, replayed tile by tile.
 
-A *tile* is a few hundred rows, so few that what a function computes on the way stays in the cache.
-Tiles are cut by the number of rows and the width of the model alone, never by the number of
-threads, and sums over tiles are added in one order: the same call gives the same numbers on any
-number of cores.  Each function returns None where a function cannot be replayed.
+A *tile* is a few hundred rows, so few that the intermediate results of a function stay in the
+cache.  The size of tiles depends only on the number of rows and the width of the model, not on the
+number of threads, and sums over tiles are added in a fixed order.  So the same call gives the same
+numbers on any number of cores.  Each function returns None if a function cannot be replayed.
 """
 
 from functools import reduce
@@ -16,7 +16,7 @@ from tinyebm.common.tree import tree_flatten
 from tinyebm.replay import plans
 from tinyebm.replay.plans import plan
 
-LANES = 8  # partial sums, whatever the number of threads
+LANES = 8  # partial sums, for any number of threads
 
 
 def by_rows(function, p, rows, settings):

@@ -1,9 +1,9 @@
 """Recording the NumPy calls of a function.
 
-A `Traced` array stands for a real one.  NumPy passes every function of it to the two methods
-`__array_ufunc__` and `__array_function__`.  They compute the result and record a node: the
-function, its operands, the shape of the result.  One run of ordinary code, derivatives included,
-therefore leaves the graph of its NumPy calls.
+A `Traced` array is a placeholder for a real one.  NumPy passes every function of it to the two
+methods `__array_ufunc__` and `__array_function__`.  They compute the result and record a node: the
+function, its operands, the shape of the result.  So one run of ordinary code, derivatives included,
+gives the graph of its NumPy calls.
 
 A function is refused if the same calls would be wrong for other numbers: if it branches on a value
 (`if x.max() > 0`), takes a number from one (`float(x)`), or converts an array (`np.asarray(x)`).
@@ -23,17 +23,17 @@ REFUSAL = (
 
 
 class NotReplayable(TypeError):
-    """A traced function looked at a value."""
+    """A traced function depends on a value in a way that cannot be repeated."""
 
 
 class Traced(NDArrayOperatorsMixin, Symbol):
-    """An array whose NumPy calls are written down in a graph."""
+    """An array whose NumPy calls are recorded in a graph."""
 
     __slots__ = ("node", "graph", "fresh")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, node, graph, fresh=False):
-        # fresh: nobody else sees it, so it may be written to
+        # fresh: no other array shares its memory, so it may be written to
         self.node, self.graph, self.fresh = node, graph, fresh
 
     shape = property(lambda self: self.node.value.shape, doc="Shape of the array.")
@@ -64,7 +64,7 @@ class Traced(NDArrayOperatorsMixin, Symbol):
     __array__ = __float__ = __int__ = __index__ = __bool__ = __complex__ = __contains__ = _refuse
 
     def _call(self, op, inputs, keys, function):
-        """Compute function(values) and write it down."""
+        """Compute function(values) and record it."""
         if op in ("getitem", "reshape", "transpose"):
             self.fresh = False  # the result may be a view of it
         nodes = [x.node if isinstance(x, Traced) else self.graph.constant(x) for x in inputs]
@@ -215,7 +215,7 @@ class Traced(NDArrayOperatorsMixin, Symbol):
 
 
 class _Index:
-    """An index; two are the same call only if they look the same in full."""
+    """An index; two indices are equal only if they are equal in full."""
 
     def __init__(self, index):
         parts = index if isinstance(index, tuple) else (index,)
@@ -236,8 +236,7 @@ class _Index:
 
 
 def _plain_number(x, inputs):
-    """A Python number as an array of no dimension, of the type that NumPy's promotion gives it
-    beside the other operands."""
+    """A Python number as an array of no dimension, in the type that NumPy's promotion gives it."""
     if not isinstance(x, (int, float)) or isinstance(x, bool):
         return x
     kinds = [y.dtype for y in inputs if not isinstance(y, (int, float))]

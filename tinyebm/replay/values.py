@@ -1,4 +1,4 @@
-"""What instructions work on: stored arrays, values with factors, and patterns of nodes."""
+"""The operands of instructions: stored arrays, values with factors, and patterns of nodes."""
 
 import math
 
@@ -60,7 +60,7 @@ def reachable(outputs):
 
 
 def scan(nodes):
-    """What later nodes need of earlier ones.
+    """The requirements of later nodes on earlier ones.
 
     Returns the numbers of the nodes that need a border of ones; {product: the factor that an
     exponential multiplies it by}; {G: the X of the product Xᵀ G}.
@@ -102,8 +102,7 @@ def is_factor(b):
 
 
 def fixed_vector(b):
-    """The fixed node of shape (), (h,) or (1, h) that b is, or is a broadcast of; None if there is
-    none."""
+    """The fixed node of shape (), (h,) or (1, h) behind b, broadcast or not; None for others."""
     while b.op == "broadcast":
         b = b.args[0]
     return b if b.ndim <= 1 or (b.ndim == 2 and b.shape[0] == 1) else None
