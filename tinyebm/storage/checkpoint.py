@@ -21,7 +21,7 @@ FORMAT = "tinyebm checkpoint 2"
 
 
 def save_tree(path, tree, **notes):
-    """Write a tree of arrays, and notes that JSON can hold; the file appears whole or not at all.
+    """Write a tree of arrays, and notes that JSON can hold, completely or not at all.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ def save_tree(path, tree, **notes):
 
 
 def load_tree(path):
-    """Read what `save_tree` wrote: (tree, notes).
+    """Read a file of `save_tree`: (tree, notes).
 
     Nothing is unpickled, and memory is allocated only for what the file holds.
 
@@ -89,7 +89,7 @@ def load_tree(path):
 def _array(path, archive, name):
     """One array; KeyError if there is none of that name.
 
-    Its size is checked before it is allocated: the shape that its header claims may be anything.
+    Its size is checked before it is allocated, because the shape in its header may be wrong.
     """
     info = archive.getinfo(f"{name}.npy")
     try:

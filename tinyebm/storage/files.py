@@ -1,6 +1,6 @@
-"""Files that appear whole or not at all, even if the disk is full or the power fails.
+"""Files that are written completely or not at all, even if the disk is full or the power fails.
 
-They are written under another name, and renamed when they are safe on disk.
+They are written under another name, and renamed when they are safe on the disk.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 def whole_file(path):
     """A binary file to write to, which gets its name `path` when the block ends without an error.
 
-    Until then an old file stays as it was; after an error nothing is left behind.
+    Until then an old file is unchanged.  After an error the new file is removed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 """Models on disk: a Density, rebuilt from the names and fields of its energy and its space.
 
-A model file is a checkpoint whose notes hold these names and fields; both parts are frozen
-dataclasses, which have nothing else.
+A model file is a checkpoint whose notes hold these names and fields.  Both parts are frozen
+dataclasses, which have no other state.
 """
 
 import dataclasses
@@ -62,7 +62,7 @@ def save_model(path: str | os.PathLike, p: Density, **notes: Any) -> None:
 
 
 def load_model(path: str | os.PathLike) -> tuple[Density, dict]:
-    """Read what `save_model` wrote: (Density, notes).
+    """Read a file of `save_model`: (Density, notes).
 
     Raises
     ------
@@ -97,7 +97,7 @@ def _spell(part):
 
 
 def _part(path, spelled, kinds):
-    """The energy or the space that `_spell` wrote down."""
+    """The energy or the space of the JSON of `_spell`."""
     try:
         return {kind.__name__: kind for kind in kinds}[spelled.pop("kind")](**spelled)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""What a model file says of its data, and how other data are put into the units of the model.
+"""The notes of a model file about its data, and the conversion of other data to its units.
 
 A model of standardised columns is a density of (x - centre) / scale, with the centre and scale of
-the data it was trained on.  Rows that it is asked about later are shifted and scaled by the same
-numbers, not by their own.
+the data it was trained on.  Other rows are shifted and scaled by the same numbers, not by their
+own.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from tinyebm.datasets.readers import numbered_columns, reader_of
 
 
 def origin(data, trained=None):
-    """The notes of a model file on its data: how to load them again, units, rows trained on.
+    """The notes of a model file on its data: the source, the units, and the rows trained on.
 
     `trained` holds those rows (m, d); by default they are all.
 
@@ -46,8 +46,7 @@ def origin(data, trained=None):
 
 
 def remembered(notes):
-    """Data without rows, with the columns and units in the notes of a model; None if there are
-    none."""
+    """Data without rows, with the columns and units in the notes of a model, or None."""
     if "scale" not in notes:
         return None
     centre, scale = np.array(notes["centre"]), np.array(notes["scale"])
@@ -66,7 +65,8 @@ def seen_by(p, notes, data):
     Raises
     ------
     ValueError
-        If they cannot be put into these units, have other columns, or are no states of the model.
+        If they cannot be converted to these units, have other columns, or are not states of the
+        model.
     """
     known, population = remembered(notes), is_population(data)
     if known and not population:
@@ -94,10 +94,10 @@ def seen_by(p, notes, data):
 
 
 def trained_rows(p, notes, data):
-    """Which rows of data in the units of a model it was trained on, (n,); None if that is unknown.
+    """A mask (n,) of the rows that a model was trained on; None if they are unknown.
 
-    A row is recognised by its numbers, and counts as often as it was trained on.  On a discrete
-    space many rows are equal, so only those of the whole table are told apart.
+    Rows are in the units of the model.  A row is recognised by its numbers, as often as it was
+    trained on.  On a discrete space many rows are equal, so only the whole table is recognised.
     """
     marks = _marks(data.x)
     if "trained_on" not in notes or p.space.discrete and _digest(marks) != notes["table"]:
@@ -110,8 +110,10 @@ def trained_rows(p, notes, data):
 
 
 def _marks(x):
-    """A digest of 48 bits of every row of x (n, d): of a million rows trained on, none has that of
-    a new row but with probability 4e-9."""
+    """A digest of 48 bits of every row of x (n, d).
+
+    The probability that a new row has the digest of one of a million others is 4e-9.
+    """
     rows = np.ascontiguousarray(x, dtype=float) + 0.0  # -0.0 becomes 0.0
     return [hashlib.blake2b(row.tobytes(), digest_size=6).hexdigest() for row in rows]
 
@@ -127,8 +129,10 @@ def _named(data):
 
 
 def _require_units(target, p, standardised):
-    """Raise ValueError if a population cannot judge a model; `standardised`: the name of the data
-    whose standardised columns it models, if any."""
+    """Raise ValueError if a population has other units than a model.
+
+    `standardised` is the name of the data whose standardised columns are modelled, if any.
+    """
     if target.space.discrete != p.space.discrete:
         raise ValueError(f"{target.name} lives on {target.space}, the model on {p.space}")
     if standardised:
@@ -139,7 +143,7 @@ def _require_units(target, p, standardised):
 
 
 def _require_columns(data, known):
-    """Raise ValueError unless the columns are those that are known, where both have names."""
+    """Raise ValueError unless the names of the columns agree, where both have names."""
     if not (_named(data) and _named(known)) or data.columns == known.columns:
         return
     missing = [repr(name) for name in known.columns if name not in data.columns]
