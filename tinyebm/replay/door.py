@@ -27,7 +27,7 @@ UNTILED = 4096  # rows at a time without replay
 
 
 def by_rows(function, p, *rows, settings=()):
-    """function(p, *rows, *settings), a tree of arrays (n, ...): row i depends on row i of x only."""
+    """function(p, *rows, *settings), arrays (n, ...); result i depends only on row i of each."""
     if not THREAD.plain:
         replayed = tiles.by_rows(function, p, rows, settings)
         if replayed is not None:

@@ -1,7 +1,7 @@
 """Fitting θ by steps of any objective: `fit`.
 
-The steps themselves are in `loop.updates`.  Around them `fit` checks what it is given, writes down
-exact numbers at log points, saves the state there, and returns the fitted model.
+The steps are in `loop.updates`.  `fit` checks its arguments, runs the steps, records exact numbers
+at log points, saves the state there, and returns the fitted model.
 """
 
 import os
@@ -43,7 +43,7 @@ from tinyebm.training.watch import caveats
 
 
 class Fit(NamedTuple):
-    """A fitted model: what `te.fit` and `te.mle` return.
+    """A fitted model, as `te.fit` and `te.mle` return it.
 
     `theta` holds the parameters (the running average, if one was asked for), `density` the Density
     with these, `history` lists of numbers by name, and `state` the last state of the run.
@@ -99,27 +99,27 @@ def fit(
 ) -> Fit:
     """A model fitted to data by steps of an objective, as a Fit.
 
-    Each step draws a batch, asks the objective for a gradient, and lets the optimiser move θ:
-    the formulas are in `tinyebm.training.loop.updates`.
+    Each step draws a batch, computes the gradient of the objective, and updates θ by the optimiser.
+    The formulas are in `tinyebm.training.loop.updates`.
 
     Parameters
     ----------
     energy : callable (theta, x) -> (n,)
         With a method `init(rng)` unless theta is given.
     data : array (n, d), Data, or a population
-        Of finite data a batch is drawn with replacement; it is all rows, in order, if there are no
-        more than batch_size.  A population is sampled anew at every step.  It is a Target, a
-        Density or a Fit (drawn from exactly), or an object with `sample(n, rng)` and a normalised
-        `log_prob(x)`, like te.Normal; in dimension ≤ 3.
+        From finite data a batch is drawn with replacement; it is all rows, in order, if there are
+        at most batch_size.  From a population a new batch is drawn at every step.  A population is
+        a Target, a Density or a Fit (with exact draws), or an object with `sample(n, rng)` and a
+        normalised `log_prob(x)`, like te.Normal; in dimension ≤ 3.
     space : Reals, Box, ..., optional
-        Where x lives.  By default the space of the data, if they have one; else the one that the
-        energy is for (for an RBM Bits(d), if all entries are 0 or 1); else Reals(d), with a warning
-        if all entries are 0 or 1 (or -1 or 1).
+        The space of x.  By default that of the data, if they have one; else that of the energy (for
+        an RBM Bits(d), if all entries are 0 or 1); else Reals(d), with a warning if all entries are
+        0 or 1 (or -1 or 1).
     objective : ContrastiveDivergence(kernel, k), ExactLikelihood(), ...
     optimizer : Optimizer, by default adam(1e-3)
     steps, batch_size, seed : int
     theta : tree, optional
-        The first parameters; by default those that `energy.init` draws.
+        The first parameters; by default a draw of `energy.init`.
     device, dtype : "cpu" or "gpu"; "float64" or "float32"
         On a GPU (CuPy) only log points wait until the GPU has finished.
     callback : callable (step, density, entry), optional
@@ -127,8 +127,8 @@ def fit(
     progress : bool or str
         Whether to draw a progress bar (in a terminal or notebook); a string is its title.
     checkpoint : path, optional
-        The state is saved there at every log point and at Ctrl-C; with `resume=True` the run goes
-        on from there.
+        The file to which the state is saved at every log point and at Ctrl-C; with `resume=True`
+        the run continues from this state.
     alpha : float
         Weight of the regulariser alpha (mean E(data)² + mean E(negatives)²).
     data_noise : float
@@ -140,11 +140,11 @@ def fit(
     log_every : int, optional
         Steps between log points, by default steps / 20.
     exact : bool, optional
-        Whether log points compute the exact NLL (and KL, for a population); by default where the
+        Whether log points compute the exact NLL (and KL, for a population); by default if the
         space is discrete or has dim ≤ 2.
     rollback : int
-        How often a run whose numbers are not finite may go back to its last log point and go on
-        from there with other random numbers; then it fails.  The history counts "rollbacks".
+        How often a run whose numbers are not finite may return to its last log point and continue
+        with other random numbers, before it fails.  The history counts "rollbacks".
 
     Returns
     -------
@@ -158,19 +158,19 @@ def fit(
     ------
     FloatingPointError
         If the gradient, a metric or a parameter is not finite, or if a chain has left the space.
-        The update is dropped, and the state before it saved to `checkpoint`; on a GPU this happens
-        at the next log point, and the state of the last one is saved.
+        The update is dropped, and the state before it is saved to `checkpoint`.  On a GPU this
+        happens at the next log point, and the state of the last one is saved.
     ChangedEnergyError
-        If the energy gives other values than when it was compiled, because it reads something that
-        changes (a global, an attribute, a random number).  Checked at log points.
+        If the values of the energy have changed since it was compiled, because it reads something
+        that changes (a global, an attribute, a random number).  This is checked at log points.
     ValueError
         If the arguments do not fit together.
 
     Warns
     -----
     UserWarning
-        If the kernel is a `Recipe` whose temperature is not 1 or that clips gradients; if the
-        energies have collapsed under `alpha`; if without theta the data on R^d have a mean far from
+        If the kernel is a `Recipe` whose temperature is not 1 or that clips gradients.  If `alpha`
+        has made the energies constant.  If theta is not given, and data on R^d have a mean far from
         0 or a scale far from 1.
 
     >>> import numpy as np
@@ -198,7 +198,7 @@ def fit(
         warnings.warn(caveat, stacklevel=2)
     objective = regularised(objective, alpha)
     optimizer = optimizer or adam(1e-3)
-    # NumPy's scalars would widen single precision
+    # NumPy scalars would turn single into double precision
     ema, data_noise = ema and float(ema), float(data_noise)
 
     stream = Stream(seed, device)
@@ -246,7 +246,7 @@ def fit(
                     file.save(*kept)
                     if callback:
                         callback(step, p, entry)
-                if not rollback:  # a resumed run, too, has to go back to its last log point
+                if not rollback:  # a resumed run must also be able to return to its last log point
                     kept = state, history
                 bar(step, note_of(history))
         except (KeyboardInterrupt, FloatingPointError):

@@ -1,4 +1,4 @@
-"""The history of a training run, its entries at log points, and the checkpoint that keeps it.
+"""The history of a training run, its entries at log points, and its checkpoint.
 
 A history is {name: list of numbers}, with one number per log point.
 """
@@ -21,9 +21,9 @@ from tinyebm.storage.checkpoint import load_tree, save_tree
 def measurer(data, law, exact, normaliser):
     """The function of a density and the last θ that computes the exact "nll" and "kl" of an entry.
 
-    It returns {} unless `exact`, and no "kl" for finite data.  Where a `normaliser` is learned it
-    adds the exact "log_z" of the last θ, because the normaliser belongs to that and not to the
-    average.  `law` is the data as (rows, probability masses).
+    It returns {} unless `exact`, and no "kl" for finite data.  If a `normaliser` is learned, it
+    adds the exact "log_z" of the last θ, because the normaliser belongs to this θ and not to the
+    average.  `law` is the distribution of the data, (rows, probability masses).
     """
     entropy = getattr(data, "entropy", None)  # a population's
 
@@ -45,7 +45,7 @@ def measurer(data, law, exact, normaliser):
 
 
 def entry_of(update, exact, counted):
-    """The entry of a log point: {name: number}; `counted` adds how often the run went back."""
+    """The entry of a log point: {name: number}; `counted` adds the number of rollbacks."""
     metrics = {name: float(value) for name, value in update.metrics.items()}
     attempt = {"rollbacks": update.attempt} if counted else {}
     return {"step": update.number, **metrics, **exact, **attempt}
@@ -67,12 +67,12 @@ def note_of(history):
 
 
 def rollbacks(history):
-    """How often the run has gone back to a log point; it is nan where that was not counted."""
+    """The number of returns to a log point so far; nan in the history if they were not counted."""
     return max((int(n) for n in history.get("rollbacks", ()) if n == n), default=0)
 
 
 class Checkpoint(NamedTuple):
-    """The file of a run (None: there is none), and the settings that tell this run from others."""
+    """The file of a run, or None, and the settings that identify the run."""
 
     path: Any
     identity: dict
@@ -95,7 +95,7 @@ class Checkpoint(NamedTuple):
 
 
 def fingerprint(data, x):
-    """What tells the data of two runs apart: a population's name, or a digest of rows or atoms."""
+    """A text that identifies data: the name of a population, or a digest of rows or atoms."""
     import hashlib  # takes 3 ms to load: only when used
 
     if is_population(data) and not hasattr(data, "p"):

@@ -1,7 +1,7 @@
 """`mle`: the maximum of the exact likelihood, by L-BFGS on the exact gradient.
 
-`why_not` says why a run has not converged, `flat_of` sees rows that do not span their space, and
-`spread_of_statistics` finds units in which all parameters matter alike.
+`why_not` says why a run has not converged, `flat_of` finds rows that do not span their space, and
+`spread_of_statistics` gives units in which all parameters have a similar effect.
 """
 
 import contextlib
@@ -56,13 +56,13 @@ def mle(
 ) -> Fit:
     """The model of maximal exact likelihood, found by L-BFGS, as a Fit.
 
-    The data are all rows of an array or of Data, or a whole population, by quadrature.  The grid of
-    the quadrature is chosen anew for every θ that is tried, so that no step can leave the grid or
-    slip between its nodes.  The run ends when no component of the gradient exceeds gtol.
+    The data are all rows of an array or of Data, or a whole population, by quadrature.  A new grid
+    is chosen for every θ, so that the mass can neither leave the grid nor lie between its nodes.
+    The run ends when no component of the gradient exceeds gtol.
 
     Neither the start nor the result depends on the units of x.  An energy with `init_from_data`
-    starts near the data.  Where the statistic ∂E/∂θ_i has a standard deviation under the model
-    below 0.01 or above 100, θ_i is measured in units in which it is 1; on states it is not.
+    starts near the data.  If the standard deviation of ∂E/∂θ_i under the model is below 0.01 or
+    above 100, θ_i is measured in units in which it is 1 (not on discrete spaces).
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def mle(
     Warns
     -----
     ConvergenceWarning
-        If the run has not converged, with the cause: steps ran out, or there is no maximum.
+        If the run has not converged; the message names the cause.  Either max_steps was too small,
+        or no maximum exists.
 
     >>> from tinyebm import GaussianEnergy
     >>> x = np.array([[0.0], [1.0], [5.0]])
@@ -108,7 +109,7 @@ def mle(
     flat = flat_of(space, x)
     bar = Progress("mle", max_steps, progress)
 
-    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may go anywhere
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may reach any θ
     def value_and_gradient(theta):
         """NLL = log Z + E_data[E], and its gradient E_data[∂E] - E_model[∂E]."""
         p = model(theta)
@@ -120,7 +121,7 @@ def mle(
         value = log_z - float(mass @ u)
         lowest = value < min(history["nll"], default=-math.inf)
         if flat and lowest and exponents(p, x + flat[1]).max() < u.max() - SPIKE:
-            raise StopIteration  # from here on the NLL falls for ever
+            raise StopIteration  # beyond this θ the NLL falls without end
         history["nll"].append(value)
         if space.discrete:
             tried.append((value, ravel(theta)[0]))
@@ -130,7 +131,7 @@ def mle(
 
     spread = None if space.discrete else lambda theta: spread_of_statistics(model(theta), x, mass)
     with remembering(energy, space) as require_unchanged:
-        log_partition(model(theta), rtol, rows=x)  # raises the cause, if the start is no density
+        log_partition(model(theta), rtol, rows=x)  # raises an error if Z of the start is infinite
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
         require_unchanged()
         p = model(theta)
@@ -153,9 +154,9 @@ def spread_of_statistics(p, x, mass):
     """The standard deviation under the model of every ∂E/∂θ_i, as a tree like theta.
 
     It is the root of the diagonal of the Fisher information.  With independent signs s_j the mean
-    square of Σ_j s_j √m_j (t_j - t̄) is Σ_j m_j (t_j - t̄)², a variance, so a few vectors of random
-    signs replace a derivative per state.  Where the states of the model cannot be listed it is
-    taken under the rows x of probability mass m.
+    square of Σ_j s_j √m_j (t_j - t̄) is Σ_j m_j (t_j - t̄)², a variance.  So a few vectors of
+    random signs replace one derivative per state.  If the states of the model cannot be listed, the
+    rows x of probability mass m are used instead.
     """
     rng = Stream(0).at(0)
     with contextlib.suppress(ValueError):
@@ -176,7 +177,7 @@ def spread_of_statistics(p, x, mass):
 
 
 def why_not(p, x, mass, value, steps, max_steps):
-    """Why a run has not converged, in one line."""
+    """The reason why a run has not converged, in one line."""
     if flat := flat_of(p.space, x):
         return (
             f"{flat[0]}: a density may rise there without bound, and the likelihood has no maximum"
@@ -199,9 +200,9 @@ def why_not(p, x, mass, value, steps, max_steps):
 
 
 def flat_of(space, x):
-    """How rows (n, d) of R^d or a box fail to span it, and a step away from their line or plane.
+    """If rows (n, d) of R^d or a box do not span it: (how, a step away from their line or plane).
 
-    None if they do span it, or on a discrete space.
+    None if they span it, or on a discrete space.
     """
     if space.discrete:
         return None

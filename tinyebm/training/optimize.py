@@ -1,4 +1,4 @@
-"""Rules that move θ: gradient descent, momentum and Adam, step by step; L-BFGS, to convergence.
+"""Update rules for θ: gradient descent, momentum and Adam; and L-BFGS, a minimiser.
 
 An optimiser is a pair of functions, `init(theta) -> state` and
 `update(gradient, state, theta) -> (theta, state)`; states are trees of arrays.
@@ -14,14 +14,14 @@ from tinyebm.autodiff.ops import fused
 from tinyebm.common.checks import require_decay, require_nonnegative, require_positive
 from tinyebm.common.tree import ravel, tree_flatten, tree_map
 
-NATURAL = (1e-2, 1e2)  # where the spread lies between these, a parameter keeps its unit
+NATURAL = (1e-2, 1e2)  # if the spread lies between these, a parameter keeps its unit
 # L-BFGS ends after PATIENCE rounds that each lower the value by less than the fraction TINY of it
 PATIENCE, TINY = 3, 1e-6
 NOISE = 1e-8  # relative error of a value
 
 
 class Optimizer(NamedTuple):
-    """A rule that moves θ against a gradient: `init(theta)` and `update(gradient, state, theta)`.
+    """An update rule for θ: `init(theta)` and `update(gradient, state, theta)`.
 
     >>> signs = Optimizer(lambda theta: (), lambda g, state, theta: (theta - 0.1 * np.sign(g), state))
     >>> signs.update(np.array([3.0, -2.0]), (), np.zeros(2))[0]
@@ -75,7 +75,7 @@ def adam(
 ) -> Optimizer:
     """The rule θ ← θ - η m̂ / (√v̂ + ε), with m ← β₁ m + (1 - β₁) g and v ← β₂ v + (1 - β₂) g².
 
-    m̂ = m / (1 - β₁^t) and v̂ = v / (1 - β₂^t) correct the bias of the zeros that m and v start at
+    m̂ = m / (1 - β₁^t) and v̂ = v / (1 - β₂^t) correct the bias that comes from the start m = v = 0
     (Kingma & Ba 2015, algorithm 1).
 
     >>> init, update = adam(0.1)
@@ -127,7 +127,7 @@ def _adam_step(t, m, v, eta, scale, epsilon):
 
 @np.errstate(divide="ignore")  # a gradient of length 0
 def clip_norm(gradient, largest):
-    """The gradient, shortened to Euclidean length `largest` over all its leaves if it is longer."""
+    """The gradient; if it is longer, shortened to Euclidean length `largest` over all leaves."""
     length = np.sqrt(sum((g * g).sum() for g in tree_flatten(gradient)[0]))
     shrink = np.minimum(largest / length, 1.0)
     return tree_map(lambda g: g * shrink.astype(g.dtype), gradient)
@@ -136,8 +136,8 @@ def clip_norm(gradient, largest):
 def lbfgs(value_and_gradient, theta, max_steps=1000, gtol=1e-8, spread=None):
     """Minimise a smooth function of a tree; return (theta, value, steps, converged).
 
-    `value_and_gradient(theta)` returns a float and a tree.  Where it returns inf the line search
-    steps back; a StopIteration ends the run at the best θ so far.
+    `value_and_gradient(theta)` returns a float and a tree.  If it returns inf, the line search
+    steps back.  A StopIteration ends the run at the best θ so far.
 
     L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput. 16:1190) as implemented by SciPy, with 20
     pairs, starts again from the best θ until the gradient is small or no lower value is found.
@@ -230,7 +230,7 @@ class _Path:
     def _polish(self, unit, gtol, inverse):
         """Take quasi-Newton steps as long as they shorten the gradient.
 
-        Near the minimum values differ by rounding alone, and a line search cannot go on by them.
+        Near the minimum values differ only by rounding, and a line search by values fails.
         """
         while (slope := np.abs(self.best.gradient * unit).max()) > gtol:
             flat = self.best.at - unit * inverse.matvec(self.best.gradient * unit)

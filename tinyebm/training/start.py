@@ -1,6 +1,6 @@
-"""What a training run starts with: settings that fit together, the space of the data, parameters.
+"""The start of a training run: the check of its settings, the space of the data, the parameters.
 
-What does not fit is refused here, before the first step.
+Wrong settings raise an error here, before the first step.
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ FAR, NARROW = 10.0, 0.03
 
 
 def space_of(data, x, energy=None):
-    """The space of the rows x (n, d) of data: that of the data, or one the energy is for, else R^d.
+    """The space of the rows x (n, d) of data: that of the data, or of the energy, else R^d.
 
     An energy with `sites` is for the discrete spaces of those values.  Raises ValueError if not all
     rows are states of such a space, or if they fit two of them.  Warns if all entries of an array
-    are 0 or 1 (or -1 or 1), and are taken for points of R^d all the same.
+    are 0 or 1 (or -1 or 1), but the space is R^d.
     """
     if getattr(data, "space", None) is not None:
         return data.space
@@ -110,10 +110,10 @@ def regularised(objective, alpha):
 
 
 def start_of(energy, theta, stream, law=()):
-    """The first parameters: the tree theta, checked, or else what `energy.init` draws.
+    """The first parameters: the tree theta, after a check, or else a draw of `energy.init`.
 
-    Given the data as a law, (rows, probability masses), an energy with `init_from_data` starts near
-    them.
+    If the distribution of the data, (rows, probability masses), is given, an energy with
+    `init_from_data` starts near them.
     """
     if theta is None:
         if isinstance(energy, type) or not hasattr(energy, "init"):

@@ -1,8 +1,8 @@
-"""Checks of a training run: what is not finite stops it, and some numbers lead to a warning.
+"""Checks of a training run: inf and nan stop it, and some numbers lead to a warning.
 
-`look` computes what has to be checked of an update, `require_sound` refuses.  These are two steps
-because on a GPU the numbers stay there until the next log point, so that no update waits.  Chains
-that have left their space are refused, too.
+`look` computes the numbers to check in an update, and `require_sound` checks them.  These are two
+functions, because on a GPU the numbers stay there until the next log point, so that no update
+waits.  Chains that have left their space also stop the run.
 """
 
 import math
@@ -13,7 +13,7 @@ from tinyebm.common.backend import on_gpu, to_numpy
 from tinyebm.common.tree import tree_flatten
 from tinyebm.samplers.chains import caveat_of
 
-FLAT = 1e-2  # nats: an energy with a smaller root mean square is constant for all that matters
+FLAT = 1e-2  # nats: an energy with a smaller root mean square is practically constant
 STARTS = (
     "persistent chains and short runs start at draws of space.initial, contrastive divergence at "
     "the data: is the density 0 there?"
@@ -33,10 +33,10 @@ OTHER = (
 
 
 def look(space, step, theta):
-    """What has to be finite after an update: {name: number or 0-d array}, causes first.
+    """The numbers that must be finite after an update: {name: number or 0-d array}, causes first.
 
-    These are the metrics of a `Step`, and for its chains, its gradient and the new parameters a
-    number that is 0, or nan if one of theirs is not finite (or a chain outside the space).
+    These are the metrics of a `Step`.  For its chains, its gradient and the new parameters the
+    number is 0, or nan if one of their numbers is not finite (or a chain is outside the space).
     """
     chains = step.state.get("chains") if isinstance(step.state, dict) else None
     seen = {} if chains is None else {"chains": _nan_unless([space.contains(chains)])}
@@ -49,7 +49,7 @@ def look(space, step, theta):
 
 
 def require_sound(space, updates):
-    """Raise FloatingPointError at the first update of which `look` saw something not finite."""
+    """Raise FloatingPointError at the first update with a number that is not finite."""
     columns = {name: [update.seen[name] for update in updates] for name in updates[0].seen}
     for name, column in columns.items():
         if on_gpu(column[0]):  # one transfer for all updates
