@@ -1,7 +1,7 @@
 """The data sets by name, and tables in files: `load` gives a population or Data.
 
-A population (`Target`, `PatternTarget`) can be sampled for ever, and its density and entropy are
-known.  `Data` are the rows that somebody measured, and no more.
+A population (`Target`, `PatternTarget`) gives any number of draws, and its density and entropy are
+known.  `Data` are measured rows.
 """
 
 import math
@@ -56,7 +56,7 @@ class Data:
     name : str
     x : array (n, d), float64
     source, licence : str
-        Where the rows come from, and what one may do with them.
+        The source of the rows, and their licence.
     columns : tuple of str
         The names of the columns, with units.
     centre, scale : arrays (d,)
@@ -65,11 +65,11 @@ class Data:
         The group 0, ..., modes-1 to which each row belongs, where a group is known.
     mode_names : tuple of str
     space : Bits, Spins, or None
-        Where the rows live, if not in R^d.
+        The space of the rows, if it is not R^d.
     labels : array (n,), or None
         The label of each row.
     notes : tuple of str
-        What the reader found out about the file.
+        What the reader assumed about the file.
     header : bool, or None
         The argument `header` with which the file was read.
 
@@ -106,12 +106,12 @@ class Data:
         return x * self.scale + self.centre
 
     def standardised(self, x: Array) -> Array:
-        """Rows x (n, d) in the units of the source as (x - centre) / scale: `original` undone."""
+        """Rows x (n, d) in the units of the source as (x - centre) / scale: `original` inverted."""
         return (x - self.centre) / self.scale
 
     @property
     def log_scale(self) -> float:
-        """Σ log scale, by which log Z, entropy and NLL are larger in the units of the source."""
+        """Σ log scale: log Z, entropy and NLL in the units of the source are larger by this."""
         return float(np.log(self.scale).sum())
 
 
@@ -132,16 +132,16 @@ def load(
         Shift and scale each column of real data to mean 0 and standard deviation 1 (the root mean
         square deviation, ddof = 0).  Populations stay as published, bits and spins as they are.
     space : "reals", "bits" or "spins", optional
-        What the rows of a table are: by default bits if all entries are 0 or 1, spins if they are
-        -1 or 1, else real numbers.
+        The space of the rows of a table: by default bits if all entries are 0 or 1, spins if they
+        are -1 or 1, else real numbers.
     header : bool, optional
-        Whether line 1 of a text holds the names of its columns: by default that is found out.
+        Whether line 1 of a text holds the names of its columns; by default the reader decides.
 
     Returns
     -------
     Target, PatternTarget or Data
-        Data say in `notes` what was found out: that commas are decimal points, that an index is
-        left out, ...
+        The `notes` of Data say what the reader assumed: that commas are decimal points, that an
+        index is left out, ...
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Populations on bits, known exactly: patterns with their probabilities, state by state.
+"""Populations on bits with known probabilities of all states.
 
-Every function returns (space, states (m, d), probabilities (m,), mode, modes, and a cell where a
-state stands for a square of the plane), the fields of a `tinyebm.datasets.PatternTarget` after its
-name.
+Every function returns the fields of a `tinyebm.datasets.PatternTarget` after its name: (space,
+states (m, d), probabilities (m,), mode, modes, and a cell if a state represents a square of the
+plane).
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ REACH = 4.0  # the cells tile [-4, 4]²; at most 2e-4 of the mass of a toy lies 
 
 
 def bars_and_stripes(side, weighted=False):
-    """Images of side² pixels whose rows, or whose columns, are each all on or all off.
+    """Images of side² pixels; either every row or every column is all on or all off.
 
     There are 2^(side+1) - 2 of them, equally probable here.  If `weighted`, they have the
     probabilities of the usual generator (a coin for rows or columns, fair bits for each), which
@@ -55,7 +55,7 @@ def gray_coded(toy):
 
     p(cell) ∝ the toy's density at the centre of the cell.  In a Gray code neighbouring cells differ
     in one bit (Dai, Singh, Dai, Sutton & Schuurmans 2020, NeurIPS, section 5.1, with 32 bits).
-    `plane` leads back.
+    `plane` is the inverse map.
     """
     space = Bits(2 * GRAY_BITS)
     states, _ = space.atoms()

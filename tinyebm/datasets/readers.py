@@ -1,9 +1,9 @@
 """Tables in files: numbers in columns, with or without names above them.
 
-A text file does not say how it is to be read: what stands between its columns, whether commas are
-decimal points, whether line 1 holds names, whether the first column only numbers the rows.  The
-reader finds this out and says it in notes.  Where two readings are possible it refuses the file and
-says what to change.
+A text file does not say what separates its columns, whether commas are decimal points, whether line
+1 holds names, and whether the first column only numbers the rows.  The reader decides this from the
+text and reports it in notes.  If two readings are possible, it refuses the file and says what to
+change.
 """
 
 import csv
@@ -28,9 +28,9 @@ QUOTED = re.compile(r'\s*("[^"]*"[\s,;]*)+')  # a line of cells in quotes
 def read_csv(path, header=None):
     """(The table (n, d) in a text file, the names of its columns, notes on how it was read).
 
-    `header` says whether line 1 holds names; by default that is found out.
+    `header` says whether line 1 holds names; by default the reader decides.
 
-    Raises ValueError, with line and column, for what is no table of finite numbers.
+    Raises ValueError, with line and column, if the text is not a table of finite numbers.
     """
     text, notes = _text(path)
     mark, lines = _split(path, text, notes)
@@ -86,7 +86,7 @@ def _text(path):
 
 
 def _split(path, text, notes):
-    """(What stands between the columns of a text, [(line number, cells)])."""
+    """(The separator of the columns of a text, [(line number, cells)])."""
     found, failure = {}, None
     for mark in MARKS:
         try:
@@ -157,7 +157,7 @@ def _holds_names(path, lines, quoted):
         return False
 
     table = np.array([[_number(cell, comma=True) for cell in cells] for cells in body], dtype=float)
-    low, high = table.min(axis=0), table.max(axis=0)  # nan where a cell is no number
+    low, high = table.min(axis=0), table.max(axis=0)  # nan if a cell is not a number
     with np.errstate(over="ignore", invalid="ignore"):
         apart = ((values < 2 * low - high) | (values > 2 * high - low)).all()
     whole = all(map(WHOLE.fullmatch, first))
@@ -268,7 +268,7 @@ READERS = dict.fromkeys(TEXTS, read_csv) | {".npy": read_npy}
 
 
 def reader_of(name):
-    """(What reads a file of this name, or None; the name without folder and ending)."""
+    """(The reader of a file of this name, or None; the name without folder and ending)."""
     folderless = re.split(r"[/\\]", name)[-1]
     for ending, reader in READERS.items():
         if name.lower().endswith(ending):

@@ -1,6 +1,6 @@
-"""Populations known exactly: densities with Z = 1 that can also be sampled.
+"""Populations with known densities: Z = 1, and they can be sampled.
 
-`Target` lives on R^d or in a box, `PatternTarget` on states that are listed.
+A `Target` is on R^d or in a box, a `PatternTarget` on states that are listed.
 """
 
 import math
@@ -32,7 +32,7 @@ def _checked(sample):
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """A population on R^d or in a box, known exactly: a density with Z = 1 and a sampler.
+    """A population on R^d or in a box: a known density with Z = 1, and a sampler.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Target:
         return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
 
     def variants(self) -> list:
-        """A grid of other nodes: how far a sum differs there is its error."""
+        """A grid with other nodes; the difference of a sum over it is the error."""
         if self.space.bounded:
             return [self.space.grid(tuple(n + 16 for n in self.grid.shape))]
         return [self.grid.half()]
@@ -123,7 +123,7 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class PatternTarget:
-    """A population on a discrete space, known exactly: a density with Z = 1, state by state.
+    """A population on a discrete space: known probabilities of all states, with Z = 1.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class PatternTarget:
         The mode 0, ..., modes-1 to which each state belongs; -1 for none.
     modes : int
     cell : callable x (n, d) -> (n,), or None
-        The square of the plane that a state stands for, if it stands for one, by its number.
+        The number of the square of the plane that each state represents, if there is one.
 
     >>> from tinyebm import datasets
     >>> bars = datasets.load("bars_and_stripes")
@@ -163,7 +163,7 @@ class PatternTarget:
         return table
 
     def log_prob(self, x: Array) -> Array:
-        """log p(x) in nats, (n,); -inf where p is zero, and for what is no state.
+        """log p(x) in nats, (n,); -inf where p is zero, and for rows that are not states.
 
         Raises
         ------

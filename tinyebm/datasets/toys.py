@@ -1,8 +1,8 @@
-"""Populations known exactly: the sampler of each toy next to its log density.
+"""Toy populations: the sampler of each toy next to its log density.
 
-The generators are those that FFJORD made familiar (Grathwohl et al. 2019, arXiv:1810.01367,
-`lib/toy_data.py`), each as a population with a density: the KL divergence of a model from it is an
-expected log loss minus an entropy.  Lengths have no unit.  Every function of `TOYS` returns
+The generators are those of FFJORD (Grathwohl et al. 2019, arXiv:1810.01367, `lib/toy_data.py`).
+Here each has a density, so the KL divergence of a model from it is an expected log loss minus an
+entropy.  Lengths have no unit.  Every function of `TOYS` returns
 
     (space, log_joint, sample, modes, grid),
 
@@ -203,7 +203,7 @@ TINY = 1e-300  # replaces |x|² = 0, where sqrt has no derivative but the pinwhe
 def pinwheel():
     """Five petals, doubled: f ~ N((1, 0), diag(0.3², 0.1²)) turned clockwise by 2πk/5 + exp(|f|)/4.
 
-    The angle depends on |f| alone, so the map keeps areas, and p(x, k) = N(f) / (5·4).
+    The angle depends only on |f|, so the map preserves areas, and p(x, k) = N(f) / (5·4).
     (The angle of FFJORD grows with f_1, which leaves no closed form.)
     """
     starts, log_norm = 2 * math.pi / 5 * np.arange(5), -math.log(5 * 4 * 2 * math.pi * 0.3 * 0.1)
