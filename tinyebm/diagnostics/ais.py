@@ -1,4 +1,4 @@
-"""Annealed importance sampling: log Z where it cannot be summed, with a bound from either side.
+"""Annealed importance sampling: log Z in any dimension, with a lower and an upper bound.
 
 Between a base q that is known exactly (β = 0) and p (β = 1) lie the densities
 

@@ -1,15 +1,15 @@
-"""Have chains converged, and how many independent draws are they worth?
+"""The convergence of chains, and their effective number of independent draws.
 
     R̂² = ((n - 1) W + B) / (n W),      ESS = m n / τ,    τ = 1 + 2 Σ_{t>0} ρ_t           (1)
 
 for m chains of n draws.  W is the mean variance within chains, B / n the variance of their means,
 and ρ_t the autocorrelation at lag t, summed up to the end of Geyer's initial monotone sequence.
 Following Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021, Bayesian Analysis 16:667), every
-chain is split in halves, so that a drift shows, and draws are replaced by the normal scores of
-their ranks, so that heavy tails do no harm.
+chain is split in halves, which reveals a drift.  Draws are replaced by the normal scores of their
+ranks, which allows heavy tails.
 
-`chains` is the "trajectory" that `run` records, (draws, m, d), and the answers are arrays (d,).  Or
-it is one quantity with a chain in every *row*, (m, draws), as in the paper, and the answer is a
+`chains` is the "trajectory" that `run` records, (draws, m, d); then the results are arrays (d,).
+Or it is one quantity with a chain in every *row*, (m, draws), as in the paper; then the result is a
 number.
 """
 
@@ -23,11 +23,11 @@ from tinyebm.common.kinds import Array
 from tinyebm.spaces.rows import double, numbers
 
 KINDS = ("bulk", "tail", "mean")
-TAILS = (0.05, 0.95)  # the quantiles that "tail" looks at
+TAILS = (0.05, 0.95)  # the quantiles of "tail"
 
 
 def split_rhat(chains: Array) -> float | Array:
-    """Rank-normalised split R̂, which comes down to 1 as the chains forget their starts.
+    """Rank-normalised split R̂, which falls to 1 as the chains forget their starts.
 
     It is the larger of two R̂: of the draws, and of their distances from the median.  Draws should
     be used only if R̂ < 1.01 (Vehtari et al.).  It is inf for chains that stay at different places,
@@ -47,9 +47,9 @@ def split_rhat(chains: Array) -> float | Array:
 
 
 def effective_sample_size(chains: Array, kind: str = "bulk") -> float | Array:
-    """The number of independent draws that would estimate as well, ESS of eq. (1).
+    """The number of independent draws of equal accuracy, ESS of eq. (1).
 
-    If all draws are equal it is their number.
+    If all draws are equal, it is their number.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Can a model tell data like its own from others?"""
+"""Detection of other data: how well a score separates them from data like the model's."""
 
 import math
 
@@ -13,7 +13,7 @@ from tinyebm.spaces.rows import numbers
 def auroc(scores_in: Array, scores_out: Array) -> Estimate:
     """The area under the ROC curve, P(s_in > s_out) + ½ P(s_in = s_out), an Estimate.
 
-    1 tells them apart without error, 0.5 is guessing.  The error is the standard error of the
+    1 means separation without error, 0.5 means guessing.  The error is the standard error of the
     Mann-Whitney statistic (DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837).  Cost: a sort.
 
     Parameters

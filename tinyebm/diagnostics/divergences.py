@@ -1,4 +1,4 @@
-"""How far apart are two densities?  By quadrature, with its error."""
+"""Distances between two densities, by quadrature, with errors."""
 
 import math
 from typing import Any
@@ -91,7 +91,7 @@ def fisher_divergence(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estim
     Raises
     ------
     ValueError
-        On a discrete space: there are no slopes.
+        On a discrete space, where log p has no gradient.
 
     >>> from tinyebm import Density, GaussianEnergy, Reals
     >>> import numpy as np

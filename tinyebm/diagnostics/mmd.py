@@ -1,4 +1,4 @@
-"""The maximum mean discrepancy: how far apart are two distributions, judged by smooth functions?"""
+"""The maximum mean discrepancy: a distance of two distributions by means of smooth functions."""
 
 import math
 
@@ -26,12 +26,13 @@ def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
     ----------
     x, y : arrays (n, d), Data, Target or Density
         Rows count as independent draws.  Pairs of a row with itself are left out, so the estimate
-        is unbiased, and may be negative.  A Target or a Density counts by quadrature: no noise.
+        is unbiased, and may be negative.  For a Target or a Density quadrature is used, without
+        noise.
     bandwidth : float, optional
         h, in units of [x]; by default the median distance between points of x and y.
 
     The error is the standard error of the U-statistics in eq. (1), to second order; it is 0 if
-    there are no samples.  Cost: all n², m² and n m pairs twice, in blocks of bounded memory.
+    neither x nor y is a sample.  Cost: all n², m² and n m pairs twice, in blocks of bounded memory.
 
     Raises
     ------

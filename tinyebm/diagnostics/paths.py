@@ -1,4 +1,4 @@
-"""Paths of densities from a base q that is known exactly (β = 0) to a density p (β = 1).
+"""Paths of densities from a known base q (β = 0) to a density p (β = 1).
 
     f_β(x) = q(x)^{1-β} (e^{-E(x)} μ(x))^β                                  (1)
 

@@ -1,7 +1,7 @@
-"""Energies with a formula, of low dimension, whose log Z, mean or modes are known.
+"""Energies of low dimension with a formula, whose log Z, mean or modes are known.
 
-Every one is parametric, so that the exact maximum of the likelihood can be set beside what a method
-finds.
+Every energy is parametric, so the result of a training method can be compared with the exact
+maximum of the likelihood.
 """
 
 import math
@@ -22,13 +22,13 @@ ROUNDING = 1e-13  # of a variance next to the largest, and of a standard deviati
 
 
 def scalars(rng, **values):
-    """Parameters of shape (), by name, as arrays that live where the generator does."""
+    """Parameters of shape (), by name, as arrays on the device of the generator."""
     beside = rng.standard_normal((1,))
     return {name: np.asarray(value, like=beside) for name, value in values.items()}
 
 
 def is_plain(space):
-    """Whether a space is R^d with Lebesgue measure (and no class that inherits from it)."""
+    """Whether a space is R^d with Lebesgue measure (a class that inherits from Reals is not)."""
     return type(space) is Reals and space.base_scale is None
 
 

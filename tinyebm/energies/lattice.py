@@ -197,7 +197,7 @@ def _by_columns(model, coupling, bond, field):
 
 
 def _listed(model, where, also):
-    """None if the states are few enough to be listed; else QuadratureError: there is no formula."""
+    """None if the states are few enough to be listed; else QuadratureError, without a formula."""
     q = len(model.sites[0])
     if q**model.dim <= MAX_STATES:
         return None

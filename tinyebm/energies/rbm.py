@@ -1,4 +1,4 @@
-"""Restricted Boltzmann machines: a visible and a hidden layer, with bonds between them alone.
+"""Restricted Boltzmann machines: a visible and a hidden layer, with bonds only between them.
 
 The energy here is a function of the visible layer v, the *free energy* F(v) = -log Σ_h e^{-E(v,h)}.
 Given one layer, the units of the other are independent, so either layer can be summed out: Z is

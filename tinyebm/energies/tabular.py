@@ -1,4 +1,4 @@
-"""An energy that is a table: one free number per state."""
+"""An energy as a table: one free parameter per state."""
 
 from dataclasses import dataclass
 
