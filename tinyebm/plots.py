@@ -1,8 +1,8 @@
 """Pictures of data, densities, energies and curves, drawn by Matplotlib.
 
-Every function draws on an Axes, or on a new one, and returns it.  Colours are those of Okabe & Ito
-(2008), which the colour-blind can tell apart; densities are drawn in `cividis`, which prints well
-in grey.
+Every function draws on a given Axes or on a new one, and returns it.  Colours are those of Okabe &
+Ito (2008), which colour-blind readers can distinguish.  Densities are drawn in `cividis`, which
+prints well in grey.
 
 >>> import numpy as np
 >>> import tinyebm as te
@@ -120,7 +120,7 @@ def tiles(x, ax=None, columns=7, rows=6):
 def states(p, ax=None, cell=None, seed=0):
     """Draw a density on a discrete space: exact draws as `tiles`.
 
-    Where states are cells of a square lattice, `cell(states)` numbers them, and their probabilities
+    If states are cells of a square lattice, `cell(states)` numbers them, and their probabilities
     are drawn as an image.
     """
     if cell is None:
@@ -151,7 +151,7 @@ def curves(series, ax=None, xlabel="updates", ylabel="KL, nats", log=True):
 
 
 def sheet(width, height):
-    """An empty figure of this size in inches, which places its panels itself."""
+    """An empty figure of this size in inches with an automatic layout of its panels."""
     figure = plt.figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(wspace=0.06)
     return figure

@@ -185,14 +185,14 @@ def run_plot(a):
 
 
 def _data(a):
-    """The data to fit; what was assumed of a file is printed on stderr."""
+    """The data to fit; the assumptions about a file are printed on stderr."""
     data = load(a.data, not a.raw, a.space, a.header)
     _note(a, a.data, getattr(data, "notes", ()))
     return data
 
 
 def _chosen(a, p, notes):
-    """The data that were asked for, or those of the model, in its units; None if they are gone."""
+    """The data of the arguments, or else of the model, in its units; None if they are gone."""
     if a.raw and notes.get("standardise"):
         raise ValueError(
             f"{a.model} is of standardised columns: leave --raw out, and the data are put into its "
@@ -292,7 +292,7 @@ def _writable(name, *suffixes):
 
 def _draw(p, data, path):
     from tinyebm import plots
-    from tinyebm.experiment import figures  # matplotlib loads only when a figure is wanted
+    from tinyebm.experiment import figures  # loads matplotlib
 
     return plots.save(figures.model(p, data), path)
 

@@ -1,6 +1,6 @@
 """The arguments of the commands compare, fit, sample, evaluate and plot; `main` runs one.
 
-A mistake of the user ends in one line on stderr and exit status 2.
+After a mistake of the user it prints one line on stderr, and the exit status is 2.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""`compare`: one model trained by several methods, each judged against exact maximum likelihood.
+"""`compare`: one model trained by several methods, and compared with exact maximum likelihood.
 
 Every method trains the same network from the same start on the same batches, for the same number of
-updates.  All that follows is exact: the negative log-likelihood, the divergences, the mass of every
+updates.  The results are exact: the negative log-likelihood, the divergences, the mass of every
 mode, and the expected gradient of contrastive divergence beside the gradient of the likelihood.
 """
 
@@ -44,12 +44,12 @@ METHODS = ("mle", "cd-1", "cd-10", "pcd-10")
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What `compare` found: one row (a dict) per method, the fits, and the setting.
+    """The result of `compare`: one row (a dict) per method, the fits, and the setting.
 
-    `reference` names the density that KL and TV are measured from: the population, or for finite
-    data the model of row mle.  `curves` holds (update, seconds, divergence) at the log points of
-    every method.  `in_time` holds what each method reaches in the same "seconds": per method its
-    "updates", and "nll" and "kl" (each with "..._error") after those.
+    `reference` names the reference density of KL and TV: the population, or for finite data the
+    model of row mle.  `curves` holds (update, seconds, divergence) at the log points of every
+    method.  `in_time` holds the results after the same "seconds": for every method the "updates",
+    and "nll" and "kl" (each with "..._error") after those.
 
     >>> import tinyebm as te
     >>> quick = {"steps": 2, "hidden": (2,), "race": False}
@@ -78,7 +78,7 @@ class Comparison:
 
     def plot(self) -> Any:
         """A figure: the data, each learned density, and the divergence against updates."""
-        from tinyebm.experiment import figures  # matplotlib loads only when a figure is wanted
+        from tinyebm.experiment import figures  # loads matplotlib
 
         return figures.comparison(self)
 
@@ -123,13 +123,13 @@ def compare(
     race: bool = True,
     space: Space | None = None,
 ) -> Comparison:
-    """Train one model by several objectives and judge each against the exact answer.
+    """Train one model by several objectives, and compare each with the exact answer.
 
     Parameters
     ----------
     target : name or path for `datasets.load`, Data, array (n, d), or a population as in `fit`
-        In dimension ≤ 3, or states.  A population is sampled anew for every batch, and the models
-        are judged against it; of finite data a quarter is held out.
+        In dimension ≤ 3, or states.  From a population a new batch is drawn at every update, and
+        the models are compared with it.  Of finite data a quarter is held out.
     methods : names, {name: objective}, or "all"
         "mle" (exact likelihood), "perfect" (negatives drawn from the model exactly), "cd-k",
         "pcd-k" (no restarts), "short-k"; "nce-r" (r draws of noise per datum: a normal
@@ -142,13 +142,13 @@ def compare(
         Updates of every method (by default 800 on a population, 500 on finite data, 2000 on
         discrete spaces), and rows in a batch.
     learning_rate : float, optional
-        Adam's; it falls linearly to 0 over the second half.  By default 0.03 on a population and
-        0.01 on finite data, which a faster rate overfits.
+        That of Adam; it falls linearly to 0 over the second half.  By default 0.03 on a population,
+        and 0.01 on finite data, where a larger rate overfits.
     step_size : float
         ε of the Langevin kernel, in units of [x]².
     hidden, activation, confinement : sizes and options of a named energy
     ema : float
-        Decay of the running average of θ that is judged.
+        Decay of the running average of θ, which is the result.
     seed : int
     energy : "mlp", "rbm", "boltzmann", or any energy with `init`, optional
         By default an MLP on R^d, an RBM on discrete spaces.
@@ -156,13 +156,13 @@ def compare(
         The kernel of the named methods; by default one that suits the energy
         (`setups.default_kernel`).
     seconds : float, optional
-        Every method is trained once more, for as many updates as it can make in this time, judging
-        by its first run; by default in the time of the fastest.  The learning rate and the average
-        are stretched with the run.
+        Every method is trained once more, for as many updates as its first run made in this time;
+        the default is the time of the fastest method.  The schedule of the learning rate and the
+        average are scaled with the length of the run.
     race : bool
         Whether to train this second time.
     space : Bits, Reals, ..., optional
-        Where rows live: by default Bits if all entries are 0 or 1, Spins if -1 or 1, else R^d.
+        The space of rows; by default Bits if all entries are 0 or 1, Spins if -1 or 1, else R^d.
 
     Returns
     -------
@@ -170,8 +170,8 @@ def compare(
         Each row holds "method", "consistent" (`setups.consistency`), "updates", "seconds" (of
         training alone), "nll", "test_nll" (finite data), "kl", "tv" (each with "..._error"),
         "modes" (the probability of every mode), and "status".  "angle", in degrees, and
-        "norm_ratio" compare the method's expected gradient at the end with that of the likelihood;
-        they are nan where it is not known, as "consistent" is "-" for an objective of your own.
+        "norm_ratio" compare the method's expected gradient at the end with that of the likelihood.
+        They are nan if it is not known.  For an objective of your own "consistent" is "-".
         Rows of noise contrast also have the learned "log_normaliser", and the exact "log_z" of the
         same parameters.
 
@@ -256,7 +256,7 @@ def compare(
 
 
 def _model_of_mle(runs):
-    """(the density that finite data are judged against, its description)."""
+    """(The reference density for finite data, its description)."""
     mle = runs.get("mle")
     if mle is None or mle.fit is None or not isinstance(mle.objective, ExactLikelihood):
         return None, "nothing"
@@ -264,7 +264,7 @@ def _model_of_mle(runs):
 
 
 def _row(method, run, experiment, test, reference):
-    """The row of one method: what is known of it, how long it took, and how good its model is."""
+    """The row of one method: its name, whether it is consistent, its time, and its results."""
     row = {
         "method": method,
         "consistent": consistency(run.objective, experiment.space),

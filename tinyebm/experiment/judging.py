@@ -1,4 +1,4 @@
-"""The exact numbers about one fit: likelihood, divergences, masses of modes, gradient followed."""
+"""The exact numbers about one fit: likelihood, divergences, masses of modes, expected gradient."""
 
 import math
 from dataclasses import replace
@@ -32,8 +32,8 @@ FAILURES = (FloatingPointError, QuadratureError, DivergentPartitionError)
 def judge(found, data, rows, test, reference):
     """The exact numbers about a Fit: "nll", "kl", ..., each with "..._error", and "modes".
 
-    It was trained on `rows` of `data`; "test_nll" is for the rows `test`, "kl" and "tv" are
-    measured from the density `reference`, and all are left out where these are None.
+    It was trained on `rows` of `data`.  "test_nll" is for the rows `test`, and "kl" and "tv" are
+    from the density `reference`.  They are left out if these are None.
     """
     p = found.density
     row = numbers(p, rows, reference)
@@ -62,7 +62,7 @@ def bias(found, rows, objective):
     """How the expected gradient g of an objective differs from the exact one, g*, at a Fit.
 
     "angle" is the angle between them in degrees, "norm_ratio" is |g| / |g*|.  Both are nan where g
-    is unknown: for other losses, for objectives from elsewhere, for kernels without a push.
+    is unknown: for other losses, for the user's objectives, for kernels without a push.
     """
     p, unknown = found.density, {"angle": math.nan, "norm_ratio": math.nan}
     if type(objective) in (ExactLikelihood, PerfectSamples):
@@ -99,7 +99,7 @@ def mode_masses(p, data):
 
 
 def truth_of(data, rows):
-    """What a perfect model would show: the entropy of a population, and the masses of the modes."""
+    """The numbers of a perfect model: the entropy of a population, and the masses of the modes."""
     truth = {"entropy": data.entropy} if is_population(data) else {}
     if getattr(data, "mode", None) is not None:
         x, mass = data_law(rows)

@@ -1,4 +1,4 @@
-"""The time that training takes, and what each method reaches in the same time."""
+"""The time of training, and the result of each method in the same time."""
 
 import math
 import time
@@ -24,7 +24,7 @@ class Run(NamedTuple):
 
     @property
     def updates(self):
-        """Updates that were made, of a failed run up to its last log point."""
+        """The number of updates, of a failed run up to its last log point."""
         if self.fit is not None:
             return int(self.fit.state["step"])
         return self.curve[-1][0] if self.curve else 0
@@ -49,8 +49,8 @@ def timed(experiment, objective, progress):
 def stopwatch(data, measured):
     """(a curve, the callback of `te.fit` that extends it).
 
-    The clock stands still while the callback computes the exact NLL of the data (KL of a
-    population).  Unless `measured` there are nan instead.
+    The clock stops while the callback computes the exact NLL of the data (KL of a population).  If
+    not `measured`, nan is recorded instead.
     """
     curve, spent, started = [], 0.0, time.perf_counter()
     entropy = getattr(data, "entropy", 0.0)
@@ -66,10 +66,10 @@ def stopwatch(data, measured):
 
 
 def equal_seconds(experiment, runs, seconds, reference, progress):
-    """What each method of {name: Run} reaches in the same time, as {"seconds", "methods"}.
+    """The results of every method of {name: Run} in the same time, as {"seconds", "methods"}.
 
     The time is `seconds`, or by default that of the fastest run.  A method is trained again for as
-    many updates as it makes in this time, judging by its first run.
+    many updates as its first run made in this time.
     """
     runs = {name: run for name, run in runs.items() if run.fit is not None}
     if not runs or (not seconds and len(runs) == 1):

@@ -1,4 +1,4 @@
-"""`replicate`: a comparison for many seeds, which shows how much of a difference is chance."""
+"""`replicate`: a comparison for many seeds, with standard errors."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from tinyebm.experiment.sweeps import sweep
 
 @dataclass(frozen=True, repr=False)
 class Replicas:
-    """What `te.replicate` found: `rows` maps each method to its rows, one per comparison.
+    """The result of `te.replicate`: `rows` maps each method to its rows, one per comparison.
 
     The other fields are those of the first Comparison.
 
@@ -53,7 +53,7 @@ def replicate(
     """The rows of `te.compare` with the same settings for many seeds, as Replicas.
 
     Within a comparison all methods share start, batches and held-out rows; two comparisons share
-    nothing.  There is no second training for equal seconds.
+    nothing.  Methods are not trained again for equal seconds.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def replicate(
 
 
 def _compare(seed, target, standardise, **settings):
-    """What Replicas keep of one comparison.
+    """The part of one comparison that Replicas keep.
 
     A name is loaded here, in the worker, because a population cannot be sent to another process.
     """

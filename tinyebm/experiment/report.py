@@ -66,8 +66,9 @@ def table(comparison):
 
 
 def replicas_table(replicas):
-    """Many comparisons as text: per method the mean over the runs that did not fail, with its
-    standard error."""
+    """Many comparisons as text: the mean of each method and its standard error.
+
+    Failed runs are left out."""
     rows, runs = [], replicas.settings["runs"]
     for method, found in replicas.rows.items():
         ended = [row for row in found if row["status"] == "ok"]
@@ -97,7 +98,7 @@ def write_tables(folder, name, table, found):
 
 
 def json_text(found):
-    """A tree of names and numbers as JSON, which has no word for nan and ±inf: they become texts.
+    """A tree of names and numbers as JSON, in which nan and ±inf are texts.
 
     >>> json_text({"nll": math.inf}).split()
     ['{', '"nll":', '"inf"', '}']
@@ -120,7 +121,7 @@ def _heading(found):
 
 
 def _cells(row, reached):
-    """{column: text} of a row; `reached` holds, by method, what it reached in equal seconds."""
+    """{column: text} of a row; `reached` holds the results of each method in equal seconds."""
     cells = {
         "method": row["method"],
         "consistent": row.get("consistent", ""),

@@ -1,7 +1,6 @@
 """Names and defaults of `compare` and the command line: energies, kernels, methods, learning rates.
 
-`named_energy` and `named_objective` make the object that a name stands for; the others choose what
-is not given.
+`named_energy` and `named_objective` make the object of a name; the other functions choose defaults.
 """
 
 import math
@@ -57,7 +56,7 @@ def drawable(data, space):
 
 
 def named_energy(name, space, hidden=None, activation="silu", confinement=1.0):
-    """The energy of a name; of None an MLP on R^d and an RBM on discrete spaces.
+    """The energy of a name; for None an MLP on R^d, and an RBM on discrete spaces.
 
     `hidden` lists the widths of the hidden layers, by default 64, 64 of an MLP and 8 of an RBM.
     """
@@ -87,9 +86,9 @@ def named_energy(name, space, hidden=None, activation="silu", confinement=1.0):
 
 
 def default_kernel(energy, space, step_size=0.01):
-    """The kernel that suits an energy: Langevin on R^d, block Gibbs for an RBM, else single sites.
+    """The default kernel: Langevin on R^d, block Gibbs for an RBM, else Gibbs of single sites.
 
-    A network on states has Gibbs with gradients.
+    For a network on states it is Gibbs with gradients.
     """
     if not space.discrete:
         return ULA(step_size)
@@ -99,7 +98,7 @@ def default_kernel(energy, space, step_size=0.01):
 
 
 def all_methods(energy, space):
-    """One method of each kind that works for an energy on a space: their names."""
+    """The names of one method of each kind that is possible for an energy on a space."""
     chains = ("mle", "perfect", "cd-1", "cd-10", "pcd-10", "short-50")
     if not space.discrete:
         curved = ("sm", "ssm-1") if getattr(energy, "smooth", True) else ()
@@ -108,9 +107,9 @@ def all_methods(energy, space):
 
 
 def named_objective(method, kernel, noise=None):
-    """The objective of a name like "cd-10", whose chains run `kernel`; an objective is returned.
+    """The objective of a name like "cd-10", whose chains run `kernel`.
 
-    `noise()` makes the noise distribution of "nce-R".
+    An objective is returned unchanged.  `noise()` makes the noise distribution of "nce-R".
     """
     if hasattr(method, "gradient") and not isinstance(method, type):
         return method
@@ -160,7 +159,7 @@ def objectives_of(methods, energy, space, kernel, noise):
     }
 
 
-# whether infinite data and updates lead to the truth, if nothing below is against it
+# whether infinite data and updates lead to the true density, apart from the exceptions below
 CONSISTENT = {
     ExactLikelihood: "yes",
     PerfectSamples: "yes",
@@ -184,11 +183,11 @@ CHAINS = (
 
 
 def consistency(objective, space):
-    """Whether infinite data and updates lead to the truth, if the model contains it.
+    """Whether infinite data and updates lead to the true density, if the model contains it.
 
-    "yes", "no", or "-" for an objective from elsewhere.  For contrastive divergence "at rest": the
-    expected gradient is 0 at the truth, but it is not the gradient of a function that has its
-    minimum there.
+    "yes", "no", or "-" for the user's objectives.  For contrastive divergence "at rest": the
+    expected gradient is 0 at the true density, but it is not the gradient of a function that has
+    its minimum there.
     """
     kind = type(objective)
     shifted = (

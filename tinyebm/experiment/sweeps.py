@@ -14,7 +14,7 @@ from tinyebm.replay.door import one_thread
 
 
 class Sweep(NamedTuple):
-    """What `te.sweep` found: `results[j][i]` is what run returned at points[j] for seeds[i].
+    """The result of `te.sweep`: `results[j][i]` is that of run at points[j] for seeds[i].
 
     >>> Sweep([{"a": 1}], [0, 1], [[{"error": 2.0}, {"error": 4.0}]]).means()
     [{'error': Estimate(value=3.0, error=1.0)}]
@@ -25,9 +25,9 @@ class Sweep(NamedTuple):
     results: list
 
     def means(self) -> list:
-        """Per point the mean over seeds with its standard error, an Estimate.
+        """For every point the mean over seeds with its standard error, an Estimate.
 
-        Where results are dicts it is a dict of Estimates.
+        If results are dicts, it is a dict of Estimates.
         """
         return [
             {name: mean_of([found[name] for found in row]) for name in row[0]}
@@ -38,7 +38,7 @@ class Sweep(NamedTuple):
 
 
 def _work(job):
-    """What one run returns, in a process that may be another."""
+    """The result of one run, perhaps in another process."""
     run, point, seed = job
     with one_thread():
         return run(seed, **point)
@@ -69,8 +69,8 @@ def sweep(
         default one run after the other.
     seed : int
         The seed of run i at point j is drawn from `np.random.SeedSequence(seed, spawn_key=(j, i))`.
-        So the runs are independent, and their seeds depend neither on the executor nor on how many
-        points and runs there are.
+        So the runs are independent, and their seeds depend neither on the executor nor on the
+        numbers of points and runs.
     progress : bool
 
     Returns
@@ -82,7 +82,7 @@ def sweep(
     Raises
     ------
     ValueError
-        If the grid is empty, or an executor could not be sent the run or its settings.
+        If the grid is empty, or if run or its settings cannot be sent to the executor.
 
     >>> draw = lambda seed, a: a * np.random.default_rng(seed).standard_normal()
     >>> found = sweep(draw, {"a": [1.0, 10.0]}, 100)

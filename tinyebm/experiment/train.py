@@ -1,4 +1,4 @@
-"""The training of a comparison: what all methods share, and the run of one of them."""
+"""The training of a comparison: the setting that all methods share, and the run of one method."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,10 @@ HELD_OUT = 0.25  # the part of finite data kept for testing
 
 
 class Experiment(NamedTuple):
-    """What all methods of a comparison share: data, model, start, batches, and learning rate."""
+    """The setting that all methods share: data, model, start, batches, and learning rate."""
 
     data: Any  # the population, or Data
-    rows: Any  # what is trained on: the population, or three quarters of the rows
+    rows: Any  # the training data: the population, or three quarters of the rows
     energy: Any
     space: Any
     steps: int
@@ -55,9 +55,9 @@ def train(experiment, objective, steps, callback=None, progress=False):
 
 
 def split(target, seed):
-    """(name, population or Data, what is trained on, rows held out) of what `compare` is given.
+    """(Name, population or Data, training data, held-out rows) of the target of `compare`.
 
-    Of a population nothing is held out: None.
+    For a population the held-out rows are None.
     """
     data = load(target) if isinstance(target, (str, Path)) else population(target)
     name = getattr(data, "name", "data")
