@@ -5,8 +5,8 @@
 Functions, their derivatives, and where x lives
     ops                             tanh, logsumexp, ...: NumPy's functions, with derivatives
     grad, value_and_grad, vjp       derivatives by the first argument, or by another one
-    hvp, stop_gradient              a Hessian times a vector; a constant
-    plain                           `with plain():` every formula runs as it stands in its file
+    hvp, stop_gradient              a Hessian times a vector; an array as a constant
+    plain                           `with plain():` runs every formula as it is written
     Reals, Box                      R^d and boxes
     Bits, Spins, Cells              {0, 1}^d, {-1, 1}^d, {0, ..., n_i - 1}
 
@@ -15,56 +15,56 @@ Energies, energy(theta, x) -> (n,)
     GaussianEnergy, GaussianMixtureEnergy, DoubleWell, Quartic
     Ring, Banana, Funnel            formulas on R^d
     TabularEnergy                   any function of finitely many states
-    BoltzmannMachine, Ising, Potts  pairs of states
+    BoltzmannMachine, Ising, Potts  sums over pairs of sites
     RBM, GaussianBernoulliRBM       restricted Boltzmann machines
 
 Densities
     Density, score, laplacian       an energy with parameters on a space; ∇ log p; its divergence
     Normal, Uniform, Independent    simple distributions to start from
-    datasets, Target                populations known exactly, real data, tables of one's own
+    datasets, Target                populations with known densities, real data, your own tables
 
 Exact answers, most of them an Estimate(value, error)
     log_partition, log_prob         log Z; normalised log densities
-    probabilities                   of all states
+    probabilities                   the probabilities of all states
     expectation, entropy            integrals under p
     nll, nll_gradient               the mean negative log-likelihood of data, and its gradient
     sample                          independent draws
-    kl, total_variation             distances of densities
+    kl, total_variation             distances between densities
     fisher_divergence, mmd          distances that need no Z
     auroc                           how well scores tell two samples apart
 
 Chains, kernel.step(p, x, rng) -> Move
     ULA, MALA, HMC                  on continuous spaces
     Gibbs, BlockGibbs               on states
-    GibbsWithGradients              on states, steered by the gradient
-    Recipe                          published samplers as they stand
-    run, Chains, Move               many steps
+    GibbsWithGradients              on states; the gradient of log p chooses the site
+    Recipe                          Langevin samplers with published settings
+    run, Chains, Move               many steps; a pool of chains; the result of one step
     transition_matrix               a kernel as a matrix
-    spectrum, spectral_gap          how fast it forgets
-    split_rhat, autocorrelation     whether chains agree
-    effective_sample_size           what their draws are worth
+    spectrum, spectral_gap          its eigenvalues; how fast its chain forgets the start
+    split_rhat, autocorrelation     whether chains have converged
+    effective_sample_size           how many independent draws would be as accurate
     ais, reverse_ais                log Z by annealing, from below and from above
 
 Objectives, objective.gradient(p, x, rng, state) -> Step
     ExactLikelihood, PerfectSamples maximum likelihood by quadrature, and by independent draws
     ContrastiveDivergence           chains that start at the data
-    PersistentContrastiveDivergence chains that go on
-    ShortRun                        chains that start anew
+    PersistentContrastiveDivergence chains that continue from update to update
+    ShortRun                        chains that start at random points
     ExactContrastiveDivergence      contrastive divergence without Monte Carlo
     exact_cd_gradient               its gradient
-    full_cd_gradient, neglected_term what contrastive divergence leaves out
+    full_cd_gradient, neglected_term the term that contrastive divergence leaves out
     ScoreMatching, SlicedScoreMatching, DenoisingScoreMatching
     NoiseContrastive, Pseudolikelihood, RatioMatching, Step
 
 Training
     fit, Fit                        steps of any objective
     mle                             L-BFGS on the exact likelihood
-    sgd, momentum, adam, Optimizer  rules of an update
+    sgd, momentum, adam, Optimizer  update rules
     save_model, load_model          a density in a file
 
 Experiments
-    compare, Comparison             one model by many methods, judged exactly
-    replicate, Replicas             the same over seeds
+    compare, Comparison             one model trained by many methods, with exact results
+    replicate, Replicas             the same for many seeds
     sweep, Sweep                    any function over settings and seeds
     plots                           pictures
 
@@ -73,7 +73,7 @@ Errors: QuadratureError, DivergentPartitionError; a warning: ConvergenceWarning.
 Words of this package
     atoms       the points x_i, with log weights, over which the sum for Z runs
     push        one step of a chain applied to a distribution instead of to samples
-    window      the box outside of which a density on R^d has less mass than the error asked for
+    window      a box in R^d; the mass of the density outside of it is below the accepted error
     tile        a block of rows that fits into a processor's cache
 """
 
@@ -172,7 +172,7 @@ def __dir__():
 
 
 def __getattr__(name):
-    """`plots`, which loads Matplotlib when it is first wanted."""
+    """The module `plots`, imported at its first use, because it loads Matplotlib."""
     if name == "plots":
         import importlib
 

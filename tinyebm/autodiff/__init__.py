@@ -1,11 +1,10 @@
-"""Derivatives of any order, by hand: a tape, and a table of functions with their derivatives.
+"""Automatic differentiation of any order: a tape, and a table of functions with derivatives.
 
-Read `tape` (reverse mode), then `ops` (the table: a function and its derivatives on neighbouring
-lines), then `forward` (slopes and a Laplacian beside a value).  `constants` says what may go onto a
-tape.
+Read `tape` first (reverse mode), then `ops` (the table: each function, with its derivatives on the
+lines above it), then `forward` (forward mode: slopes and a Laplacian).
 
-A function of your own is added as those of `ops` are, its derivative written with functions of
-`ops`, so that it has derivatives of any order:
+You can add a function of your own in the same way.  Write its derivative with functions of `ops`;
+then it has derivatives of any order:
 
 >>> import numpy as np
 >>> import tinyebm as te

@@ -1,7 +1,7 @@
-"""Tools that all other rooms use; none of them needs an energy.
+"""Tools that all other folders use; none of them needs an energy.
 
-Read `kinds` first: the types in signatures, what an energy, a space, a kernel, an objective and a
-distribution must have.  Then
+Read `kinds` first.  It holds the types in signatures: what an energy, a space, a kernel, an
+objective and a distribution must have.  Then read
 
 estimate   a number with its error
 errors     the errors and warnings of the package
@@ -10,6 +10,6 @@ tree       nested parameters: flatten, map, compare
 backend    NumPy or CuPy, and random generators by seed and step
 progress   a progress bar
 
-A check that two rooms need goes to `checks`: a function `require_...` that raises ValueError, saying
-what is wanted and what was given.
+A check that two folders need belongs in `checks`: a function `require_...` that raises a
+ValueError, whose message says what is required and what was given.
 """

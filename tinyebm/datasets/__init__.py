@@ -1,15 +1,15 @@
-"""Data sets: populations known exactly, measured data, and tables from files.
+"""Data sets: populations with known densities, measured data, and tables from files.
 
-Read `load` first, then `targets` (a population that can be sampled and has a density); `toys` and
+Read `load` first, then `targets` (a population: a density that can be sampled).  `toys` and
 `patterns` hold the populations, `readers` reads files.
 
-Data are rows x (n, d) in any array, or a population, an object with
+Data are rows x (n, d) in any array, or a population.  A population is an object with
 
     sample(n, rng) -> (n, d)     independent draws
     log_prob(x) -> (n,)          the normalised log density, in nats
     space                        where x lives; by default R^d
 
-It is accepted wherever data are.  A population of your own:
+It is accepted wherever data are.  This is a population of your own:
 
 >>> import numpy as np
 >>> import tinyebm as te

@@ -3,17 +3,17 @@
 Read `mlp` and `analytic` first, then `rbm`; `tabular`, `boltzmann` and `lattice` are discrete.
 `transfer` computes log Z of a lattice, `recession` decides whether Z of a network is finite.
 
-Any function of (theta, x) written with `te.ops` is an energy.  A frozen dataclass of sizes may
-offer more, all of it optional:
+Any function of (theta, x) written with `te.ops` is an energy.  A class of energies is a frozen
+dataclass whose fields are sizes and options.  It may have these members, all of them optional:
 
     dim                                      number of coordinates, checked against the space
     sites = (values, ...)                    the values that a coordinate may have, if x is discrete
-    init(rng) -> theta                       where a fit begins, if it is given no theta
+    init(rng) -> theta                       the start of a fit, if it is given no theta
     init_from_data(x, mass, rng) -> theta    the same, from rows x (n, d) of probability mass (n,)
-    log_partition(theta, space)              log Z by a formula, or None where there is none
-    other_layer(space)                       an energy of hidden bits of the same Z, or None
-    require_normalisable(theta, space)       raises ValueError where Z is infinite
-    modes(theta) -> (m, d)                   where quadrature looks for peaks
+    log_partition(theta, space)              log Z by a formula, or None if it has none
+    other_layer(space)                       (energy of m hidden bits with the same Z, m), or None
+    require_normalisable(theta, space)       raises ValueError if Z is infinite
+    modes(theta) -> (m, d)                   points where quadrature begins its search for peaks
     curvature(theta) -> float                a bound on the second derivatives by x
     smooth = False                           the energy has kinks
 

@@ -1,15 +1,17 @@
-"""Objectives: `gradient(p, x, rng, state=None) -> Step`, what `fit` descends, for data rows x (n, d).
+"""Objectives of training: `gradient(p, x, rng, state=None) -> Step` for data rows x (n, d).
 
-An objective is whatever has that method; it inherits from nothing.  A `Step` holds the gradient (a
-tree like theta), the metrics to record (a dict of scalars), and the state that `fit` hands to the
-next call and writes into checkpoints: a tree of arrays, or None.
+An objective is any object with this method; it needs no base class.  A `Step` holds the gradient (a
+tree like theta), the metrics to record (a dict of scalars), and a state (a tree of arrays, or
+None).  `fit` passes the state to the next call, and saves it in checkpoints.
 
-Read `step` (what all share), `likelihood` (exact) and `contrastive` (negatives of a chain); then
-`perfect` (exact negatives), `exact_contrastive` with `chain_law`, and `neglected_term`, which have
-no Monte Carlo; `score_matching`, `noise_contrastive` and `pseudolikelihood` do without Z.
+Read `step` first (the parts that all share), then `likelihood` (exact) and `contrastive` (negatives
+from a chain).  `perfect` draws exact negatives.  `exact_contrastive`, `chain_law` and
+`neglected_term` compute contrastive divergence without Monte Carlo.  `score_matching`,
+`noise_contrastive` and `pseudolikelihood` do not need Z.
 
-To add an objective, write its `gradient`.  This one is minimum probability flow (Sohl-Dickstein,
-Battaglino & DeWeese 2011, ICML) on bits, mean_x Σ_i exp((E(x) - E(x with bit i flipped)) / 2):
+To add an objective, write its `gradient`.  This is minimum probability flow (Sohl-Dickstein,
+Battaglino & DeWeese 2011, ICML) on bits.  Its loss is
+mean_x Σ_i exp((E(x) - E(x with bit i flipped)) / 2):
 
 >>> import numpy as np
 >>> import tinyebm as te

@@ -1,11 +1,11 @@
-"""The same functions, fast: NumPy's calls recorded once, simplified, and repeated tile by tile.
+"""Fast replay: the NumPy calls of a function are recorded once, simplified, and repeated by tiles.
 
-Nothing here changes a result beyond rounding, and no formula stands here.  Read `door` alone to
-follow the formulas of the package: it is the only file that other rooms import, and shows what
-each of its functions computes.  Inside `with te.plain():` nothing else of this room runs.
+This folder changes results by rounding only, and it contains no formulas of models.  To follow
+those formulas, read only `door`: it shows what each of its functions computes, and other folders
+import no other file of this one.  Inside `with te.plain():` nothing is recorded or repeated.
 
-To read on, in this order: `trace` records a function, `graph` simplifies the record, `instructions`
-(with `values`) makes instructions of it, `program` runs them in buffers of its own.  `plans`
-compiles functions and keeps them (with `names` and `mode`); `tiles` and `steps` run them on tiles of
-rows, with threads (`blas`) and normal numbers (`normals`).
+Then read in this order.  `trace` records a function, `graph` simplifies the record, `instructions`
+(with `values`) turns it into instructions, and `program` runs them in buffers.  `plans` compiles
+functions and keeps them (with `names` and `mode`).  `tiles` and `steps` run them on tiles of rows,
+with threads (`blas`) and normal random numbers (`normals`).
 """

@@ -1,24 +1,24 @@
 """Kernels of Markov chains: `step(p, x, rng) -> Move`, one step from each of the rows x (n, d).
 
-A kernel is whatever has a `step`; it inherits from nothing.  It may offer more:
+A kernel is any object with a `step`; it needs no base class.  It may also have
 
-    invariant = True                    its step leaves p as it is, so `te.ais` takes it
+    invariant = True                    its step leaves p invariant, so `te.ais` accepts it
     push(probabilities, p) -> (N,)      probabilities over the atoms of p's space one step later
-    operator(p, grid) -> function       the same for any grid, set up once to be applied often
+    operator(p, grid) -> function       the push on any grid, a function of probabilities (N,)
     spread(p, x, mass, grid)            masses at rows x one step later: (on the grid, still at x)
     drift(p, x) -> (n, d)               the step without its noise
     noise_scale                         standard deviation of the noise of a step
 
-A `push` (or an `operator`) is what exact contrastive divergence, `te.transition_matrix` and
-`te.spectral_gap` need.  To start at rows of data on a continuous space also takes `spread`; `drift`
-and `noise_scale` then choose the grid, which without them is the space's own.
+Exact contrastive divergence, `te.transition_matrix` and `te.spectral_gap` need a `push` or an
+`operator`.  On a continuous space a chain that starts at rows of data also needs `spread`.  Its
+grid is then chosen by `drift` and `noise_scale`; without these it is the grid of the space.
 
-Read `kernels` and `langevin`, then `chains` (many steps, `te.run`); `hmc`, `gibbs`, `gwg` and
-`recipes` are further kernels; `metropolis` accepts or rejects, `flows` holds what pushes share,
-`spectrum` is the transition matrix and its eigenvalues.
+Read `kernels` and `langevin`, then `chains` (many steps, `te.run`).  `hmc`, `gibbs`, `gwg` and
+`recipes` hold further kernels.  `metropolis` accepts or rejects proposals, `flows` holds the parts
+that pushes share, and `spectrum` the transition matrix and its eigenvalues.
 
-To add a kernel, write its `step`, and a `push` if its exact distribution is wanted, with `te.ops`
-where derivatives by theta are.  This one proposes to flip one bit at random:
+To add a kernel, write its `step`.  Write a `push`, too, if you need its exact distribution; use
+`te.ops` in it if you need derivatives by theta.  This kernel proposes to flip one bit at random:
 
 >>> import numpy as np
 >>> import tinyebm as te

@@ -2,24 +2,25 @@
 
 continuous  Reals, Box
 discrete    Bits, Spins, Cells
-grids       quadrature rules and lists of states, given out in blocks
-rows        whatever users bring as rows (n, d) of floating-point numbers
+grids       quadrature rules and lists of states, in blocks
+rows        the user's data as rows (n, d) of floating-point numbers
 laws        Normal, Uniform, Independent: distributions that are easy to draw from
-own         defaults for what a space of your own leaves out
+own         defaults for the optional members of a space of your own
 
 A space has `dim`, `discrete` and `bounded`, and the methods
 
-    grid(nodes), atoms(nodes)   states and log weights of a sum that stands for ∫ dμ
+    grid(nodes), atoms(nodes)   states and log weights: a sum over them computes ∫ dμ
     log_base(x)                 log density of μ, (n,)
     initial(n, rng)             n starting points of a chain, (n, d)
     contains(x)                 which rows are in the space, (n,)
 
-A continuous space adds `fold(x)` and `images(t, reach)`, which say what its walls do to a step; a
-bounded one `low` and `high`, and `counts` and `variants` for its quadrature.  A discrete space adds
-`values`, those of one site, and `others(x)`.
+A continuous space adds `fold(x)` and `images(t, reach)`, which reflect points at the walls of a
+box.  A bounded one adds `low` and `high`, and `counts` and `variants` for its quadrature.  A
+discrete space adds `values`, the values of one site, and `others(x)`, the values that each site
+does not have.
 
-A space of your own has five members (`tinyebm.common.kinds.Space`, which also lists the optional
-ones; `own` holds their defaults).  A circle, whose points are angles:
+A space of your own needs five members.  `tinyebm.common.kinds.Space` lists them and the optional
+ones; `own` holds the defaults of these.  This is a circle, whose points are angles:
 
 >>> import numpy as np
 >>> import tinyebm as te

@@ -1,7 +1,7 @@
-"""Files: each appears whole or not at all, a damaged one is refused, and nothing is unpickled.
+"""Files: each is written completely or not at all, a damaged one is refused, pickle is not used.
 
 Read `files` (how a file is written), `checkpoint` (a tree of arrays with notes), `models` (a
 Density with its energy and space), `origin` (the units and rows of the data of a model).
 
-A new energy or space can be saved once its class stands in the lists at the top of `models`.
+To save a new energy or space, add its class to the lists at the top of `models`.
 """

@@ -1,11 +1,12 @@
-"""Where the nodes of a quadrature go; skip this on a first reading.
+"""How the nodes of a quadrature are chosen; skip this on a first reading.
 
-scans       log p on a grid of nodes; how narrow a peak may be and still be seen
-peaks       where the peaks are, and how wide
+scans       log p on a grid of nodes; how narrow a peak it can find
+peaks       the positions and the widths of the peaks
 window      a box in R^d that holds the mass, and the trapezoidal rule on it
 adapt       boxes that are halved where a density is not smooth
-quadrature  all of them together: a grid on which log Z holds to rtol
+quadrature  all of these together: a grid on which the relative error of Z is at most rtol
 
-A rule has `counts(refinement)`, nodes per axis; `grid(counts)`; and `variants(counts)`, grids with
-other nodes that are as good.  `Box` and `Window` are such rules.
+A quadrature rule has three methods.  `counts(refinement)` is the number of nodes per axis,
+`grid(counts)` is the grid, and `variants(counts)` lists grids with other nodes and the same
+accuracy.  `Box` and `Window` are such rules.
 """
