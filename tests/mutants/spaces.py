@@ -1,6 +1,10 @@
 """Faults of `spaces`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("a member that is missing ends a comparison", "spaces/own.py", "class MissingMember(QuadratureError, AttributeError):",
+     "class MissingMember(AttributeError):", "spaces/test_conformance.py"),
+    ("rows that are other atoms", "spaces/grids.py", "number[row.tobytes()] for row in x + 0.0", "number[row.tobytes()] * 0 for row in x + 0.0",
+     "spaces/test_conformance.py"),
     ("Gauss-Legendre weights of [-1, 1]", "spaces/grids.py", "np.tile(np.log(w * width / 2), panels)",
      "np.tile(np.log(w * width), panels)", "spaces/test_grids.py"),
     ("whole weights at the ends of a trapezoid", "spaces/grids.py", "log_w[[0, -1]] -= math.log(2.0)", "log_w[[0, -1]] -= 0.0",
