@@ -75,7 +75,7 @@ INTEGRALS = [  # a space, a function, its integral
     (te.Cells(3, 2), lambda x: x[:, 0] * x[:, 1], 9), (Circle(), lambda x: np.cos(x[:, 0]) ** 2, math.pi),
     (Permutations(), lambda x: x[:, 3], 36), (Triangle(), lambda x: x[:, 0], 1 / 6)]  # fmt: skip
 BOUNDED = [space for space, *_ in INTEGRALS if not isinstance(space, te.Reals)]
-name_of = lambda space: type(space).__name__ if type(space).__module__ == __name__ else repr(space)[:30]
+name_of = lambda space: type(space).__name__ if " at 0x" in repr(space) else repr(space)[:30]
 every_space = pytest.mark.parametrize("space", [space for space, *_ in INTEGRALS], ids=name_of)
 bounded = pytest.mark.parametrize("space", BOUNDED, ids=name_of)
 
