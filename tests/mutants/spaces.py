@@ -1,6 +1,10 @@
 """Faults of `spaces`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("a member that is missing ends a comparison", "spaces/own.py", "class MissingMember(QuadratureError, AttributeError):",
+     "class MissingMember(AttributeError):", "spaces/test_conformance.py"),
+    ("rows that are other atoms", "spaces/grids.py", "number[row.tobytes()] for row in x + 0.0",
+     "number[row.tobytes()] * 0 for row in x + 0.0", "spaces/test_conformance.py"),
     ("Gauss-Legendre weights of [-1, 1]", "spaces/grids.py", "np.tile(np.log(w * width / 2), panels)",
      "np.tile(np.log(w * width), panels)", "spaces/test_grids.py"),
     ("whole weights at the ends of a trapezoid", "spaces/grids.py", "log_w[[0, -1]] -= math.log(2.0)", "log_w[[0, -1]] -= 0.0",
@@ -18,8 +22,8 @@ MUTANTS = [
      "spaces/test_rows.py"),
     ("text is read as numbers", "spaces/rows.py", "return found if same.astype(bool).all() else None", "return found",
      "spaces/test_rows.py"),
-    ("a gap is a number", "spaces/rows.py",
-     "missing = np.not_equal(x, x, dtype=object) & np.isnan(found)", "missing = np.isnan(found)", "spaces/test_rows.py"),
+    ("a gap is a number", "spaces/rows.py", "missing = np.not_equal(x, x, dtype=object) & np.isnan(found)",
+     "missing = np.isnan(found)", "spaces/test_rows.py"),
     ("masks are forgotten", "spaces/rows.py", "    if np.ma.is_masked(x):\n        raise ValueError",
      "    if False:\n        raise ValueError", "spaces/test_rows.py"),
     ("nan is an answer", "spaces/rows.py", "(squares := np.vdot(x, x)) != squares:", "False:", "spaces/test_rows.py"),

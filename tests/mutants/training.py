@@ -1,6 +1,8 @@
 """Faults of `training`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("scalars in the place of arrays", "training/loop.py", "state = tree_map(as_array, state)", "pass",
+     "training/test_fit.py"),
     ("nan behind a finite loss", "training/watch.py",
      "lost = [name for name, column in columns.items() if not np.isfinite(column[i])]",
      'lost = [name for name, column in columns.items() if name == "loss" and not np.isfinite(column[i])]',

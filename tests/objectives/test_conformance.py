@@ -155,7 +155,7 @@ LOSSES += [CASES[name] for name in ("noise", "noise of states", "pseudolikelihoo
 LOSSES += [(te.ExactLikelihood(1e-10), PLANE), (te.ExactLikelihood(1e-10), LINE)]
 
 
-@pytest.mark.parametrize("objective, p", LOSSES, ids=lambda part: repr(getattr(part, "energy", part))[:40])
+@pytest.mark.parametrize("objective, p", LOSSES, ids=lambda part: repr(getattr(part, "energy", part)).partition(" at 0x")[0][:40])
 def test_the_gradient_is_the_finite_difference_of_the_loss(objective, p):
     """With the same draws, the same state.  Catches a mixed derivative that is lost (a score taken as a constant), and ascent."""
     x, h = p.space.initial(6, rng(2)), 1e-3

@@ -314,6 +314,7 @@ def test_a_kernel_that_rejects_does_not_stay_where_ula_led():
         te.run(lambda i: te.ULA(1.0) if i < 50 else te.MALA(1e-6), p, np.ones((40, 1)), 60, rng(0))
 
 
+@pytest.mark.replayed  # NumPy warns of the overflow elsewhere
 def test_chains_that_fly_away_are_counted():
     """ULA with a step too long on a normal density becomes inf, then nan.  Catches nan for draws without a word."""
     p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))

@@ -117,7 +117,7 @@ class Faithful(OwnMALA):
 
 
 def test_annealing_takes_its_step_or_none():
-    """Catches the parent's step in the place of the child's, and a parent's word for what the child does."""
+    """Catches the parent's `step_from` in the place of the step, and a parent's word for what the child does."""
     with pytest.raises(ValueError, match="invariant = True"):
         te.ais(LINE, 10, rng(0), temperatures=5, kernel=OwnMALA(0.1))
     found = te.ais(LINE, 2000, rng(0), temperatures=20, kernel=Faithful(0.3))

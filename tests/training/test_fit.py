@@ -273,6 +273,26 @@ def interrupt_at_call(number, function):
     return called
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("energy", [te.DoubleWell(), te.Quartic(), lambda theta, x: theta * ops.sum(x * x, axis=1)],
+                         ids=["double well", "quartic", "a number"])  # fmt: skip
+def test_numbers_resume_as_arrays_do(energy, dtype, tmp_path):
+    """Parameters of no dimension, of which NumPy makes scalars in every update.  Catches scalars that a file gives back as arrays:
+    other rounding, and chains that are replayed only after the resume."""
+    x = np.random.default_rng(0).standard_normal((60, 1))
+    theta = energy.init(np.random.default_rng(0)) if hasattr(energy, "init") else np.array(1.0)
+    options = {"objective": te.ContrastiveDivergence(te.ULA(0.005), k=3), "theta": theta, "dtype": dtype, "log_every": 3,
+               "space": te.Reals(1), "progress": False, "ema": 0.9}  # fmt: skip
+    file = tmp_path / "state.npz"
+    te.fit(energy, x, steps=6, checkpoint=file, **options)
+    found = te.fit(energy, x, steps=12, checkpoint=file, resume=True, **options)
+    whole = te.fit(energy, x, steps=12, **options)
+
+    for a, b in zip(tree_flatten(found.state)[0], tree_flatten(whole.state)[0], strict=True):
+        assert type(a) is type(b) is np.ndarray and a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("name, value", [
     ("seed", 1), ("objective", te.ExactLikelihood(rtol=1e-3)), ("energy", NET), ("space", te.Box(-3, 3, 1)),
     ("batch_size", 3), ("dtype", "float32"), ("ema", 0.5), ("clip", 1.0), ("data_noise", 0.1)])  # fmt: skip

@@ -30,6 +30,17 @@ def to_numpy(x):
     return x.get() if on_gpu(x) else np.asarray(x)
 
 
+def as_array(x):
+    """x, with an array of no dimension in the place of a NumPy scalar.
+
+    NumPy makes scalars of arrays of no dimension in every operation.
+
+    >>> as_array(np.ones(()) + 1)
+    array(2.)
+    """
+    return np.asarray(x) if isinstance(x, np.generic) else x
+
+
 def to_host(tree):
     """The tree with NumPy arrays as leaves; a tree of NumPy arrays is returned unchanged."""
     return tree_map(to_numpy, tree) if any(map(on_gpu, tree_flatten(tree)[0])) else tree

@@ -268,6 +268,8 @@ def _pilot(path, betas, make, n, rng):
 
 def _anneal(path, kernels, betas, x, rng):
     """(log weights (n,) of eq. (2) along these β, mean acceptance rate or None)."""
+    if len(betas) > 2 and isinstance(path, Path) and offers(kernels(betas[1]), "step_from"):
+        return _anneal_from(path, kernels, betas, x, rng)
     log_w, accepted = 0.0, []
     for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
         log_w = log_w + path.gain(x, before, beta)
@@ -275,6 +277,37 @@ def _anneal(path, kernels, betas, x, rng):
             x, taken, _ = kernels(beta).step(path.at(beta), x, rng)
             accepted += [] if taken is None else [taken.mean()]
     return log_w, sum(accepted) / len(accepted) if accepted else None
+
+
+def _anneal_from(path, kernels, betas, x, rng):
+    """`_anneal` with one evaluation of p at every β instead of three.
+
+    The exponents and scores of p and of the base at x are kept: those of f_β are their means with
+    weights β and 1 - β, and a step evaluates them at its proposals only.
+    """
+    log_w, accepted, here = 0.0, [], path.parts(x)
+
+    def at(parts, beta):
+        u, s, u_base, s_base = parts
+        return beta * u + (1 - beta) * u_base, beta * s + (1 - beta) * s_base
+
+    for i, (before, beta) in enumerate(itertools.pairwise(betas), 2):
+        log_w = log_w + (here[0] - here[2]) * (beta - before)
+        if i == len(betas):
+            break
+        there = []
+
+        def evaluate(y, beta=beta, there=there):
+            there.extend(path.parts(y))
+            return at(there, beta)
+
+        move = kernels(beta).step_from(x, at(here, beta), evaluate, path.p.space, rng)
+        x, taken = move.x, move.accepted
+        for k, new in enumerate(there):
+            there[k] = np.where(taken if new.ndim == 1 else taken[:, None], new, here[k])
+        here = there
+        accepted.append(taken.mean())
+    return log_w, sum(accepted) / len(accepted)
 
 
 def _estimate(path, sign, log_w, acceptance, share=1.0):

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
-from tinyebm.density import Density, exponent, exponents
+from tinyebm.autodiff.tape import vjp
+from tinyebm.density import Density, exponent, exponent_and_score, exponents
+from tinyebm.replay.door import by_rows
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class Path:
             return Density(_Base(self.base, p.space), {}, p.space)
         between = _Between(p.energy, self.base, p.space)
         return Density(between, {"theta": p.theta, "beta": np.array(beta)}, p.space)
+
+    def parts(self, x):
+        """Exponent and score of p, and of the base, at the rows of x: (n,), (n, d), (n,), (n, d)."""
+        p = self.p
+        return by_rows(_parts, Density(_Between(p.energy, self.base, p.space), p.theta, p.space), x)
+
+
+def _parts(p, x):
+    base, pullback = vjp(p.energy.base.log_prob, x)
+    of_p = exponent_and_score(Density(p.energy.energy, p.theta, p.space), x)
+    return *of_p, base, pullback(np.ones_like(base))[0]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tinyebm.autodiff import ops
 from tinyebm.autodiff.tape import stop_gradient
 from tinyebm.common.backend import beside, host_generator
 from tinyebm.common.checks import ENERGY, part_of, require_draws
+from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import AnyDensity, Array, Generator, is_population
 from tinyebm.density import Density, exponent, exponents, in_double, on_host
 from tinyebm.exact.likelihood import data_law, density_of
@@ -95,7 +96,14 @@ class Boxes:
 
 
 def boxes_of(grid, kept=slice(None)):
-    """The Boxes around the atoms of a grid, or around the kept ones."""
+    """The Boxes around the atoms of a grid, or around the kept ones.
+
+    Raises QuadratureError for atoms of a space of one's own, which are points without volume.
+    """
+    if not hasattr(grid, "cells"):
+        raise QuadratureError(
+            "the atoms of this space have no cells to propose draws from: use te.sample, or a chain"
+        )
     states = grid.all()[0][kept]
     low, high = (end[kept] for end in grid.cells())
     sides = itertools.product((False, True), repeat=states.shape[1])

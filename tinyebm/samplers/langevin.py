@@ -27,7 +27,7 @@ from tinyebm.autodiff import ops
 from tinyebm.autodiff.ops import fused
 from tinyebm.autodiff.tape import zeros_like
 from tinyebm.common.checks import plain, require_nonnegative, require_positive
-from tinyebm.common.kinds import Array, Generator
+from tinyebm.common.kinds import Array, Generator, Space
 from tinyebm.density import Density, exponent_and_score
 from tinyebm.replay.door import many_steps
 from tinyebm.samplers import flows
@@ -156,18 +156,33 @@ class MALA:
         """A Move: one proposal per row of x (n, d), accepted or not."""
         require_continuous(p, self)
         x = require_start(p, x, rng)
-        noise = rng.standard_normal(x.shape, dtype=x.dtype)
+        evaluate = lambda x: exponent_and_score(p, x)
         # a proposal that diverges has the ratio -inf or nan, and is rejected
         with np.errstate(invalid="ignore", over="ignore"):
-            u, s = exponent_and_score(p, x)
-            y = diffuse(x, s, noise, self.step_size, self.noise_scale)
-            u_y, s_y = exponent_and_score(p, y)
-            forward = y - x - self.step_size * s
-            backward = x - y - self.step_size * s_y
-            difference = (forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)
-            # log p(y) q(x|y) - log p(x) q(y|x)
-            log_ratio = u_y - u + difference / (2 * self.noise_scale * self.noise_scale)
+            y, log_ratio = self._propose(x, evaluate(x), evaluate, rng)
         return accept(x, y, log_ratio, rng, p, p.space.contains(y))
+
+    def step_from(
+        self,
+        x: Array,
+        here: tuple[Array, Array],
+        evaluate: Callable[[Array], tuple[Array, Array]],
+        space: Space,
+        rng: Generator,
+    ) -> Move:
+        """The Move of `step`, if (exponent, score) are known at x and evaluate(y) computes them."""
+        y, log_ratio = self._propose(x, here, evaluate, rng)
+        return accept(x, y, log_ratio, rng, None, space.contains(y))
+
+    def _propose(self, x, here, evaluate, rng):
+        """Proposals y by eq. (1) with density q, and log p(y) q(x|y) - log p(x) q(y|x), (n,)."""
+        (u, s), noise = here, rng.standard_normal(x.shape, dtype=x.dtype)
+        y = diffuse(x, s, noise, self.step_size, self.noise_scale)
+        u_y, s_y = evaluate(y)
+        forward = y - x - self.step_size * s
+        backward = x - y - self.step_size * s_y
+        difference = (forward * forward).sum(axis=1) - (backward * backward).sum(axis=1)
+        return y, u_y - u + difference / (2 * self.noise_scale * self.noise_scale)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a product grid, as a function of masses; a small matrix is kept."""

@@ -187,6 +187,11 @@ class Atoms:
     def require_listable(self):
         """Nothing to refuse: they are listed."""
 
+    def index(self, x):
+        """The numbers of the atoms that the rows of x are, (n,)."""
+        number = {state.tobytes(): i for i, state in enumerate(self.states + 0.0)}
+        return np.array([number[row.tobytes()] for row in x + 0.0])
+
     def blocks(self, size=BLOCK):
         """All atoms, `size` at a time."""
         for start in range(0, self.size, size):

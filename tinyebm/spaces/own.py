@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinyebm.common.checks import require_space
+from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array, Nodes
 from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.discrete import Bits, Cells, Spins
 from tinyebm.spaces.grids import Atoms
 
 FIRST_NODES = {1: 256, 2: 48, 3: 24}  # per axis: where the refinement of a continuous space starts
+
+
+class MissingMember(QuadratureError, AttributeError):
+    """A number cannot be computed on a space of one's own, because the space lacks a member."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class OwnSpace:
         if name == "space" or name.startswith("__"):  # asked for while a copy is being made
             raise AttributeError(name)
         if not hasattr(self.space, name):
-            raise AttributeError(
+            raise MissingMember(
                 f"{self.space!r} has no {name!r}, and what was asked for does not work without it"
             )
         return getattr(self.space, name)

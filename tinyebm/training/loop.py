@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.common.backend import on_gpu
+from tinyebm.common.backend import as_array, on_gpu
 from tinyebm.common.kinds import is_population
 from tinyebm.common.tree import tree_map
 from tinyebm.density import Density
@@ -65,8 +65,9 @@ def updates(setting, state, stream):
         θ, m ← optimizer.update(g, m, θ)
         a    ← ema a + (1 - ema) θ
 
-    The state holds everything that the next step needs, and each step has its own generator.  So a
-    run that continues from a saved state gives the numbers of the uninterrupted run.
+    The state holds everything that the next step needs, as arrays, and each step has its own
+    generator.  So a run that continues from a saved state gives the numbers of the uninterrupted
+    run.
     """
     energy, space, objective, optimizer, batch, clip, ema, steps = setting
     for i in range(int(state["step"]) + 1, steps + 1):
@@ -94,6 +95,7 @@ def updates(setting, state, stream):
             "ema": average,
             "objective": () if step.state is None else step.state,
         }
+        state = tree_map(as_array, state)
         yield Update(i, stream.attempt, state, step.metrics, seen)
 
 
