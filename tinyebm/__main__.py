@@ -19,7 +19,7 @@ def run():
     """Run the command line in an interpreter started with SETTINGS, unless the environment says
     otherwise."""
     try:
-        from tinyebm.cli.parser import main  # here, so that Ctrl-C while it loads is no traceback
+        from tinyebm.cli.parser import main  # here, so that Ctrl-C prints no traceback
     except KeyboardInterrupt:
         sys.exit(130)
     missing = {name: value for name, value in SETTINGS.items() if name not in os.environ}

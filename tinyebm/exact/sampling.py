@@ -98,7 +98,7 @@ class Boxes:
 def boxes_of(grid, kept=slice(None)):
     """The Boxes around the atoms of a grid, or around the kept ones.
 
-    Raises QuadratureError for atoms of a space of one's own, which are points without volume.
+    Raises QuadratureError for atoms of a user's space, which are points without volume.
     """
     if not hasattr(grid, "cells"):
         raise QuadratureError(

@@ -46,7 +46,7 @@ class Traced(NDArrayOperatorsMixin, Symbol):
     def __len__(self):
         return len(self.node.value)
 
-    # of no dimension: as NumPy's, which have no entries to add up or to look at
+    # of no dimension: as in NumPy, such an array has no entries to iterate over
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 

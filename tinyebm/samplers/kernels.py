@@ -49,7 +49,7 @@ def offers(kernel, name):
 
 
 def require_start(p, x, rng):
-    """x as floating-point rows (n, d); ValueError if it has none, or if rng is no generator."""
+    """x as floating-point rows (n, d); ValueError if it is not rows, or rng not a generator."""
     x = rows_of(p, x)
     require_generator(rng)
     return x

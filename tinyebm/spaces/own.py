@@ -19,7 +19,7 @@ FIRST_NODES = {1: 256, 2: 48, 3: 24}  # per axis: where the refinement of a cont
 
 
 class MissingMember(QuadratureError, AttributeError):
-    """A number cannot be computed on a space of one's own, because the space lacks a member."""
+    """A number cannot be computed on a user's space, because the space lacks a member."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def load_model(path: str | os.PathLike) -> tuple[Density, dict]:
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it holds no model.
+        If the file does not exist, or does not hold a model.
 
     >>> import tempfile
     >>> import tinyebm as te

@@ -30,7 +30,7 @@ MANY = 4096  # the most bumps that are climbed from: the highest ones
 
 
 class Scan:
-    """log p on a grid, and its bumps: nodes at which log p is no lower than beside them.
+    """log p on a grid, and its bumps: nodes at which log p is at least as high as beside them.
 
     `bumps` (m, d) have exponents `levels` (m,), the highest first, and `gaps` to the next nodes
     (m, d).  `log_sum` is log Z on this grid, `shape` its number of nodes per axis.
@@ -50,7 +50,7 @@ class Scan:
 
 
 def _bumps(u):
-    """The mask of nodes that are no lower than their neighbours, but not all equally high."""
+    """The mask of nodes at least as high as all their neighbours, and higher than some."""
     bump, flat = np.isfinite(u), np.ones(u.shape, dtype=bool)
     for i in range(u.ndim):
         steps = np.diff(u, axis=i, prepend=-np.inf, append=-np.inf)
