@@ -31,6 +31,7 @@ FAR = 30.0  # a peak so many standard deviations from the origin needs a second 
 FARTHEST = 1e12  # no peak and no face of a window lies farther from the origin
 CANDIDATES = 256  # rows of data that are climbed from
 HALVINGS = 60  # of a step: from the gaps of a scan down to rounding
+DOUBLINGS = 2.0 ** np.arange(1, 9)[:, None, None]  # tried at once
 LEVEL = 0.1  # nats; a summit is found where every step falls by less
 NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum in double precision
 
@@ -286,19 +287,24 @@ def _width(p, x, u, width, low, high):
     A first guess `width` (m, d) is halved or doubled until it is right within a factor of two.
     """
 
-    def too_wide(width):
-        there, fall = _falls(p, x, u, width, low, high)
-        both = np.concatenate([width, width], axis=1)
-        beyond = np.abs(there - x[:, None]).sum(axis=2) < 0.99 * both  # p is 0 beyond a wall
-        return np.minimum(*np.split(np.where(beyond, np.inf, fall), 2, axis=1)) > 1.0
+    def too_wide(widths):  # (k, m, d)
+        k, m, d = widths.shape
+        step, start, level = widths.reshape(-1, d), np.tile(x, (k, 1)), np.tile(u, k)
+        there, fall = _falls(p, start, level, step, low, high)
+        both = np.concatenate([step, step], axis=1)
+        beyond = np.abs(there - start[:, None]).sum(axis=2) < 0.99 * both  # p is 0 beyond a wall
+        least = np.minimum(*np.split(np.where(beyond, np.inf, fall), 2, axis=1))
+        return (least > 1.0).reshape(k, m, d)
 
     for _ in range(HALVINGS):
-        if not (halve := too_wide(width)).any():
+        if not (halve := too_wide(width[None])[0]).any():
             break
         width = np.where(halve, width / 2, width)
-    for _ in range(HALVINGS):
-        double = ~too_wide(2 * width) & (2 * width <= high - low)
-        if not double.any():
+    for _ in range(0, HALVINGS, len(DOUBLINGS)):
+        widths = DOUBLINGS * width
+        fits = ~too_wide(widths) & (widths <= high - low)
+        doubled = np.cumprod(fits, axis=0).sum(axis=0)  # how often, before the first misfit
+        width = width * 2.0**doubled
+        if (doubled < len(DOUBLINGS)).all():
             break
-        width = np.where(double, 2 * width, width)
     return width
