@@ -20,7 +20,6 @@ from tinyebm.density import Density, exponents
 from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.nodes.quadrature import quadrature
-from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sampling import population
 from tinyebm.replay.door import remembering
 from tinyebm.spaces.own import complete
@@ -117,6 +116,8 @@ def mle(
         try:
             log_z, negative = exact_phase(p, rtol, finer=True, rows=x)
         except ValueError:  # Z is infinite, or out of reach: the line search steps back
+            if not history["nll"]:  # from the start there is no way back
+                raise
             return math.inf, theta
         value = log_z - float(mass @ u)
         lowest = value < min(history["nll"], default=-math.inf)
@@ -131,7 +132,6 @@ def mle(
 
     spread = None if space.discrete else lambda theta: spread_of_statistics(model(theta), x, mass)
     with remembering(energy, space) as require_unchanged:
-        log_partition(model(theta), rtol, rows=x)  # raises an error if Z of the start is infinite
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
         require_unchanged()
         p = model(theta)
