@@ -19,6 +19,7 @@ import numpy as np
 from scipy import stats
 
 import tinyebm as te
+from examples import plain
 from tinyebm import ops
 
 REFUSED = (te.QuadratureError, te.DivergentPartitionError)
@@ -34,11 +35,6 @@ class Known:
     variance: Any
     below: Any
     rtol: float = 1e-8
-
-
-def plain(energy, space):
-    """A density of an energy of x alone."""
-    return te.Density(lambda theta, x: energy(x), {}, space)
 
 
 def between(rng, low, high):

@@ -1,11 +1,11 @@
 """What every energy does, the package's and the example of the page: shapes, types, gradients, starts, and replay."""
 
-import doctest
 
 import numpy as np
 import pytest
 
 import tinyebm as te
+from examples import of_page
 from tinyebm import ops
 from tinyebm.autodiff.tape import grad, vjp
 from tinyebm.common.tree import ravel, tree_flatten, tree_map
@@ -13,18 +13,9 @@ from tinyebm.density import exponent, exponent_and_score, exponents
 from tinyebm.spaces.discrete import space_with
 from tinyebm.storage.models import ENERGIES
 
-
-def of_page(page):
-    """What the examples of a page define, by name."""
-    names = {}
-    for example in doctest.DocTestParser().get_examples(page.__doc__):
-        exec(example.source, names)
-    return names
-
-
 MEMBERS = [te.MLP((2, 5, 4, 1)), te.MLP((3, 4, 1), "tanh", 0.3), te.MLP((1, 6, 1), "softplus"), te.GaussianEnergy(1),
            te.GaussianEnergy(3), te.GaussianMixtureEnergy(4, 1), te.GaussianMixtureEnergy(3, 2), te.DoubleWell(), te.Quartic(),
-           te.Ring(), te.Banana(), te.Funnel(2), te.Funnel(4), te.GaussianBernoulliRBM(3, 2), of_page(te.energies)["Basin"](2),
+           te.Ring(), te.Banana(), te.Funnel(2), te.Funnel(4), te.GaussianBernoulliRBM(3, 2), of_page(te.energies, "Basin")(2),
            te.TabularEnergy(5), te.BoltzmannMachine(4), te.RBM(4, 3), te.Ising((2, 3)), te.Ising((3, 2), False),
            te.Potts(3, (2, 3))]  # fmt: skip
 every_energy = pytest.mark.parametrize("energy", MEMBERS, ids=repr)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from examples import network, plain
 from tinyebm import ops
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.estimate import Estimate
 from tinyebm.datasets.load import load
 from tinyebm.density import Density, exponent
 from tinyebm.energies.analytic import GaussianEnergy
-from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
@@ -26,18 +26,6 @@ from tinyebm.spaces.grids import Atoms, Grid, trapezoid
 
 SPACES = [Reals(1), Reals(2), Reals(2, base_scale=0.6), Box(-1.5, 2, 1), Box(-1.5, 2, 2)]
 everywhere = pytest.mark.parametrize("space", SPACES, ids=repr)
-
-
-def network(space, seed=0):
-    """A random network on the space."""
-    rng = np.random.default_rng(seed)
-    net = MLP((space.dim, 10, 10, 1), confinement=1.0)
-    theta = [{"W": layer["W"], "b": rng.standard_normal(layer["b"].shape)} for layer in net.init(rng)]
-    return Density(net, theta, space)
-
-
-def plain(energy, space):
-    return Density(lambda theta, x: energy(x), {}, space)
 
 
 # ------------------------------------------------------------------------------ densities

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from examples import plain
 from tinyebm import ops
 from tinyebm.common.errors import QuadratureError
 from tinyebm.density import Density
@@ -31,11 +32,6 @@ from tinyebm.spaces.grids import Grid, gauss_legendre, trapezoid
 scalars = lambda **values: {name: np.array(value * 1.0) for name, value in values.items()}
 power = lambda k: lambda x: x[:, 0] ** k
 log_cosh = lambda x: ops.logsumexp(x * np.array([1.0, -1.0]), axis=1) - math.log(2)
-
-
-def plain(energy, space):
-    """A density of an energy of x alone."""
-    return Density(lambda theta, x: energy(x), {}, space)
 
 
 def agrees(p, log_z, entropy_is=None, **moments):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from examples import plain
 from tinyebm import ops
 from tinyebm.common.errors import QuadratureError
 from tinyebm.density import Density
@@ -15,10 +16,6 @@ from tinyebm.exact.sums import log_sum, mean_over, merge, model_phase
 from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.discrete import Cells
 from tinyebm.spaces.grids import Grid, trapezoid
-
-
-def plain(energy, space):
-    return Density(lambda theta, x: energy(x), {}, space)
 
 
 def test_mean_over_a_grid_is_a_weighted_mean():

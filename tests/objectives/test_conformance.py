@@ -1,6 +1,5 @@
 """What every objective passes, those of the package and the example of the page of `objectives`."""
 
-import doctest
 import io
 import math
 
@@ -8,21 +7,13 @@ import numpy as np
 import pytest
 
 import tinyebm as te
+from examples import of_page
 from tinyebm.common.tree import every, ravel, tree_flatten, tree_map
 
 rng = np.random.default_rng  # every test makes its own
 
 
-def example(page):
-    """The names that the example of a page defines."""
-    names = {}
-    for part in doctest.DocTestParser().get_examples(page.__doc__):
-        if part.source.startswith(("import", "from", "class")):
-            exec(part.source, names)
-    return names
-
-
-ProbabilityFlow = example(te.objectives)["ProbabilityFlow"]
+ProbabilityFlow = of_page(te.objectives, "ProbabilityFlow")
 
 
 def drawn(energy, space, scale=0.3):

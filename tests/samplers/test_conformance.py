@@ -1,6 +1,5 @@
 """What every kernel passes, those of the package and the example of the page of `samplers`."""
 
-import doctest
 import itertools
 import math
 
@@ -9,21 +8,13 @@ import pytest
 from scipy import stats
 
 import tinyebm as te
+from examples import of_page
 from tinyebm.common.tree import tree_map
 
 rng = np.random.default_rng  # every test makes its own
 
 
-def example(page):
-    """The names that the example of a page defines."""
-    names = {}
-    for part in doctest.DocTestParser().get_examples(page.__doc__):
-        if part.source.startswith(("import", "from", "class")):
-            exec(part.source, names)
-    return names
-
-
-Flip = example(te.samplers)["Flip"]
+Flip = of_page(te.samplers, "Flip")
 
 
 def network(space):

@@ -1,6 +1,5 @@
 """What every space has, the package's and one's own: atoms that integrate, starts that lie within, exact answers that agree."""
 
-import doctest
 import itertools
 import math
 
@@ -9,19 +8,12 @@ import pytest
 from scipy import special
 
 import tinyebm as te
+from examples import of_page
 from tinyebm import ops
 from tinyebm.common.kinds import Space
 from tinyebm.density import exponent
 from tinyebm.samplers.metropolis import Move
 from tinyebm.spaces.own import OwnSpace, complete
-
-
-def of_page(page):
-    """What the examples of a page define, by name."""
-    names = {}
-    for example in doctest.DocTestParser().get_examples(page.__doc__):
-        exec(example.source, names)
-    return names
 
 
 class Permutations:
@@ -65,7 +57,7 @@ class Triangle:
         return np.where(x.sum(axis=1, keepdims=True) > 1, np.mod(1 - x[:, ::-1], 0.5), x)
 
 
-Circle = of_page(te.spaces)["Circle"]
+Circle = of_page(te.spaces, "Circle")
 normal = lambda x: np.exp(-0.5 * (x**2).sum(axis=1))
 INTEGRALS = [  # a space, a function, its integral
     (te.Reals(1), normal, math.sqrt(2 * math.pi)), (te.Reals(2), normal, 2 * math.pi),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from examples import network, plain
 from tinyebm import ops
 from tinyebm.density import Density
 from tinyebm.energies.mlp import MLP
@@ -19,18 +20,6 @@ from tinyebm.exact.sums import log_sum
 from tinyebm.spaces.continuous import Box, Reals
 
 SPACES = [Reals(1), Reals(2), Reals(2, base_scale=0.6), Box(-1.5, 2, 1), Box(-1.5, 2, 2)]
-
-
-def network(space, seed=0):
-    """A random network on the space."""
-    rng = np.random.default_rng(seed)
-    net = MLP((space.dim, 10, 10, 1), confinement=1.0)
-    theta = [{"W": layer["W"], "b": rng.standard_normal(layer["b"].shape)} for layer in net.init(rng)]
-    return Density(net, theta, space)
-
-
-def plain(energy, space):
-    return Density(lambda theta, x: energy(x), {}, space)
 
 
 def test_the_quadrature_reports_its_own_sum():
