@@ -1,6 +1,5 @@
 """What every energy does, the package's and the example of the page: shapes, types, gradients, starts, and replay."""
 
-
 import numpy as np
 import pytest
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyebm.common.checks import ENERGY, KERNEL, did_you_mean, part_of
+from tinyebm.common.checks import ENERGY, did_you_mean, part_of
 from tinyebm.common.kinds import is_population
 from tinyebm.energies.boltzmann import BoltzmannMachine
 from tinyebm.energies.mlp import MLP
@@ -33,6 +33,7 @@ from tinyebm.objectives.score_matching import (
 )
 from tinyebm.samplers.gibbs import BlockGibbs, Gibbs
 from tinyebm.samplers.gwg import GibbsWithGradients
+from tinyebm.samplers.kernels import offers
 from tinyebm.samplers.langevin import ULA
 
 METHOD_NAMES = (
@@ -193,7 +194,7 @@ def consistency(objective, space):
     shifted = (
         getattr(objective, "alpha", 0.0)  # smaller energies
         or getattr(objective, "restart", 0.0)  # chains that are restarted do not end at p
-        or (kind in CHAINS and not part_of(objective.kernel, "invariant", KERNEL))
+        or (kind in CHAINS and not offers(objective.kernel, "invariant"))
         # walls: see tinyebm.objectives.score_matching
         or (kind in (ScoreMatching, SlicedScoreMatching) and space.bounded)
     )
