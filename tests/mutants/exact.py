@@ -1,6 +1,8 @@
 """Faults of `exact`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("a width that goes on beyond a valley", "exact/nodes/peaks.py", "doubled = np.cumprod(fits, axis=0).sum(axis=0)",
+     "doubled = fits.sum(axis=0)", "exact/nodes/test_peaks.py"),
     ("the likelihood's gradient ascends", "exact/gradient.py",
      "_, model = exact_phase(p, rtol, rows=x)\n    return tree_map(lambda a, b: a - b, data, model)",
      "_, model = exact_phase(p, rtol, rows=x)\n    return tree_map(lambda a, b: b - a, data, model)", "exact/test_gradient.py"),

@@ -1,6 +1,7 @@
 """Faults of `replay`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("chunks that are left out", "replay/door.py", "first = next(chunks, None)", "first = None", "replay/test_door.py"),
     ("replayed chains with one noise for all steps", "replay/steps.py", "shaken[...] = noise[i % ahead].T",
      "shaken[...] = noise[0].T", "replay/test_steps.py"),
     ("replayed chains without walls", "replay/steps.py", "state[...] = p.space.fold(moved)", "state[...] = moved",

@@ -1,6 +1,8 @@
 """Faults of `training`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("maximum likelihood begins where Z is infinite", "training/maximum_likelihood.py", 'if not history["nll"]:', "if False:",
+     "training/test_maximum_likelihood.py"),
     ("scalars in the place of arrays", "training/loop.py", "state = tree_map(as_array, state)", "pass",
      "training/test_fit.py"),
     ("nan behind a finite loss", "training/watch.py",

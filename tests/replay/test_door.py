@@ -1,5 +1,6 @@
 """The door to replay: what runs inside `te.plain()` is the formula itself, in that thread, and gives the same numbers."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -11,6 +12,8 @@ import tinyebm as te
 from tinyebm import ops
 from tinyebm.common.tree import tree_flatten
 from tinyebm.density import exponents
+from tinyebm.exact.gradient import _weighted_gradient
+from tinyebm.replay.door import add, reduce_rows
 from tinyebm.replay.mode import THREAD
 
 NET = te.MLP((2, 16, 16, 1), confinement=0.5)
@@ -110,3 +113,15 @@ def test_a_plain_update_is_short():
         finally:
             sys.setprofile(None)
     assert len(seen) <= 100 and len({file for file, *_ in seen}) <= 14
+
+
+@pytest.mark.parametrize("road", [te.plain, contextlib.nullcontext])
+def test_chunks_are_added_up(road):
+    """Three chunks of rows, replayed and as they stand.  Catches chunks that are left out, or counted twice."""
+    weights = np.linspace(-1, 1, len(X))
+    chunks = [(X[part], weights[part]) for part in (slice(0, 5000), slice(5000, 5001), slice(5001, None))]
+    with road():
+        found = reduce_rows(_weighted_gradient, add, P, iter(chunks), 0.0)
+    truth = _weighted_gradient(P, X, weights)
+    for a, b in zip(tree_flatten(found)[0], tree_flatten(truth)[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)

@@ -272,3 +272,13 @@ def test_an_end_for_lack_of_numbers_is_named():
     """A kinked energy that is known to 1e-3 only.  Catches a run that ends in silence, and no advice for data far from 0."""
     with pytest.warns(te.ConvergenceWarning, match="no lower NLL was found, .*; column 1 .* has mean 900 and .* standardise it"):
         mle(te.Quartic(), 900 + standard(), theta={"a": np.array(1.0), "b": np.array(1.0)})
+
+
+@pytest.mark.parametrize("energy, theta, error", [
+    (te.MLP((2, 8, 1)), None, te.DivergentPartitionError),
+    (lambda theta, x: theta["a"] * ops.sum(x * x, axis=1), {"a": np.array(-1.0)}, te.QuadratureError)],
+    ids=["network", "function"])  # fmt: skip
+def test_a_start_without_a_likelihood_is_refused(energy, theta, error):
+    """Z of the start is infinite.  Catches a search that begins at a likelihood of minus infinity."""
+    with pytest.raises(error, match="Z is infinite"):
+        te.mle(energy, np.random.default_rng(0).standard_normal((50, 2)), te.Reals(2), theta=theta, progress=False)

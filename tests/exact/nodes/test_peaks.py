@@ -8,6 +8,8 @@ import pytest
 import tinyebm as te
 from random_densities import LINES, PLANES, judge, lines_mixture, mixture, plain, plane_stepped, wrong
 from tinyebm import ops
+from tinyebm.density import exponents
+from tinyebm.exact.nodes import peaks
 from tinyebm.exact.nodes.scans import GAP, WHOLE, Scan, narrowest, nodes_to_see
 from tinyebm.exact.nodes.window import find_window
 
@@ -255,3 +257,16 @@ def test_steps_on_which_coarse_grids_agree_by_chance(seed):
     z = te.log_partition(known.density, 1e-2)
 
     assert abs(z - known.log_z) <= z.error
+
+
+def test_widths_end_at_the_first_fall_of_a_nat():
+    """Two equal peaks half a box apart: a step from one of them onto the other falls by nothing.
+
+    Catches a width that goes on beyond the valley between them.
+    """
+    p = plain(lambda x: -ops.logsumexp(-0.5 * ((x - np.array([0.25, 0.75])) / 0.02) ** 2, axis=1), te.Box(0, 1, 1))
+    x = np.array([[0.25]])
+    [[width]] = peaks._width(p, x, exponents(p, x), np.full((1, 1), 1 / 256), np.zeros(1), np.ones(1))
+
+    nat = 0.02 * np.sqrt(2)
+    assert nat / 2 < width <= nat
