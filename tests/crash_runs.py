@@ -82,7 +82,8 @@ RUNS |= {f"{type(energy).__name__}-{data.shape[1]}": ((energy, data, space, cd(k
     (te.Funnel(2), PLANE, te.Reals(2), te.ULA(0.001)), (te.TabularEnergy(2), BITS[:, :1], te.Cells(2), te.Gibbs()),
     (te.BoltzmannMachine(4), BITS, te.Bits(4), te.Gibbs()), (te.Ising((2, 2)), 2 * BITS - 1, te.Spins(4), te.Gibbs()),
     (te.Potts(2, (2, 2)), BITS, te.Cells(2, 4), te.Gibbs()), (te.RBM(4, 3), BITS, te.Bits(4), te.BlockGibbs()),
-    (te.GaussianBernoulliRBM(2, 3), PLANE, te.Reals(2), te.BlockGibbs()), (te.MLP((4, 8, 1)), BITS, te.Bits(4), te.GibbsWithGradients())]}
+    (te.GaussianBernoulliRBM(2, 3), PLANE, te.Reals(2), te.BlockGibbs()),
+    (te.MLP((4, 8, 1)), BITS, te.Bits(4), te.GibbsWithGradients())]}
 RUNS |= {
     "own object": ((Springs(2), LINE, te.Reals(1), cd(KERNEL)), {}),
     "own function": ((quadratic, LINE, te.Reals(1), cd(KERNEL)), {"theta": np.array(1.0)}),
@@ -91,7 +92,8 @@ RUNS |= {
     "annealed": ((NET, LINE, te.Reals(1), te.ShortRun(lambda step: te.ULA(0.1 / step), 4)), {}),
     "columns first": ((te.GaussianEnergy(2), PLANE, te.Reals(2), cd(KERNEL)), {"theta": {
         "mean": np.zeros(4)[::2], "precision": np.asfortranarray([[2.0, 0.5], [0.5, 1.0]])}}),
-    "scheduled": ((NET, LINE, te.Reals(1), cd(KERNEL)), {"optimizer": te.momentum(lambda step: 0.01 / (1 + step)), "dtype": "float32"}),
+    "scheduled": ((NET, LINE, te.Reals(1), cd(KERNEL)), {
+        "optimizer": te.momentum(lambda step: 0.01 / (1 + step)), "dtype": "float32"}),
 }  # fmt: skip
 PARTIAL = ("empty", "half", "written")  # moments at which a new file lies beside the old one
 MOMENTS = ("before", *PARTIAL, "in place", "safe")
