@@ -89,7 +89,7 @@ module.run()
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal to a group of processes")
 def test_ctrl_c_under_the_launcher():
-    """The launcher waits for the child, which gets Ctrl-C from the terminal.  Catches a traceback, and a child that is left alone."""
+    """The launcher waits for its child, which gets Ctrl-C from the terminal.  Catches a traceback, and a child left alone."""
     root = os.path.dirname(os.path.dirname(module.__file__))
     environment = {name: value for name, value in os.environ.items() if name not in module.SETTINGS} | {"PYTHONPATH": root}
     run = subprocess.Popen([sys.executable, "-c", LAUNCHER], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -5,12 +5,11 @@ After a mistake of the user it prints one line on stderr, and the exit status is
 
 import argparse
 import math
-import os
 import re
-import sys
 from typing import ClassVar
 
 from tinyebm.cli import commands
+from tinyebm.cli.console import leave, note, prepare
 from tinyebm.common.checks import did_you_mean
 from tinyebm.datasets.load import NAMES
 from tinyebm.energies.mlp import ACTIVATIONS
@@ -20,18 +19,25 @@ from tinyebm.version import __version__
 
 def main(argv=None):
     """The exit status of one command: 0, 2 for a mistake of the user, 130 for Ctrl-C."""
-    arguments = _parser().parse_args(argv)
+    prepare()
+    try:
+        return _status(_parser().parse_args(argv))
+    finally:
+        leave()
+
+
+def _status(arguments):
+    """Run the command; print its error, if any, in one line."""
     try:
         arguments.run(arguments)
-        sys.stdout.flush()
     except BrokenPipeError:  # the reader of stdout has stopped, as `head` does: no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, ArithmeticError, MemoryError, TypeError, LookupError) as error:
         message = " ".join(str(error).split()) or "out of memory"
-        print(f"tinyebm {arguments.command}: error: {message}", file=sys.stderr)
+        note(f"tinyebm {arguments.command}: error: {message}")
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"\ntinyebm {arguments.command}: interrupted{interrupt}", file=sys.stderr)
+        note(f"\ntinyebm {arguments.command}: interrupted{interrupt}")
         return 130
     return 0
 

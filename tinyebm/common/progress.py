@@ -13,7 +13,7 @@ class Progress:
 
     def __init__(self, title, total, show=True):
         self.title, self.total = title, total
-        self.show = show and total > 0 and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+        self.show = show and total > 0 and _watched()
         self.start = self.drawn = time.monotonic()
         self.width = 0
 
@@ -27,6 +27,17 @@ class Progress:
         filled = round(20 * done / self.total)
         bar = f"{'━' * filled}{' ' * (20 - filled)} {done}/{self.total}"
         line = f"{self.title} {bar}  {left:3.0f} s left  {note}"
-        sys.stderr.write("\r" + line.ljust(self.width) + ("\n" if done >= self.total else ""))
-        sys.stderr.flush()
+        try:
+            sys.stderr.write("\r" + line.ljust(self.width) + ("\n" if done >= self.total else ""))
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):  # full, closed, or of another encoding
+            self.show = False
         self.width = len(line)
+
+
+def _watched():
+    """Whether somebody may look at stderr; it is None in a process without a console."""
+    try:
+        return sys.stderr.isatty() or "ipykernel" in sys.modules
+    except (ValueError, AttributeError):  # closed, or None
+        return False

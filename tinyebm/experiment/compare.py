@@ -5,8 +5,8 @@ updates.  The results are exact: the negative log-likelihood, the divergences, t
 mode, and the expected gradient of contrastive divergence beside the gradient of the likelihood.
 """
 
-import contextlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,9 +17,9 @@ from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import AnyData, Energy, Kernel, Space
 from tinyebm.common.progress import Progress
 from tinyebm.exact.likelihood import data_law
-from tinyebm.experiment.judging import bias, judge, truth_of
-from tinyebm.experiment.race import equal_seconds, timed
-from tinyebm.experiment.report import table, write_tables
+from tinyebm.experiment.judging import bias, judge, said, truth_of
+from tinyebm.experiment.race import equal_seconds, require_trainable, timed
+from tinyebm.experiment.report import files_of, model_file, table, write_tables
 from tinyebm.experiment.setups import (
     consistency,
     default_kernel,
@@ -35,6 +35,7 @@ from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.samplers.kernels import require_kernel
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.laws import moments_of
+from tinyebm.storage.checkpoint import save_tree
 from tinyebm.storage.models import save_model
 from tinyebm.storage.origin import origin
 from tinyebm.training.start import space_of
@@ -85,23 +86,40 @@ class Comparison:
     def save(self, folder: str | os.PathLike) -> list:
         """Write compare.txt, compare.json, compare.png and a model file per method.
 
-        Returns the paths.  There is a figure in 1-D and 2-D, and of states that can be drawn.
+        Returns the paths.  There is a figure in 1-D and 2-D, and of states that can be drawn.  Of
+        an energy of your own the file holds the parameters only (`storage.checkpoint.load_tree`).
+        The files of an earlier comparison in the folder are removed.
         """
         names = ("name", "reference", "truth", "rows", "curves", "settings", "in_time")
         found = {name: getattr(self, name) for name in names}
+        before = files_of(folder)
         paths, folder = write_tables(folder, "compare", self.table(), found), Path(folder)
-        space = getattr(self.data, "space", None) or Reals(self.settings["dim"])
-        if drawable(self.data, space):
-            from tinyebm import plots
-
-            # states too many to be drawn exactly: no figure
-            with contextlib.suppress(QuadratureError):
-                paths.append(plots.save(self.plot(), folder / "compare.png"))
+        models = []
         notes = origin(self.data, split(self.data, self.settings["seed"])[2])
         for method, found in self.fits.items():
-            paths.append(folder / f"{method}.npz")
-            save_model(paths[-1], found.density, **notes)
+            models.append(model_file(folder, method))
+            try:
+                save_model(models[-1], found.density, **notes)
+            except ValueError:  # not an energy or a space of this package
+                save_tree(models[-1], found.theta, **notes)
+        if drawable(self.data, getattr(self.data, "space", None) or Reals(self.settings["dim"])):
+            paths += self._figure(folder / "compare.png")
+        paths += models
+        for path in before - set(paths):
+            path.unlink(missing_ok=True)
         return paths
+
+    def _figure(self, path):
+        """The path of the figure in a list, which is empty if it cannot be drawn."""
+        from tinyebm import plots
+
+        try:
+            return [plots.save(self.plot(), path)]
+        except QuadratureError:  # states too many to be drawn exactly
+            return []
+        except Exception as error:  # the numbers are there
+            warnings.warn(f"there is no {path}: {said(error)}", stacklevel=3)
+            return []
 
 
 def compare(
@@ -213,10 +231,12 @@ def compare(
     objectives = objectives_of(methods, energy, space, kernel, noise)
     experiment = Experiment(data, rows, energy, space, steps, batch_size, learning_rate, ema, seed)
 
-    runs = {
-        method: timed(experiment, objective, progress and method)
-        for method, objective in objectives.items()
-    }
+    truth = truth_of(data, rows)
+    require_trainable(experiment, objectives)
+
+    runs = {}
+    for method, objective in objectives.items():
+        runs[method] = timed(experiment, objective, progress and method, first=not runs)
     if test is None:
         reference, source = rows, f"the population {name}"
     else:
@@ -245,7 +265,7 @@ def compare(
     return Comparison(
         name,
         source,
-        truth_of(data, rows),
+        truth,
         found,
         curves={method: run.curve for method, run in runs.items()},
         fits={method: run.fit for method, run in runs.items() if run.fit is not None},
@@ -273,5 +293,8 @@ def _row(method, run, experiment, test, reference):
     }
     if run.fit is not None:
         row |= judge(run.fit, experiment.data, experiment.rows, test, reference)
-        row |= bias(run.fit, experiment.rows, run.objective)
+        gap = bias(run.fit, experiment.rows, run.objective)
+        if unknown := row.get("unknown", {}) | gap.get("unknown", {}):
+            gap["unknown"] = unknown
+        row |= gap
     return row | {"status": run.status}

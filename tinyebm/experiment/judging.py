@@ -38,31 +38,55 @@ def judge(found, data, rows, test, reference):
     p = found.density
     row = numbers(p, rows, reference)
     if test is not None:
-        row |= _number("test_nll", or_nan(nll, p, test, RTOL))
+        enter(row, "test_nll", nll, p, test, RTOL)
     if reference is not None:
-        row |= _number("tv", or_nan(total_variation, reference, p, infinite=math.nan))
+        enter(row, "tv", total_variation, reference, p, infinite=math.nan)
     if getattr(data, "mode", None) is not None:
-        row["modes"] = or_nan(mode_masses, p, data)
+        enter(row, "modes", mode_masses, p, data)
     memory = found.state["objective"]
     if isinstance(memory, dict) and "log_normaliser" in memory:  # learned together with the last θ
         row["log_normaliser"] = float(memory["log_normaliser"])
-        row |= _number("log_z", or_nan(log_partition, replace(p, theta=found.state["theta"]), RTOL))
+        enter(row, "log_z", log_partition, replace(p, theta=found.state["theta"]), RTOL)
     return row
 
 
 def numbers(p, rows, reference):
     """The NLL of rows, and KL(reference‖p) if there is a reference, each with its error."""
-    row = _number("nll", or_nan(nll, p, rows, RTOL))
+    row = {}
+    enter(row, "nll", nll, p, rows, RTOL)
     if reference is not None:
-        row |= _number("kl", or_nan(kl, reference, p, RTOL))
+        enter(row, "kl", kl, reference, p, RTOL)
     return row
+
+
+def enter(row, name, function, *args, infinite=math.inf):
+    """Enter function(*args) into a row, a number with its error, or a list.
+
+    It is nan if quadrature fails.  After any other error it is nan, too, and the cause is in
+    row["unknown"]: no number may cost the others.
+    """
+    try:
+        value = or_nan(function, *args, infinite=infinite)
+    except Exception as error:
+        value = math.nan
+        row.setdefault("unknown", {})[name] = said(error)
+    if isinstance(value, list):
+        row[name] = value
+    else:
+        row |= {name: float(value), f"{name}_error": getattr(value, "error", math.nan)}
+
+
+def said(error):
+    """An error in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def bias(found, rows, objective):
     """How the expected gradient g of an objective differs from the exact one, g*, at a Fit.
 
     "angle" is the angle between them in degrees, "norm_ratio" is |g| / |g*|.  Both are nan where g
-    is unknown: for other losses, for the user's objectives, for kernels without a push.
+    is unknown: for other losses, for the user's objectives, for kernels without a push.  If the
+    computation fails, the cause is in "unknown".
     """
     p, unknown = found.density, {"angle": math.nan, "norm_ratio": math.nan}
     if type(objective) in (ExactLikelihood, PerfectSamples):
@@ -78,6 +102,8 @@ def bias(found, rows, objective):
         followed = exact_cd_gradient(p, rows, objective.kernel, objective.k, start=start)
     except FAILURES:
         return unknown
+    except Exception as error:
+        return unknown | {"unknown": {"angle": said(error)}}
     followed = ravel(followed)[0]
     length, true = np.linalg.norm(followed), np.linalg.norm(exact)
     cosine = float(np.clip(followed @ exact / (length * true), -1, 1))
@@ -106,7 +132,3 @@ def truth_of(data, rows):
         truth["modes"] = [float(mass[data.mode(x) == k].sum()) for k in range(data.modes)]
         truth["mode_names"] = list(getattr(data, "mode_names", ()))
     return truth
-
-
-def _number(name, estimate):
-    return {name: float(estimate), f"{name}_error": getattr(estimate, "error", math.nan)}

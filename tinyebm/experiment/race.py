@@ -1,14 +1,23 @@
 """The time of training, and the result of each method in the same time."""
 
+import contextlib
 import math
 import time
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from tinyebm.common.backend import Stream
 from tinyebm.common.errors import or_nan
 from tinyebm.common.progress import Progress
-from tinyebm.exact.likelihood import nll
-from tinyebm.experiment.judging import FAILURES, numbers
+from tinyebm.density import Density
+from tinyebm.exact.likelihood import data_law, nll
+from tinyebm.experiment.judging import FAILURES, numbers, said
+from tinyebm.experiment.setups import CONSISTENT
 from tinyebm.experiment.train import train
+from tinyebm.objectives.likelihood import ExactLikelihood
+from tinyebm.objectives.perfect import PerfectSamples
+from tinyebm.training.start import start_of
 
 
 class Run(NamedTuple):
@@ -35,8 +44,27 @@ class Run(NamedTuple):
         return self.curve[-1][1] if self.curve else 0.0
 
 
-def timed(experiment, objective, progress):
-    """The Run of one objective."""
+def require_trainable(experiment, objectives):
+    """Raise the ValueError of an objective of the package that does not fit the setting.
+
+    Each computes a gradient at the start, for two rows, before any is trained.
+    """
+    stream = Stream(experiment.seed)
+    theta = start_of(experiment.energy, None, stream)
+    p, x = Density(experiment.energy, theta, experiment.space), data_law(experiment.rows)[0][:2]
+    for objective in objectives.values():
+        exact = type(objective) in (ExactLikelihood, PerfectSamples)  # fit every setting, and cost
+        if type(objective) in CONSISTENT and not exact:
+            with np.errstate(all="ignore"), contextlib.suppress(*FAILURES):
+                objective.gradient(p, x, stream.at(0))
+
+
+def timed(experiment, objective, progress, first=False):
+    """The Run of one objective.
+
+    An error ends this run only.  That of the `first` run is raised if it ends before a log point:
+    then the setting may be wrong, and nothing is lost.
+    """
     space = experiment.space
     curve, watch = stopwatch(experiment.rows, measured=space.discrete or space.dim <= 2)
     try:
@@ -44,6 +72,10 @@ def timed(experiment, objective, progress):
         return Run(objective, found, curve, "ok")
     except FAILURES as error:
         return Run(objective, None, curve, str(error))
+    except Exception as error:
+        if first and not curve:
+            raise
+        return Run(objective, None, curve, said(error))
 
 
 def stopwatch(data, measured):
@@ -83,7 +115,7 @@ def equal_seconds(experiment, runs, seconds, reference, progress):
             if updates != experiment.steps:
                 found = train(experiment, run.objective, updates)
             row = numbers(found.density, experiment.rows, reference)
-        except FAILURES:
+        except Exception:
             row = {"nll": math.nan}
         reached[name] = {"updates": updates} | row
         bar(len(reached), name)

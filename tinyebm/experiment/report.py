@@ -1,7 +1,9 @@
 """Tables: a comparison, or many of them, as aligned text; and numbers as JSON."""
 
+import contextlib
 import json
 import math
+import re
 from pathlib import Path
 
 from tinyebm.common.estimate import mean_of
@@ -60,6 +62,11 @@ def table(comparison):
     failed = [
         f"{row['method']}: {row['status']}" for row in comparison.rows if row["status"] != "ok"
     ]
+    failed += [
+        f"{row['method']}: {name} is unknown: {cause}"
+        for row in comparison.rows
+        for name, cause in row.get("unknown", {}).items()
+    ]
     notes = getattr(comparison.data, "notes", ())
     heading = _heading(comparison)
     return "\n".join([heading, "", *lines, "", *explained, *learned, *failed, *notes])
@@ -95,6 +102,21 @@ def write_tables(folder, name, table, found):
     write_text(paths[0], table + "\n")
     write_text(paths[1], json_text(found))
     return paths
+
+
+def files_of(folder):
+    """The paths of an earlier comparison in a folder: tables, figure, models; as a set."""
+    names, ends = ("compare", "replicas"), ("txt", "json", "png")
+    found = {Path(folder, f"{name}.{end}") for name in names for end in ends}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no table, or another's
+        rows = json.loads(Path(folder, "compare.json").read_text("utf-8"))["rows"]
+        found |= {model_file(folder, row["method"]) for row in rows}
+    return found
+
+
+def model_file(folder, method):
+    """The path of the model that a method has trained."""
+    return Path(folder, re.sub(r"[^\w.+-]", "_", method) + ".npz")
 
 
 def json_text(found):
