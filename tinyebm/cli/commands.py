@@ -79,7 +79,7 @@ def run_compare(a):
         number, message = found.failed[0]
         raise ValueError(
             f"{len(found.failed)} of {a.seeds} comparisons failed, that of seed {number} by "
-            f"{message}: the same command tries these again"
+            f"{message}: the same command tries these again and keeps the others"
         )
 
 

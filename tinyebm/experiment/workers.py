@@ -6,7 +6,8 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import parent_process
+from multiprocessing.context import SpawnContext
 from queue import Empty, SimpleQueue
 from threading import Thread
 
@@ -91,28 +92,31 @@ def worker_pool(count):
     """An executor of `count` processes for `te.sweep`.
 
     The processes ignore Ctrl-C, which is for the process that started them.  They end at once if
-    that process is killed, and if an error, such as the KeyboardInterrupt of Ctrl-C, ends the
-    block: nobody waits for runs whose results nobody takes.
-
-    They hold one end of a pipe and the parent holds the other, which the system closes when the
-    parent ends.
+    that process ends, in whatever way, and if an error, such as the KeyboardInterrupt of Ctrl-C,
+    ends the block.
 
     >>> with worker_pool(2) as executor:
     ...     executor.submit(abs, -3).result()
     3
     """
-    context = get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    pool = _Pool(count, context, _begin, (theirs,))
+    context, workers = SpawnContext(), []
+    new_process = context.Process
+
+    def listed(*args, **settings):
+        workers.append(new_process(*args, **settings))
+        return workers[-1]
+
+    context.Process = listed
+    pool = _Pool(count, context, _begin)
     try:
         yield pool
     except BaseException:
-        ours.close()  # ends the workers
+        for process in workers:
+            if process.pid is not None:
+                process.terminate()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-        ours.close()
-        theirs.close()
 
 
 class _Pool(ProcessPoolExecutor):
@@ -129,14 +133,12 @@ class _Pool(ProcessPoolExecutor):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(pipe):
-    """In a worker: ignore Ctrl-C, and watch the pipe."""
+def _begin():
+    """In a worker: ignore Ctrl-C, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(pipe,), daemon=True).start()
+    Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(pipe):
-    """End this process when the other end of the pipe is closed."""
-    with suppress(EOFError, OSError):
-        pipe.recv_bytes()
+def _end_with_parent():
+    parent_process().join()
     os._exit(1)
