@@ -1,13 +1,13 @@
 """The runs of a sweep on an executor; and `worker_pool`, whose processes end with their parent."""
 
 import os
+import pickle
 import signal
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import parent_process
-from multiprocessing.context import SpawnContext
+from multiprocessing import get_context, parent_process, resource_tracker
 from queue import Empty, SimpleQueue
 from threading import Thread
 
@@ -53,9 +53,11 @@ def outcomes(executor, jobs, keep):
         for _ in jobs:
             future = _next(ended)
             yield futures[future], _result(future, keep)
-    finally:
-        for future in futures:
-            future.cancel()
+    except BaseException as error:
+        if not isinstance(error, BrokenExecutor):  # which ends the futures itself
+            for future in futures:
+                future.cancel()
+        raise
 
 
 def _submitted(executor, work, job):
@@ -93,50 +95,112 @@ def worker_pool(count):
 
     The processes ignore Ctrl-C, which is for the process that started them.  They end at once if
     that process ends, in whatever way, and if an error, such as the KeyboardInterrupt of Ctrl-C,
-    ends the block.
+    ends the block.  When one of them is killed, only its run has failed, with BrokenExecutor, and
+    another one takes its place.
 
     >>> with worker_pool(2) as executor:
     ...     executor.submit(abs, -3).result()
     3
     """
-    context, workers = SpawnContext(), []
-    new_process = context.Process
-
-    def listed(*args, **settings):
-        workers.append(new_process(*args, **settings))
-        return workers[-1]
-
-    context.Process = listed
-    pool = _Pool(count, context, _begin)
+    pool = _Pool(count)
     try:
         yield pool
     except BaseException:
-        for process in workers:
-            if process.pid is not None:
-                process.terminate()
+        pool.stop()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.close()
 
 
-class _Pool(ProcessPoolExecutor):
-    """Processes that do not see a Ctrl-C while they start."""
+class _Pool:
+    """Processes, each with a thread that sends it one call after the other."""
 
-    def submit(self, function, /, *args, **settings):
-        """As that of ProcessPoolExecutor; a process that it starts inherits the blocked signal."""
-        if not hasattr(signal, "pthread_sigmask"):  # Windows
-            return super().submit(function, *args, **settings)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return super().submit(function, *args, **settings)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def __init__(self, count):
+        self.calls, self.processes, self.stopped = SimpleQueue(), [], False
+        self.threads = [Thread(target=self._serve, daemon=True) for _ in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def submit(self, function, /, *args):
+        """The Future of function(*args)."""
+        future = Future()
+        self.calls.put((future, function, args))
+        return future
+
+    def stop(self):
+        """End the processes now."""
+        self.stopped = True
+        for process in self.processes:
+            if process.pid is not None:
+                process.terminate()
+
+    def close(self):
+        """Wait for the calls, and end the processes."""
+        for _ in self.threads:
+            self.calls.put(None)
+        for thread in self.threads:
+            thread.join()
+        for process in self.processes:
+            if process.pid is not None:
+                process.join()
+
+    def _serve(self):
+        """Send calls to a process; start one for the first call, and another if it has ended."""
+        pipe = None
+        while (call := self.calls.get()) is not None:
+            future, function, args = call
+            if self.stopped or not future.set_running_or_notify_cancel():
+                continue
+            try:
+                pipe = pipe or self._started()
+                pipe.send_bytes(pickle.dumps((function, args)))
+                ended, value = pickle.loads(pipe.recv_bytes())
+            except (EOFError, OSError):
+                pipe = None
+                future.set_exception(BrokenExecutor("a worker ended"))
+            except Exception as error:  # the call cannot be sent
+                future.set_exception(error)
+            else:
+                (future.set_result if ended else future.set_exception)(value)
+        if pipe:
+            pipe.close()  # ends the process
+
+    def _started(self):
+        """The pipe of a new process, which does not see a Ctrl-C while it starts."""
+        if hasattr(signal, "pthread_sigmask"):  # not on Windows
+            resource_tracker.ensure_running()  # it unblocks the signal
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process inherits it
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_answer, args=(theirs,))
+        self.processes.append(process)
+        process.start()
+        theirs.close()  # so that the end of the process closes the pipe
+        if self.stopped:
+            process.terminate()
+        return ours
 
 
-def _begin():
-    """In a worker: ignore Ctrl-C, and end with the parent."""
+def _answer(pipe):
+    """In a worker: answer one call after the other, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError):
+        while True:
+            pipe.send_bytes(_reply(pipe.recv_bytes()))
+
+
+def _reply(call):
+    """(True, result) or (False, error) of a call, pickled."""
+    try:
+        function, args = pickle.loads(call)
+        return pickle.dumps((True, function(*args)))
+    except Exception as error:
+        with suppress(Exception):
+            reply = pickle.dumps((False, error))
+            pickle.loads(reply)  # fails for some classes of errors
+            return reply
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
 
 
 def _end_with_parent():
