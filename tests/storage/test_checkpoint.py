@@ -6,6 +6,8 @@ import os
 import pickle
 import tracemalloc
 import zipfile
+from collections import namedtuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -51,6 +53,35 @@ def test_round_trip(path):
 
     assert same(tree, TREE)
     assert notes == NOTES
+
+
+class Line(NamedTuple):
+    slope: np.ndarray
+    shift: np.ndarray
+
+
+def test_names_and_numbers_as_keys(path):
+    """NamedTuples come back with their names, integer keys as integers.  Catches "1" for 1, 1.0 for 1, and a plain tuple."""
+    save_tree(path, [Line(np.ones(1), np.zeros(2)), {2: np.zeros(1), 10: (), 0.5: np.zeros(3)}])
+    (line, table), _ = load_tree(path)
+    assert line._fields == Line._fields and line.shift.shape == (2,)
+    assert [*table] == [2, 10, 0.5] and [type(key) for key in table] == [int, int, float] and table[2] == 0
+    (line, _), _ = load_tree(path, {Line})
+    assert type(line) is Line
+    (line, _), _ = load_tree(path, {namedtuple("Line", "slope")})  # not the same fields
+    assert line._fields == Line._fields
+
+
+@pytest.mark.parametrize("tree, message", [
+    ({(1, 2): np.zeros(1)}, "keys of a tree in a file must be texts or numbers"),
+    ({"a": None}, "a file holds arrays of numbers and texts, not array"),
+    ([np.array(["a", None], dtype=object)], "a file holds arrays of numbers and texts"),
+])
+def test_what_no_file_holds(path, tree, message):
+    """Refused when it is written.  Catches a file that is pickled, and then refused when it is read."""
+    with pytest.raises(ValueError, match=message):
+        save_tree(path, tree)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("tree", [(), {}, np.array(3.0), [np.array(1)], {"a": ()}])

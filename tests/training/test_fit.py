@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import sys
 from dataclasses import dataclass, field
 
@@ -43,7 +44,7 @@ class Spy:
 def fit(data=ROWS, energy=shifted, theta=START, **options):
     """te.fit, quietly, and from a known θ where the energy is `shifted`."""
     options = {"objective": te.ExactLikelihood(), "steps": 10, "progress": False, **options}
-    return te.fit(energy, data, theta=theta if energy is shifted else None, **options)
+    return te.fit(energy, data, theta=None if energy is not shifted and theta is START else theta, **options)
 
 
 def identical(one, other):
@@ -185,7 +186,7 @@ class Interrupted:
     """Persistent chains, and Ctrl-C in the update of some numbers: once each."""
 
     inner: te.PersistentContrastiveDivergence
-    at: list = field(repr=False)
+    at: list = field(compare=False)
 
     def gradient(self, p, x, rng, state=None):
         step = self.inner.gradient(p, x, rng, state)
@@ -234,7 +235,7 @@ def test_a_run_that_may_be_rescued_goes_on_from_its_log_point(tmp_path):
 class Lost:
     """Persistent chains that are lost at update 13 of the first attempt, and Ctrl-C in update 12."""
 
-    interrupted: bool = field(repr=False)
+    interrupted: bool = field(compare=False)
 
     def gradient(self, p, x, rng, state=None):
         inner = te.PersistentContrastiveDivergence(te.ULA(0.1), 1, chains=16)
@@ -295,12 +296,114 @@ def test_numbers_resume_as_arrays_do(energy, dtype, tmp_path):
 
 @pytest.mark.parametrize("name, value", [
     ("seed", 1), ("objective", te.ExactLikelihood(rtol=1e-3)), ("energy", NET), ("space", te.Box(-3, 3, 1)),
-    ("batch_size", 3), ("dtype", "float32"), ("ema", 0.5), ("clip", 1.0), ("data_noise", 0.1)])  # fmt: skip
+    ("batch_size", 3), ("dtype", "float32"), ("ema", 0.5), ("clip", 1.0), ("data_noise", 0.1),
+    ("optimizer", te.sgd(0.01)), ("optimizer", te.adam(0.02)), ("optimizer", te.adam(0.01, decay1=0.5)),
+    ("optimizer", te.adam(lambda step: 0.01)), ("energy", lambda theta, x: ops.sum(x * x, axis=1) * theta["mean"][0]),
+    ("theta", {"mean": np.ones(1), "precision": np.ones((1, 1))})])  # fmt: skip
 def test_a_run_resumes_no_other(name, value, tmp_path):
     """Catches numbers of one run carried on under the settings of another."""
-    fit(energy=NORMAL, checkpoint=tmp_path / "run.npz")
+    options = {"energy": NORMAL, "optimizer": te.adam(0.01), "checkpoint": tmp_path / "run.npz"}
+    fit(**options)
     with pytest.raises(ValueError, match=f"belongs to another run: its {name} is"):
-        fit(**{"energy": NORMAL, "checkpoint": tmp_path / "run.npz", "resume": True, name: value})
+        fit(**options | {"resume": True, name: value})
+
+
+def test_data_that_differ_in_one_number_are_others(tmp_path):
+    """The last of ten thousand.  Catches a fingerprint of the first rows."""
+    x, options = rng(0).standard_normal((10_000, 1)), {"energy": NORMAL, "checkpoint": tmp_path / "run.npz", "steps": 1}
+    fit(x, **options)
+    fit(x, **options, resume=True)
+    x[-1] = 1e-9
+    with pytest.raises(ValueError, match="belongs to another run: its data is another one: data.sha256 is"):
+        fit(x, **options, resume=True)
+
+
+def test_a_run_goes_on_to_more_steps_and_not_to_fewer(tmp_path):
+    """Catches steps= that is ignored in silence."""
+    options = {"energy": NORMAL, "checkpoint": tmp_path / "run.npz", "resume": True}
+    fit(**options, steps=4)
+    assert fit(**options, steps=4).history["step"][-1] == 4
+    with pytest.raises(ValueError, match="holds update 4, and steps=3 ends before it"):
+        fit(**options, steps=3)
+    assert identical(fit(**options, steps=7).state, fit(energy=NORMAL, steps=7).state)
+
+
+def test_a_start_that_is_given_may_be_left_out_when_a_run_goes_on(tmp_path):
+    """Another one is refused: it would be ignored.  Catches θ that decides which run it is only by the place of an array."""
+    theta = {"mean": np.full(1, 0.5), "precision": np.full((1, 1), 2.0)}
+    options = {"energy": NORMAL, "checkpoint": tmp_path / "run.npz", "resume": True}
+    fit(**options, theta=theta, steps=2)
+    fit(**options, theta=tree_map(np.copy, theta), steps=3)
+    assert identical(fit(**options, steps=5).state, fit(energy=NORMAL, theta=theta, steps=5).state)
+    with pytest.raises(ValueError, match=r"its theta is another one: theta.mean.values\[0\] is 0.5, not 0.25"):
+        fit(**options, theta=theta | {"mean": np.full(1, 0.25)}, steps=5)
+
+
+def kept(path):
+    """The files beside a checkpoint, and the update that each holds."""
+    return {found.name: int(load_tree(found)[0]["step"]) for found in path.parent.glob("run*.npz")}
+
+
+def test_a_file_of_another_run_is_kept(tmp_path):
+    """Another seed, another again, and no checkpoint at all.  Catches a day's work that is overwritten at the first log point."""
+    path = tmp_path / "run.npz"
+    fit(energy=NORMAL, checkpoint=path, steps=3)
+    with pytest.warns(UserWarning, match=r"run.npz is kept as .*run.1.npz: its seed is 0, not 1"):
+        fit(energy=NORMAL, checkpoint=path, steps=4, seed=1)
+    with pytest.warns(UserWarning, match=r"run.npz is kept as .*run.2.npz: its seed is 1, not 2"):
+        fit(energy=NORMAL, checkpoint=path, steps=5, seed=2)
+    assert kept(path) == {"run.1.npz": 3, "run.2.npz": 4, "run.npz": 5}
+
+    other = tmp_path / "text"
+    other.write_text("a text")
+    with pytest.warns(UserWarning, match="is kept as .*text.1: .* is not a tinyebm checkpoint"):
+        fit(energy=NORMAL, checkpoint=other)
+    assert (tmp_path / "text.1").read_text() == "a text"
+
+
+def test_a_file_of_the_same_run_is_kept_until_its_end(tmp_path):
+    """An interrupted run whose resume=True was forgotten.  Catches a second copy at every run of a finished one."""
+    path = tmp_path / "run.npz"
+    stopped = interrupt_at_call(2, lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        fit(energy=NORMAL, checkpoint=path, steps=9, log_every=2, callback=stopped)
+    with pytest.warns(UserWarning, match=r"run.npz is kept as .*run.1.npz: it holds update 4 of this run: see resume=True"):
+        fit(energy=NORMAL, checkpoint=path, steps=9, log_every=2)
+    fit(energy=NORMAL, checkpoint=path, steps=9, log_every=2)
+    assert kept(path) == {"run.1.npz": 4, "run.npz": 9}
+
+
+def test_a_run_that_fails_at_once_leaves_the_file_of_another(tmp_path):
+    """Catches a file that is renamed although nothing takes its place."""
+    path = tmp_path / "run.npz"
+    fit(energy=NORMAL, checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(ArithmeticError):
+        fit(energy=NORMAL, checkpoint=path, seed=1, callback=None, objective=Failing())
+    assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [("run.npz", before)]
+
+
+class Failing:
+    """An objective with a mistake."""
+
+    def gradient(self, p, x, rng, state=None):
+        raise ArithmeticError
+
+
+def test_a_tree_that_no_file_holds_is_refused_before_the_first_step(tmp_path):
+    """Keys of a tuple.  Catches an hour of training that cannot be saved."""
+    energy = lambda theta, x: theta[0, 1] * ops.sum(x * x, axis=1)
+    with pytest.raises(ValueError, match="keys of a tree in a file must be texts or numbers"):
+        fit(energy=energy, theta={(0, 1): np.array(1.0)}, checkpoint=tmp_path / "run.npz", objective=Failing())
+    assert fit(energy=energy, theta={(0, 1): np.array(1.0)}).history["step"][-1] > 0
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(tmp_path):
+    """Catches an hour of training that cannot be saved."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(OSError, match="denied"):
+        fit(energy=NORMAL, checkpoint=tmp_path / "run.npz", objective=Failing())
 
 
 def test_history_of_a_target():
@@ -457,3 +560,19 @@ def test_no_word_of_units_where_there_is_no_need():
                     (far, {"space": te.Box(900, 1100, 1)}), (ROWS * 100, {"space": te.Reals(1, base_scale=100.0)}),
                     (te.Normal(np.array([20.0]), np.eye(1)), {})]:
         te.fit(NORMAL, x, **options, **more)
+
+
+class Views:
+    """An objective whose memory is every second number of an array, and an array whose columns lie together."""
+
+    def gradient(self, p, x, rng, state=None):
+        memory = {"gaps": np.arange(10.0)[::2], "columns": np.ones((3, 2)).T, "number": 3}
+        return Step({"m": np.zeros(2)}, {}, memory)
+
+
+def test_a_state_lies_in_memory_as_a_file_gives_it_back(tmp_path):
+    """Products of matrices depend on it in the last bit.  Catches a resumed run that is only nearly the uninterrupted one."""
+    found = fit(objective=Views(), checkpoint=tmp_path / "run.npz")
+    saved, _ = load_tree(tmp_path / "run.npz")
+    for one, other in zip(tree_flatten(found.state)[0], tree_flatten(saved)[0], strict=True):
+        assert type(one) is type(other) is np.ndarray and one.strides == other.strides

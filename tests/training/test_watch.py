@@ -1,6 +1,6 @@
 """Runs that go wrong: stopped before the update, named, saved, and rescued where that was asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ class Faulty:
     """Contrastive divergence that goes wrong, in one way, at some of its draws."""
 
     kind: str
-    when: object  # function of the number of the call and of rng -> bool
-    calls: list
+    when: object = field(compare=False)  # function of the number of the call and of rng -> bool
+    calls: list = field(compare=False)
 
     def gradient(self, p, x, rng, state=None):
         self.calls.append(p.theta)
@@ -70,16 +70,11 @@ def test_what_went_wrong_is_named_and_the_last_good_state_is_on_disk(tmp_path, k
 
 def test_the_first_good_states_are_those_of_a_sound_run(tmp_path):
     """Until the failure nothing differs; and resumed without the fault, a run ends where the sound one does."""
-    @dataclass(frozen=True, repr=False)
-    class Once(Faulty):  # a run is known by the objective's repr
-        def __repr__(self):
-            return "Once()"
-
     path, options = tmp_path / "run.npz", dict(optimizer=te.sgd(0.01))
     sound = fit(faulty("gradient", lambda *_: False), **options)
     with pytest.raises(FloatingPointError):
-        fit(Once("gradient", lambda call, rng: call == 7, []), checkpoint=path, **options)
-    again = fit(Once("gradient", lambda *_: False, []), checkpoint=path, resume=True, **options)
+        fit(faulty("gradient"), checkpoint=path, **options)
+    again = fit(faulty("gradient", lambda *_: False), checkpoint=path, resume=True, **options)
 
     assert np.array_equal(flat(again.theta), flat(sound.theta))
 

@@ -33,7 +33,7 @@ from tinyebm.experiment.setups import (
 )
 from tinyebm.experiment.workers import worker_pool
 from tinyebm.spaces.laws import moments_of
-from tinyebm.storage.files import whole_file, write_text
+from tinyebm.storage.files import require_writable, whole_file, write_text
 from tinyebm.storage.models import load_model, save_model
 from tinyebm.storage.origin import origin, remembered, seen_by, trained_rows
 from tinyebm.training.fit import fit
@@ -86,6 +86,7 @@ def run_compare(a):
 def run_fit(a):
     """Fit one network by one method; write the model, a checkpoint, the history and a figure."""
     data, folder = _data(a), _folder(a.out)
+    kept = set(folder.glob("checkpoint.*.npz"))
     checkpoint = folder / "checkpoint.npz"
     if a.resume and a.method == "lbfgs":
         raise ValueError("--resume goes on with updates, and lbfgs makes none: leave it out")
@@ -104,9 +105,19 @@ def run_fit(a):
         optimizer = adam(schedule(a.learning_rate, data, steps))
         settings = {"ema": a.ema, "checkpoint": checkpoint, "resume": a.resume}
         try:
-            found = fit(
-                energy, data, space, objective, optimizer, steps, a.batch_size, a.seed, **settings
-            )
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*is kept as")  # it is printed below
+                found = fit(
+                    energy,
+                    data,
+                    space,
+                    objective,
+                    optimizer,
+                    steps,
+                    a.batch_size,
+                    a.seed,
+                    **settings,
+                )
         except KeyboardInterrupt:
             hint = f": go on with --resume from {checkpoint}" if checkpoint.exists() else ""
             raise KeyboardInterrupt(hint) from None
@@ -126,6 +137,8 @@ def run_fit(a):
         summary.append("converged" if last["converged"] else f"not converged: {last['cause']}")
     print(", ".join(summary))
     _tell(paths)
+    for path in set(folder.glob("checkpoint.*.npz")) - kept:
+        print(f"kept the checkpoint of another run as {path}")
 
 
 def run_sample(a):
@@ -299,7 +312,7 @@ def _folder(name):
         raise ValueError("--out: the folder has no name")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{name} is a file: --out is a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    require_writable(folder / "file")
     return folder
 
 
@@ -314,6 +327,7 @@ def _writable(name, *suffixes):
         raise ValueError(f"--out {name}: that is a directory")
     if not path.parent.is_dir():
         raise ValueError(f"--out {name}: there is no folder {path.parent}")
+    require_writable(path)
     return path
 
 

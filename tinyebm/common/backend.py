@@ -31,14 +31,15 @@ def to_numpy(x):
 
 
 def as_array(x):
-    """x, with an array of no dimension in the place of a NumPy scalar.
+    """x as an array that a file gives back as it is: no number, and no view with gaps.
 
-    NumPy makes scalars of arrays of no dimension in every operation.
+    NumPy makes numbers of arrays of no dimension in every operation.
 
     >>> as_array(np.ones(()) + 1)
     array(2.)
     """
-    return np.asarray(x) if isinstance(x, np.generic) else x
+    x = x if on_gpu(x) else np.asarray(x)
+    return x if x.flags.forc else x.copy()
 
 
 def to_host(tree):

@@ -77,6 +77,22 @@ def every(test, tree):
     return True
 
 
+def named_tuples(tree):
+    """The classes of the NamedTuples in a tree.
+
+    >>> from typing import NamedTuple
+    >>> class Line(NamedTuple):
+    ...     slope: float
+    >>> [kind.__name__ for kind in named_tuples({"a": [Line(1.0), ()]})]
+    ['Line']
+    """
+    if not isinstance(tree, (dict, list, tuple)):
+        return set()
+    children = tree.values() if isinstance(tree, dict) else tree
+    own = {type(tree)} if hasattr(tree, "_fields") else set()
+    return own.union(*map(named_tuples, children))
+
+
 def numbered(tree):
     """The tree with the numbers 0, 1, ... instead of its leaves."""
     leaves, rebuild = tree_flatten(tree)

@@ -6,6 +6,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -201,13 +202,27 @@ def consistency(objective, space):
     return "no" if shifted and kind in CONSISTENT else CONSISTENT.get(kind, "-")
 
 
+@dataclass(frozen=True)
+class Falling:
+    """A learning rate that is constant, and falls linearly to 0 over the second half of a run.
+
+    A run that goes on after `steps` steps is the same run, so its length is not compared.
+    """
+
+    top: float
+    steps: int = field(compare=False)
+
+    def __call__(self, step):
+        return self.top * min(1.0, 2 * (1 - step / self.steps))
+
+
 def schedule(learning_rate, data, steps):
     """A learning rate that falls linearly to 0 over the second half of the steps.
 
     It starts at `learning_rate`, by default 0.03 on a population and 0.01 on finite data.
     """
     top = learning_rate or (0.03 if is_population(data) else 0.01)
-    return lambda step: top * min(1.0, 2 * (1 - step / steps))
+    return Falling(top, steps)
 
 
 def describe(energy, kernel):

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import zipfile
+from collections import namedtuple
 
 import numpy as np
 
@@ -20,8 +21,11 @@ from tinyebm.storage.files import whole_file
 FORMAT = "tinyebm checkpoint 2"
 
 
-def save_tree(path, tree, **notes):
+def save_tree(path, tree, /, aside=None, **notes):
     """Write a tree of arrays, and notes that JSON can hold, completely or not at all.
+
+    An old file is replaced, or renamed to `aside`.  Raises ValueError if a leaf is no array of
+    numbers or texts, or if a key is neither a text nor a number.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -31,19 +35,29 @@ def save_tree(path, tree, **notes):
     """
     leaves, rebuild = tree_flatten(tree)
     leaves = [np.asarray(to_numpy(leaf)) for leaf in leaves]
+    for leaf in leaves:
+        if leaf.dtype.hasobject:
+            raise ValueError(f"a file holds arrays of numbers and texts, not {leaf!r}")
     header = {"format": FORMAT, "tree": _describe(rebuild(range(len(leaves)))), "notes": notes}
     text = json.dumps(header, default=np.generic.item)  # a NumPy scalar is a number, too
     buffer = io.BytesIO()
     arrays = {str(i): leaf for i, leaf in enumerate(leaves)}
     np.savez(buffer, header=np.array(text), digest=np.array(_digest(text, leaves)), **arrays)
-    with whole_file(path) as file:
+    with whole_file(path, aside) as file:
         file.write(buffer.getbuffer())
 
 
-def load_tree(path):
+def require_savable(tree):
+    """Raise ValueError if `save_tree` cannot write a tree with these keys."""
+    leaves, rebuild = tree_flatten(tree)
+    _describe(rebuild(range(len(leaves))))
+
+
+def load_tree(path, classes=()):
     """Read a file of `save_tree`: (tree, notes).
 
-    Nothing is unpickled, and memory is allocated only for what the file holds.
+    Nothing is unpickled, and memory is allocated only for what the file holds.  A NamedTuple gets
+    the one of the `classes` that has its name and its fields, or else a new class.
 
     Raises
     ------
@@ -81,7 +95,7 @@ def load_tree(path):
             raise ValueError(
                 f"{path} is damaged: its contents do not have the digest it was written with"
             )
-        return _rebuild(description, leaves), notes
+        return _rebuild(description, leaves, _named(classes)), notes
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged: an array is missing") from error
 
@@ -118,17 +132,43 @@ def _digest(text, leaves):
 
 
 def _describe(tree):
+    """The tree as JSON, which has no tuples, and only texts as keys."""
     if isinstance(tree, dict):
-        return {"dict": {key: _describe(child) for key, child in tree.items()}}
+        children = {key: _describe(child) for key, child in tree.items()}
+        if all(isinstance(key, str) for key in tree):
+            return {"dict": children}
+        if not all(isinstance(key, (int, float, str)) for key in tree):
+            raise ValueError(f"keys of a tree in a file must be texts or numbers, got {[*tree]}")
+        return {"dict": list(children.items())}
     if isinstance(tree, (list, tuple)):
-        return {"list" if isinstance(tree, list) else "tuple": [_describe(child) for child in tree]}
+        children = list(map(_describe, tree))
+        if hasattr(tree, "_fields"):
+            return {"namedtuple": [type(tree).__name__, tree._fields, children]}
+        return {"list" if isinstance(tree, list) else "tuple": children}
     return tree  # the number of a leaf
 
 
-def _rebuild(description, leaves):
+def _rebuild(description, leaves, named):
     if isinstance(description, int):
         return leaves[description]
     ((kind, children),) = description.items()
     if kind == "dict":
-        return {key: _rebuild(child, leaves) for key, child in children.items()}
-    return {"list": list, "tuple": tuple}[kind](_rebuild(child, leaves) for child in children)
+        items = children.items() if isinstance(children, dict) else children
+        return {key: _rebuild(child, leaves, named) for key, child in items}
+    if kind == "namedtuple":
+        name, fields, children = children
+        children = [_rebuild(child, leaves, named) for child in children]
+        return named(name, tuple(fields))(*children)
+    return {"list": list, "tuple": tuple}[kind](
+        _rebuild(child, leaves, named) for child in children
+    )
+
+
+def _named(classes):
+    """The function that finds, or makes, the NamedTuple with a name and fields."""
+    known = {(kind.__name__, kind._fields): kind for kind in classes}
+
+    def named(name, fields):
+        return known.setdefault((name, fields), namedtuple(name, fields))
+
+    return named

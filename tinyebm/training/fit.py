@@ -24,7 +24,6 @@ from tinyebm.training.history import (
     Checkpoint,
     append,
     entry_of,
-    fingerprint,
     measurer,
     note_of,
     rollbacks,
@@ -127,8 +126,15 @@ def fit(
     progress : bool or str
         Whether to draw a progress bar (in a terminal or notebook); a string is its title.
     checkpoint : path, optional
-        The file to which the state is saved at every log point and at Ctrl-C; with `resume=True`
-        the run continues from this state.
+        The file to which the state is saved at every log point and at Ctrl-C.  A file of another
+        run, or of this run before its end, is not overwritten but renamed to NAME.1.npz, with a
+        warning.
+    resume : bool
+        Whether to continue from the state in the file, if there is one.  The numbers are those of
+        the uninterrupted run, to the bit.  The run in the file must have the same data, energy,
+        space, objective, optimiser, seed, batches and options, and the same theta if one is given;
+        `steps` may be larger.  Functions and classes are compared by their code and by the
+        variables that they read, dataclasses by the fields that their comparison uses.
     alpha : float
         Weight of the regulariser alpha (mean E(data)² + mean E(negatives)²).
     data_noise : float
@@ -209,25 +215,30 @@ def fit(
     setting = Setting(energy, space, objective, optimizer, batch, clip, ema, steps)
     interval = log_every or max(1, steps // 20)
     at_log = lambda step: step % interval == 0 or step == steps
-    identity = {
-        "data": fingerprint(data, x),
-        "energy": repr(energy),
-        "space": repr(space),
-        "objective": repr(objective),
-        "seed": seed,
+    file = Checkpoint(
+        checkpoint,
+        data=data if is_population(data) else x,
+        energy=energy,
+        space=space,
+        objective=objective,
+        optimizer=optimizer,
+        theta=theta,
+        seed=seed,
         **options,
-    }
-    file = Checkpoint(checkpoint, identity)
+    )
 
     with remembering(energy, space) as require_unchanged:
         if resume and checkpoint and Path(checkpoint).exists():
-            state, history = file.load()
+            if theta is None and hasattr(energy, "init"):
+                theta = energy.init(stream.at(0))
+            state, history = file.load(steps, theta)
             state = stream.place(state)
         else:
             theta = tree_map(lambda leaf: leaf.astype(dtype), start_of(energy, theta, stream))
             state = initial_state(theta, optimizer)
             exact_start = measure(Density(energy, theta, space), theta)
             history = append({}, {"step": 0, **exact_start})
+            file.begin(steps, state)
 
         def run(state, attempt):
             return sound(updates(setting, state, replace(stream, attempt=attempt)), space, at_log)

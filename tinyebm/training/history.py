@@ -4,18 +4,20 @@ A history is {name: list of numbers}, with one number per log point.
 """
 
 import math
+import os
+import warnings
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.common.backend import to_numpy
 from tinyebm.common.errors import or_nan
-from tinyebm.common.kinds import is_population
+from tinyebm.common.tree import named_tuples
 from tinyebm.density import exponents, in_double
 from tinyebm.exact.nodes.quadrature import MAX_NODES
 from tinyebm.exact.partition import log_partition
-from tinyebm.storage.checkpoint import load_tree, save_tree
+from tinyebm.storage.checkpoint import load_tree, require_savable, save_tree
+from tinyebm.storage.files import unused
+from tinyebm.storage.identity import content, difference
 
 
 def measurer(data, law, exact, normaliser):
@@ -71,34 +73,65 @@ def rollbacks(history):
     return max((int(n) for n in history.get("rollbacks", ()) if n == n), default=0)
 
 
-class Checkpoint(NamedTuple):
-    """The file of a run, or None, and the settings that identify the run."""
+class Checkpoint:
+    """The file of a run at `path`, which may be None, and the parts that identify the run."""
 
-    path: Any
-    identity: dict
+    def __init__(self, path, **parts):
+        self.path, self.foreign = path, None
+        self.identity = {name: content(part) for name, part in parts.items() if path}
 
     def save(self, state, history):
-        """Write the state and the history, if there is a file."""
-        if self.path:
-            save_tree(self.path, state, identity=self.identity, history=history)
+        """Write the state and the history, if there is a path; rename a file to be kept."""
+        if not self.path:
+            return
+        aside = self.foreign and unused(self.path)
+        save_tree(self.path, state, aside=aside, identity=self.identity, history=history)
+        if aside:
+            warnings.warn(f"{self.path} is kept as {aside}: {self.foreign}", stacklevel=3)
+        self.foreign = None
 
-    def load(self):
-        """(state, history) as saved; ValueError if they are those of another run."""
-        state, notes = load_tree(self.path)
-        for name, value in self.identity.items():
-            found = notes["identity"].get(name)
-            if found != value:
-                raise ValueError(
-                    f"{self.path} belongs to another run: its {name} is {found!r}, not {value!r}"
-                )
+    def load(self, steps, theta):
+        """(State, history) as saved, of a run of at most this many steps.
+
+        NamedTuples get the classes of those in the tree `theta`.  Raises ValueError if the file is
+        of another run.
+        """
+        state, notes = load_tree(self.path, named_tuples(theta))
+        if other := self.other(notes):
+            raise ValueError(f"{self.path} belongs to another run: {other}")
+        if state["step"] > steps:
+            raise ValueError(
+                f"{self.path} holds update {state['step']}, and steps={steps} ends before it"
+            )
+        self.identity = notes["identity"]
         return state, notes["history"]
 
+    def begin(self, steps, state):
+        """Prepare for a new run: find out if its state can be saved, and what is in the way.
 
-def fingerprint(data, x):
-    """A text that identifies data: the name of a population, or a digest of rows or atoms."""
-    import hashlib  # takes 3 ms to load: only when used
+        A file of another run is kept, and one of the same run that holds no update `steps` yet.
+        """
+        if not self.path:
+            return
+        require_savable(state)
+        if not os.path.exists(self.path):
+            return
+        try:
+            found, notes = load_tree(self.path)
+            self.foreign = self.other(notes)
+            if self.foreign is None and found["step"] < steps:
+                self.foreign = f"it holds update {found['step']} of this run: see resume=True"
+        except ValueError as error:
+            self.foreign = str(error)
 
-    if is_population(data) and not hasattr(data, "p"):
-        return data.name
-    x = np.column_stack(data.law) if hasattr(data, "p") else x
-    return hashlib.sha256(np.ascontiguousarray(to_numpy(x))).hexdigest()[:16]
+    def other(self, notes):
+        """How the run of a file with these notes differs from this one, in words; or None."""
+        if "identity" not in notes:
+            return "it holds no run"
+        for name, value in self.identity.items():
+            left_out = name == "theta" and value is None
+            if found := None if left_out else difference(notes["identity"].get(name), value, name):
+                where, there, here = found
+                inside = "" if where == name else f"another one: {where} is "
+                return f"its {name} is {inside}{there}, not {here}"
+        return None

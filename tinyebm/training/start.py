@@ -21,6 +21,7 @@ from tinyebm.common.checks import (
 from tinyebm.common.tree import tree_flatten
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.discrete import recognised, space_with
+from tinyebm.storage.files import require_writable
 
 # A column of data is named in a warning if its mean or standard deviation exceeds FAR, or if the
 # latter lies below NARROW: training seldom moves an energy as far as that from its start.
@@ -157,7 +158,7 @@ def unstandardised(space, x, mass):
 
 
 def require_path(checkpoint, resume):
-    """Raise ValueError if no file can be written at `checkpoint`; make its folder otherwise."""
+    """Raise ValueError or OSError if no file can be written at `checkpoint`; make its folder."""
     if resume and not checkpoint:
         raise ValueError("resume=True needs the checkpoint= to resume from")
     if checkpoint is None:
@@ -166,4 +167,4 @@ def require_path(checkpoint, resume):
         raise ValueError(f"checkpoint must be a path, got {checkpoint!r}")
     if Path(checkpoint).is_dir():
         raise ValueError(f"checkpoint must be a file, and {checkpoint} is a folder")
-    Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)
+    require_writable(checkpoint)
