@@ -4,7 +4,6 @@ import math
 import sys
 import warnings
 from contextlib import nullcontext, suppress
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ from tinyebm.experiment.setups import (
 )
 from tinyebm.experiment.workers import worker_pool
 from tinyebm.spaces.laws import moments_of
-from tinyebm.storage.files import require_writable, whole_file, write_text
+from tinyebm.storage.files import require_writable, unused, whole_file, write_text
 from tinyebm.storage.models import load_model, save_model
 from tinyebm.storage.origin import origin, remembered, seen_by, trained_rows
 from tinyebm.training.fit import fit
@@ -238,18 +237,11 @@ def _replicas(a, data, options):
             try:
                 return replicate(a.seeds, executor, a.seed, **options)
             except OtherSweepError as error:
-                _note(a, str(error), [f"kept as {_set_aside(file)}"])
+                _note(a, str(error), [f"kept as {file.rename(unused(file))}"])
                 return replicate(a.seeds, executor, a.seed, **options)
     except KeyboardInterrupt as interrupt:
         hint = f": {interrupt}: the same command goes on with the others" if str(interrupt) else ""
         raise KeyboardInterrupt(hint) from None
-
-
-def _set_aside(file):
-    """The new name of a file, which is renamed to the first free NAME-1, NAME-2, ..."""
-    names = (file.with_stem(f"{file.stem}-{number}") for number in count(1))
-    free = next(path for path in names if not path.exists())
-    return file.rename(free)
 
 
 def _note(a, name, notes):

@@ -10,22 +10,17 @@ after a crash; it is cut off.  When points are added, a line like the first one 
 """
 
 import base64
-import copyreg
-import hashlib
 import io
 import json
 import math
 import os
 import types
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 
 import numpy as np
 
 from tinyebm.common.estimate import Estimate
 from tinyebm.storage.files import write_text
-
-NAMED = types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type
+from tinyebm.storage.identity import content, difference
 
 
 class OtherSweepError(ValueError):
@@ -42,7 +37,7 @@ class Results:
     OtherSweepError
         If the file is of another sweep.
     ValueError
-        If it is no results file, or damaged; or if the settings of a point cannot be described.
+        If it is no results file, or damaged.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -53,8 +48,10 @@ class Results:
     """
 
     def __init__(self, path, run, points, seed):
-        self.path, self.points, self.found = path, [described(point) for point in points], {}
-        name = _name(run) if isinstance(run, NAMED) else described(run)
+        self.path, self.points, self.found = path, [content(dict(point)) for point in points], {}
+        name = content(run)
+        if isinstance(run, types.FunctionType):
+            name = f"{run.__module__}.{run.__qualname__}"
         header = {"run": name, "seed": int(seed), "points": self.points}
         if not os.path.exists(path) or os.path.getsize(path) == 0:
             write_text(path, json.dumps(header) + "\n")
@@ -108,26 +105,16 @@ def _key(point, seed):
 
 def _require_same(path, known, header):
     """Raise OtherSweepError unless a file is of this sweep, perhaps with fewer or more points."""
-    for name in ("run", "seed"):
-        if known.get(name) != header[name]:
-            there, here = _short(known.get(name)), _short(header[name])
-            raise OtherSweepError(
-                f"{path} is of another sweep: its {name} is {there}, and here it is {here}"
-            )
     mine = [point for point in header["points"] if point not in known["points"]]
     others = [point for point in known["points"] if point not in header["points"]]
-    if mine and others:
-        differences = [
-            f"{name} is {_short(others[0].get(name))} there and {_short(mine[0].get(name))} here"
-            for name in {**others[0], **mine[0]}
-            if others[0].get(name) != mine[0].get(name)
-        ]
-        raise OtherSweepError(f"{path} is of another grid: {', '.join(differences)}")
-
-
-def _short(value):
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    pairs = [(known.get(name), header[name], name) for name in ("run", "seed")]
+    pairs += [(others[0], mine[0], "point")] if mine and others else []
+    for pair in pairs:
+        if found := difference(*pair):
+            where, there, here = found
+            raise OtherSweepError(
+                f"{path} is of another sweep: its {where} is {there}, and here it is {here}"
+            )
 
 
 # ------------------------------------------------------------------------- results as JSON
@@ -164,7 +151,7 @@ def encoded(value):
         return {"!array" if kind is np.ndarray else "!scalar": text}
     raise ValueError(
         "a results file holds numbers, texts, None, NumPy arrays, and lists, tuples and dicts of "
-        f"these: a run returned an object of {_name(kind)}"
+        f"these: a run returned an object of {kind.__module__}.{kind.__qualname__}"
     )
 
 
@@ -181,7 +168,7 @@ def decoded(tree):
     tag = next(iter(tree), "")
     if not tag.startswith("!"):
         return {key: decoded(child) for key, child in tree.items()}
-    content = decoded(tree[tag])
+    inside = decoded(tree[tag])
     kinds = {
         "!float": float,
         "!tuple": tuple,
@@ -190,63 +177,8 @@ def decoded(tree):
         "!array": _array,
         "!scalar": lambda text: _array(text)[()],
     }
-    return kinds[tag](content)
+    return kinds[tag](inside)
 
 
 def _array(text):
     return np.load(io.BytesIO(base64.b64decode(text)), allow_pickle=False)
-
-
-# ------------------------------------------------------------------------ settings as JSON
-
-
-def described(value):
-    """The settings of a point as JSON: the same for equal ones in every process.
-
-    An array is described by the SHA-256 digest of its numbers, a function by its name and the
-    values that it takes from outside, another object by its class and its fields.
-
-    >>> described({"step_size": 0.1, "widths": (8, 8), "f": math.sqrt})
-    {'step_size': 0.1, 'widths': [8, 8], 'f': 'math.sqrt'}
-    """
-    kind = type(value)
-    if value is None or kind in (bool, int, float, str):
-        return encoded(value)
-    if kind is dict:
-        return {key if type(key) is str else repr(key): described(value[key]) for key in value}
-    if kind in (list, tuple):
-        return [described(child) for child in value]
-    if kind in (set, frozenset):
-        return sorted((described(child) for child in value), key=json.dumps)
-    if isinstance(value, np.generic):
-        return repr(value)
-    if kind is np.ndarray and not value.dtype.hasobject:
-        digest = hashlib.sha256(value.tobytes()).hexdigest()
-        return {"!array": [value.dtype.str, list(value.shape), digest]}
-    if isinstance(value, NAMED):
-        outside = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
-        return [_name(value), described(outside)] if outside else _name(value)
-    if is_dataclass(kind):
-        return {_name(kind): {f.name: described(getattr(value, f.name)) for f in fields(kind)}}
-    return _reduced(value)
-
-
-def _reduced(value):
-    """The description of an object by what pickle would store of it."""
-    try:
-        parts = value.__reduce_ex__(2)
-        if isinstance(parts, str):
-            return f"{type(value).__module__}.{parts}"
-        parts = [list(part) if isinstance(part, Iterator) else part for part in parts]
-        return [described(p) for p in parts if p is not None and p is not copyreg.__newobj__]
-    except (TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(
-            f"a results file describes the settings of a sweep, and cannot describe {value!r}"
-        ) from error
-
-
-def _name(thing):
-    """The full name of a function, class or module."""
-    name = getattr(thing, "__qualname__", thing.__name__)
-    module = getattr(thing, "__module__", None)
-    return f"{module}.{name}" if module else name

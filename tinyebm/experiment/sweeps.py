@@ -103,9 +103,9 @@ def sweep(
         arguments reads these results, and does the runs that are missing, among them those that
         failed; points and seeds may be added.  The Sweep is equal to that of one uninterrupted
         call.  Results are numbers, texts, None, NumPy arrays, Estimates, and lists, tuples and
-        dicts of these.  The file knows `run` by its name alone, an array among the settings by a
-        digest of its numbers, and another object by its class and fields.  Two processes must not
-        use one file at the same time.
+        dicts of these.  The file knows a function `run` by its name alone, and the settings by
+        their content, an array by a digest of it.  Two processes must not use one file at the same
+        time.
 
     Returns
     -------
@@ -116,8 +116,8 @@ def sweep(
     Raises
     ------
     ValueError
-        If the grid is empty, if run or its settings cannot be sent to the executor, if the file is
-        of another sweep, or if it cannot hold the settings or a result.
+        If the grid is empty, if run or its settings cannot be sent to the executor, or if the file
+        is of another sweep or cannot hold a result.
     BrokenExecutor
         If a worker was killed, with `errors="raise"`.
 
