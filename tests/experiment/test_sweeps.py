@@ -226,7 +226,8 @@ def test_a_killed_worker(executor, tmp_path):
         kept = te.sweep(sweep_runs.killed, grid, 2, found, progress=False, errors="keep", file=file)
     lost = [(point["a"], number) for point, number, _ in kept.failed]
 
-    assert {(2, 0), (2, 1)} <= set(lost) and all(message.endswith("a worker ended before the run did") for *_, message in kept.failed)
+    assert {(2, 0), (2, 1)} <= set(lost)
+    assert all(message.endswith("a worker ended before the run did") for *_, message in kept.failed)
     assert executor is processes or len(lost) == 2  # another worker takes the place of a killed one
     assert len(file.read_text().splitlines()) == 1 + 8 - len(lost)
     rest = te.sweep(sweep_runs.killed, {"a": [1, 3]}, 2, progress=False, file=file)
