@@ -1,6 +1,7 @@
 """`python -m tinyebm`, and the `tinyebm` command."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -30,7 +31,13 @@ def run():
     command = [sys.executable, *sys.orig_argv[1:]]
     if os.name == "posix":
         os.execv(sys.executable, command)
-    sys.exit(subprocess.call(command))
+    # Ctrl-C reaches the child, too, which decides how to end
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        status = subprocess.call(command)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

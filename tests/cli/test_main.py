@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import signal
 import subprocess
 import sys
 
@@ -67,6 +68,36 @@ def test_where_there_is_no_exec(monkeypatch):
 
     assert left.value.code == 7 and called[0][0] == sys.executable
     assert module.os.environ == {"HOME": "here"} | module.SETTINGS
+
+
+LAUNCHER = """
+import os, sys
+from tinyebm import __main__ as module
+sys.orig_argv = [sys.executable, "-c", '''
+import sys, time
+try:
+    print("ready", flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("saved", flush=True)
+    sys.exit(130)
+''']
+os.name = "nt"
+module.run()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal to a group of processes")
+def test_ctrl_c_under_the_launcher():
+    """The launcher waits for the child, which gets Ctrl-C from the terminal.  Catches a traceback, and a child that is left alone."""
+    root = os.path.dirname(os.path.dirname(module.__file__))
+    environment = {name: value for name, value in os.environ.items() if name not in module.SETTINGS} | {"PYTHONPATH": root}
+    run = subprocess.Popen([sys.executable, "-c", LAUNCHER], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True, start_new_session=True)
+    assert run.stdout.readline() == "ready\n"
+    os.killpg(run.pid, signal.SIGINT)
+    out, err = run.communicate()
+    assert (out, err, run.returncode) == ("saved\n", "", 130)
 
 
 def test_the_installed_command_is_the_same():

@@ -38,4 +38,9 @@ MUTANTS = [
     ("sums of the type of the first", "replay/program.py", "if len(set(self.types)) > 1 and linear:", "if False:",
      "replay/test_instructions.py"),
     ("sums stay as wide as the widest", "replay/program.py", "x.astype(dtype, copy=False)", "x", "replay/test_instructions.py"),
+    ("products outside of the tiles have all threads", "training/fit.py", "with still(), remembering(energy, space)",
+     "with remembering(energy, space)", "test_threads.py"),
+    ("threads are restored by the first that ends", "replay/blas.py",
+     "if _Blocks.count == 0 and _Blocks.former > 1:\n                set_(",
+     "if _Blocks.former > 1:\n                set_(", "replay/test_blas.py"),
 ]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -134,3 +135,78 @@ def test_a_forked_process_has_threads_of_its_own():
     """Catches a child that waits for ever for its parent's threads: what a pool of processes would do."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "True", done.stderr
+
+
+def test_blocks_that_overlap(library):
+    """Of two threads, the first to begin ends first.  Catches a number that is set back within a block, or never."""
+    inside, ended, numbers = threading.Event(), threading.Event(), []
+
+    def other():
+        with one_blas_thread() as threads:
+            numbers.append(threads)
+            inside.set()
+            assert ended.wait(120)
+            numbers.append(library[-1])
+
+    thread = threading.Thread(target=other)
+    with one_blas_thread():
+        thread.start()
+        assert inside.wait(120)
+    ended.set()
+    thread.join()
+    assert numbers == [4, 1] and library == [4, 1, 4]
+
+
+def test_still_blocks_let_tiles_have_the_threads(library):
+    """Catches a fit that holds the library at one thread and works with one."""
+    with blas.still() as former, blas.still(), one_blas_thread() as threads:
+        assert former == threads == 4 and library == [4, 1]
+    assert library == [4, 1, 4]
+
+
+def test_threadpoolctl_is_preferred(monkeypatch):
+    """Where it is installed, for it knows libraries that are not found here.  Catches the number of one library of two."""
+    class Library:
+        def __init__(self, threads):
+            self.num_threads = threads
+
+        def set_num_threads(self, threads):
+            self.num_threads = threads
+
+    class Controller:
+        lib_controllers = [Library(2), Library(3)]
+
+        def select(self, user_api):
+            assert user_api == "blas"
+            return self
+
+    monkeypatch.setitem(sys.modules, "threadpoolctl", types.SimpleNamespace(ThreadpoolController=Controller))
+    blas._library.cache_clear()
+    try:
+        get, set_ = blas._library()
+        assert get() == 3
+        set_(1)
+        assert [library.num_threads for library in Controller.lib_controllers] == [1, 1]
+        monkeypatch.setattr(Controller, "lib_controllers", [])
+        blas._library.cache_clear()
+        assert blas._library() is None
+    finally:
+        blas._library.cache_clear()
+
+
+def test_files_beside_numpy(monkeypatch):
+    """As on Windows, where a file does not give the functions of the libraries that it links to."""
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    first, *others = blas._files()
+    if blas._library.__wrapped__() is None or not others:
+        pytest.skip("NumPy has no OpenBLAS of its own")
+    get, set_ = blas._library.__wrapped__()
+    monkeypatch.setattr(blas, "_files", lambda: ["no such file", os.__file__, *others])
+    found, _ = blas._library.__wrapped__()
+    before = get()
+    try:
+        for n in (1, 2):
+            set_(n)
+            assert found() == n
+    finally:
+        set_(before)

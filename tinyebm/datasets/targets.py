@@ -118,7 +118,7 @@ class Target:
     def entropy(self) -> float:
         """The differential entropy -∫ p log p dx in nats, a sum over `law`."""
         _, mass, log_p = self._atoms
-        return float(-(mass @ log_p))
+        return float(-(mass * log_p).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,4 +195,4 @@ class PatternTarget:
     @cached_property
     def entropy(self) -> float:
         """The Shannon entropy -Σ p log p in nats."""
-        return float(-(self.probabilities @ np.log(self.probabilities)))
+        return float(-(self.probabilities * np.log(self.probabilities)).sum())

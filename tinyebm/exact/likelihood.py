@@ -100,4 +100,4 @@ def nll(p: AnyDensity, data: AnyData, rtol: float = 1e-8) -> Estimate:
     if not np.all(p.space.contains(x)):
         return Estimate(np.inf, 0.0)
     log_z = log_partition(p, rtol, rows=x)
-    return Estimate(float(log_z) - float(mass @ exponents(p, x)), log_z.error)
+    return Estimate(float(log_z) - float((mass * exponents(p, x)).sum()), log_z.error)

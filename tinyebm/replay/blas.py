@@ -2,14 +2,21 @@
 
 Two threads that each work on a tile of their own are faster than one matrix product split in two,
 because neither waits for the other.  So during a computation the linear algebra library uses one
-thread, and as many threads as it would have used work on tiles.  Their number is the setting of
-OpenBLAS: that of OPENBLAS_NUM_THREADS, of the cores of the process, or of a caller.
+thread, and as many threads as it would have used work on tiles.  Their number is the setting of the
+library: for OpenBLAS that of OPENBLAS_NUM_THREADS, of the cores of the process, or of a caller.
+
+The last digits of a product may depend on the number of threads that share it.  With one thread
+they do not, so results are the same for every number of threads.  The library is found by
+threadpoolctl, if that is installed.  Otherwise only the OpenBLAS of NumPy's wheels is found: then
+other libraries, like Accelerate and MKL, keep their threads, and tiles get one.
 """
 
 import ctypes
 import os
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
+from threading import Lock, local
 
 import numpy as np
 
@@ -23,43 +30,88 @@ NAMES = (
 
 @lru_cache
 def _library():
-    """(get, set): OpenBLAS's functions for its number of threads; None for another library."""
+    """(get, set): the functions of NumPy's linear algebra for its number of threads, or None."""
     try:
-        loaded = ctypes.CDLL(np._core._multiarray_umath.__file__)
-    except (AttributeError, OSError):
-        return None
-    for name in NAMES:
-        if hasattr(loaded, name.format("get")) and hasattr(loaded, name.format("set")):
-            return getattr(loaded, name.format("get")), getattr(loaded, name.format("set"))
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        pass
+    else:
+        found = ThreadpoolController().select(user_api="blas").lib_controllers
+        get = lambda: max(library.num_threads for library in found)
+        return (get, lambda n: [library.set_num_threads(n) for library in found]) if found else None
+    for file in _files():
+        try:
+            loaded = ctypes.CDLL(str(file))
+        except OSError:
+            continue
+        for name in NAMES:
+            if hasattr(loaded, name.format("get")) and hasattr(loaded, name.format("set")):
+                return getattr(loaded, name.format("get")), getattr(loaded, name.format("set"))
     return None
 
 
+def _files():
+    """Files whose functions include those of OpenBLAS, if NumPy uses it.
+
+    On Linux and macOS a file gives the functions of the libraries that it links to; on Windows only
+    its own.  There NumPy's wheels hold OpenBLAS in a folder beside the package.
+    """
+    package = Path(np.__file__).parent
+    yield np._core._multiarray_umath.__file__
+    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
+        yield from sorted(folder.glob("*openblas*"))
+
+
+class _Blocks:
+    """How many blocks hold linear algebra at one thread, and its number of threads outside them."""
+
+    lock, count, former = Lock(), 0, 1
+
+
+class _Thread(local):
+    alone = False  # whether this thread is inside `one_blas_thread`
+
+
+THREAD = _Thread()
+
+
 @contextmanager
-def one_blas_thread():
-    """Set OpenBLAS to one thread; yield its former number, or 1 for another library."""
+def still():
+    """Hold linear algebra at one thread; yield its former number, or 1 if it cannot be held.
+
+    Blocks may overlap in several threads: the last one to end restores the number.
+    """
     if _library() is None:
         yield 1
         return
     get, set_ = _library()
-    threads = max(1, int(get()))
-    if threads > 1:
-        set_(1)
+    with _Blocks.lock:
+        if _Blocks.count == 0:
+            _Blocks.former = max(1, int(get()))
+            if _Blocks.former > 1:
+                set_(1)
+        _Blocks.count += 1
     try:
-        yield threads
+        yield _Blocks.former
     finally:
-        if threads > 1:
-            set_(threads)
+        with _Blocks.lock:
+            _Blocks.count -= 1
+            if _Blocks.count == 0 and _Blocks.former > 1:
+                set_(_Blocks.former)
 
 
 @contextmanager
-def one_thread():
-    """Set linear algebra to one thread: OpenBLAS, or another library by threadpoolctl."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        threadpool_limits = None
-    with one_blas_thread() if threadpool_limits is None else threadpool_limits(1):
-        yield
+def one_blas_thread():
+    """Hold linear algebra at one thread; yield how many threads may work here in its place.
+
+    This is its former number, but 1 in a thread that is already inside such a block.
+    """
+    with still() as threads:
+        before, THREAD.alone = THREAD.alone, True
+        try:
+            yield 1 if before else threads
+        finally:
+            THREAD.alone = before
 
 
 @lru_cache
@@ -71,6 +123,7 @@ def _pool(threads):
 
 if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
     os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=lambda: setattr(_Blocks, "lock", Lock()))
 
 
 def in_parallel(work, jobs, threads):

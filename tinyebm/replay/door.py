@@ -9,6 +9,7 @@ several times shorter.
     reduce_rows   results added up over all rows, or joined in another way
     many_steps    all steps of Langevin chains
     remembering   keep the programs of an energy until the end of a block
+    still         hold linear algebra at one thread, so that its number changes no digit
 """
 
 import numpy as np
@@ -17,11 +18,21 @@ from tinyebm.autodiff.ops import concatenate
 from tinyebm.common.backend import on_gpu
 from tinyebm.common.tree import ravel, tree_map
 from tinyebm.replay import steps, tiles
-from tinyebm.replay.blas import one_thread
+from tinyebm.replay.blas import one_blas_thread as one_thread
+from tinyebm.replay.blas import still
 from tinyebm.replay.mode import THREAD, plain
 from tinyebm.replay.plans import remembering
 
-__all__ = ["add", "by_rows", "reduce_rows", "many_steps", "one_thread", "plain", "remembering"]
+__all__ = [
+    "add",
+    "by_rows",
+    "many_steps",
+    "one_thread",
+    "plain",
+    "reduce_rows",
+    "remembering",
+    "still",
+]
 
 UNTILED = 4096  # rows at a time without replay
 

@@ -16,6 +16,7 @@ from tinyebm.autodiff import ops
 from tinyebm.autodiff.tape import stop_gradient
 from tinyebm.common.checks import require_draws, require_space
 from tinyebm.common.kinds import Array, Generator
+from tinyebm.replay.door import still
 from tinyebm.spaces.continuous import Reals
 from tinyebm.spaces.rows import double, exact_rows, numbers
 
@@ -181,6 +182,7 @@ def initial_law(space):
     return Normal(i * 0.0, (i[:, None] == i) * (space.base_scale or 1.0) ** 2)
 
 
+@still()
 def moments_of(x, mass, space):
     """A distribution on the whole space, with moments of the rows x (n, d) of masses (n,).
 

@@ -18,7 +18,7 @@ from tinyebm.common.tree import tree_map
 from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.sampling import population
-from tinyebm.replay.door import remembering
+from tinyebm.replay.door import remembering, still
 from tinyebm.spaces.own import complete
 from tinyebm.training.history import (
     Checkpoint,
@@ -227,7 +227,7 @@ def fit(
         **options,
     )
 
-    with remembering(energy, space) as require_unchanged:
+    with still(), remembering(energy, space) as require_unchanged:
         if resume and checkpoint and Path(checkpoint).exists():
             if theta is None and hasattr(energy, "init"):
                 theta = energy.init(stream.at(0))

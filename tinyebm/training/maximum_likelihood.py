@@ -21,7 +21,7 @@ from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.sampling import population
-from tinyebm.replay.door import remembering
+from tinyebm.replay.door import remembering, still
 from tinyebm.spaces.own import complete
 from tinyebm.training.fit import Fit
 from tinyebm.training.optimize import lbfgs
@@ -131,7 +131,7 @@ def mle(
         return value, tree_map(lambda a, b: a - b, positive, negative)
 
     spread = None if space.discrete else lambda theta: spread_of_statistics(model(theta), x, mass)
-    with remembering(energy, space) as require_unchanged:
+    with still(), remembering(energy, space) as require_unchanged:
         theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
         require_unchanged()
         p = model(theta)
