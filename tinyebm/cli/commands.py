@@ -3,9 +3,7 @@
 import math
 import sys
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext, suppress
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from tinyebm.exact.sampling import sample
 from tinyebm.experiment.compare import compare
 from tinyebm.experiment.replicas import replicate
 from tinyebm.experiment.report import json_text
+from tinyebm.experiment.results import OtherSweepError
 from tinyebm.experiment.setups import (
     default_kernel,
     default_steps,
@@ -31,8 +30,9 @@ from tinyebm.experiment.setups import (
     named_objective,
     schedule,
 )
+from tinyebm.experiment.workers import worker_pool
 from tinyebm.spaces.laws import moments_of
-from tinyebm.storage.files import require_writable, whole_file, write_text
+from tinyebm.storage.files import require_writable, unused, whole_file, write_text
 from tinyebm.storage.models import load_model, save_model
 from tinyebm.storage.origin import origin, remembered, seen_by, trained_rows
 from tinyebm.training.fit import fit
@@ -67,17 +67,18 @@ def run_compare(a):
     if a.seeds == 1:
         found = compare(data, seed=a.seed, seconds=a.seconds, **options)
     else:
-        # a process can be sent rows or a name, but not a population
-        options |= {"target": a.data if a.data in NAMES else data, "standardise": not a.raw}
-        several = a.workers > 1
-        pool = ProcessPoolExecutor(a.workers, get_context("spawn")) if several else nullcontext()
-        with pool as executor:
-            found = replicate(a.seeds, executor, a.seed, **options)
+        found = _replicas(a, data, options)
     print(found.table())
     _tell(found.save(a.out))
     if a.seeds == 1 and not found.fits:
         raise ValueError(
             f"every method failed: {found.rows[0]['method']}: {found.rows[0]['status']}"
+        )
+    if a.seeds > 1 and found.failed:
+        number, message = found.failed[0]
+        raise ValueError(
+            f"{len(found.failed)} of {a.seeds} comparisons failed, that of seed {number} by "
+            f"{message}: the same command tries these again and keeps the others"
         )
 
 
@@ -223,6 +224,24 @@ def _chosen(a, p, notes):
     data, assumed = seen_by(p, notes, data)
     _note(a, name, [*getattr(data, "notes", ()), *assumed])
     return data
+
+
+def _replicas(a, data, options):
+    """The comparisons of several seeds; each is kept in a file when it ends."""
+    file = Path(a.out) / "replicas.jsonl"
+    # a process can be sent rows or a name, but not a population
+    options |= {"target": a.data if a.data in NAMES else data, "standardise": not a.raw}
+    options |= {"errors": "keep", "file": file}
+    try:
+        with worker_pool(a.workers) if a.workers > 1 else nullcontext() as executor:
+            try:
+                return replicate(a.seeds, executor, a.seed, **options)
+            except OtherSweepError as error:
+                _note(a, str(error), [f"kept as {file.rename(unused(file))}"])
+                return replicate(a.seeds, executor, a.seed, **options)
+    except KeyboardInterrupt as interrupt:
+        hint = f": {interrupt}: the same command goes on with the others" if str(interrupt) else ""
+        raise KeyboardInterrupt(hint) from None
 
 
 def _note(a, name, notes):

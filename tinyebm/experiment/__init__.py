@@ -9,6 +9,7 @@ Read in this order:
     compare              `compare`, which uses the four files above
     report, figures      the result as a table and as a picture
     sweeps, replicas     any function over settings and seeds; a comparison over seeds
+    workers, results     the runs of a sweep in other processes; their results in a file
 
 A method is an objective, `gradient(p, x, rng, state=None) -> Step`.  An objective of your own needs
 no change here: `te.compare(target, {"mle": None, "mine": objective})`.  To give it a name, add a

@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinyebm.datasets.load import load
+from tinyebm.datasets.load import NAMES, load
 from tinyebm.experiment.compare import compare
 from tinyebm.experiment.report import replicas_table, write_tables
-from tinyebm.experiment.sweeps import sweep
+from tinyebm.experiment.sweeps import Failed, sweep
 
 
 @dataclass(frozen=True, repr=False)
 class Replicas:
     """The result of `te.replicate`: `rows` maps each method to its rows, one per comparison.
 
+    `failed` lists (number of the seed, error) of the comparisons that failed, which have no rows.
     The other fields are those of the first Comparison.
 
     >>> import tinyebm as te
@@ -29,6 +30,7 @@ class Replicas:
     truth: dict
     settings: dict
     rows: dict = field(repr=False)
+    failed: list = field(default_factory=list)
 
     def table(self) -> str:
         """Means with their standard errors as aligned text, and a line on each column."""
@@ -48,6 +50,8 @@ def replicate(
     progress: bool | str = True,
     target: Any = "faithful",
     standardise: bool = True,
+    errors: str = "raise",
+    file: str | os.PathLike | None = None,
     **settings: Any,
 ) -> Replicas:
     """The rows of `te.compare` with the same settings for many seeds, as Replicas.
@@ -57,22 +61,35 @@ def replicate(
 
     Parameters
     ----------
-    seeds, executor, seed, progress : as in `sweep`
+    seeds, executor, seed, progress, errors, file : as in `sweep`
+        With `errors="keep"` means are over the comparisons that ended.
     target, settings : as in `compare`
         With an executor, objectives in `methods` have to be picklable.
     standardise : bool
         Whether the columns of real data, given by name, are standardised.
+
+    Raises
+    ------
+    ValueError
+        As `compare` and `sweep`; with `errors="keep"`, if all comparisons failed.
 
     >>> quick = {"methods": ["pl", "cd-1"], "steps": 2, "hidden": (2,)}
     >>> found = replicate(2, target="bars_and_stripes_3x3", **quick)
     >>> [(method, len(rows)) for method, rows in found.rows.items()]
     [('pl', 2), ('cd-1', 2)]
     """
+    if file is not None and isinstance(target, (str, Path)) and str(target) not in NAMES:
+        target = load(target, standardise)  # a changed file makes another sweep
     point = settings | {"target": target, "standardise": standardise}
-    found = sweep(_compare, [point], seeds, executor, seed, progress).results[0]
+    swept = sweep(_compare, [point], seeds, executor, seed, progress, errors, file)
+    found = [result for result in swept.results[0] if not isinstance(result, Failed)]
+    failed = [(number, " ".join(message.split())) for _, number, message in swept.failed]
+    if not found:
+        raise ValueError(f"all comparisons failed, that of seed {failed[0][0]} by {failed[0][1]}")
     name, reference, truth, first, rows = found[0]
     rows = {row["method"]: [other[-1][i] for other in found] for i, row in enumerate(rows)}
-    return Replicas(name, reference, truth, first | {"seed": seed, "runs": len(found)}, rows)
+    first = first | {"seed": seed, "runs": len(swept.seeds)}
+    return Replicas(name, reference, truth, first, rows, failed)
 
 
 def _compare(seed, target, standardise, **settings):

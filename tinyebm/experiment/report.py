@@ -75,7 +75,8 @@ def table(comparison):
 def replicas_table(replicas):
     """Many comparisons as text: the mean of each method and its standard error.
 
-    Failed runs are left out."""
+    Failed comparisons and failed rows are counted, and left out of the means.
+    """
     rows, runs = [], replicas.settings["runs"]
     for method, found in replicas.rows.items():
         ended = [row for row in found if row["status"] == "ok"]
@@ -91,9 +92,11 @@ def replicas_table(replicas):
                 cells[column] = _mean(values, digits)
         rows.append(cells)
     columns, lines = _aligned(rows)
-    note = f"mean over {runs} seeds ± its standard error" if runs > 1 else "one seed"
+    over = "the runs that ended" if replicas.failed else f"{runs} seeds"
+    note = f"mean over {over} ± its standard error" if runs > 1 else "one seed"
     explained = _legend(replicas, columns)
-    return "\n".join([_heading(replicas), note, "", *lines, "", *explained])
+    failed = [f"seed {number} failed: {message}" for number, message in replicas.failed]
+    return "\n".join([_heading(replicas), note, "", *lines, "", *explained, *failed])
 
 
 def write_tables(folder, name, table, found):

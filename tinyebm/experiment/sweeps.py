@@ -1,16 +1,20 @@
 """`sweep`: the same run for many settings and seeds, on any executor."""
 
 import itertools
+import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.common.checks import require_count, whole
+from tinyebm.common.checks import require_choice, require_count, whole
 from tinyebm.common.estimate import mean_of
 from tinyebm.common.progress import Progress
-from tinyebm.replay.door import one_thread
+from tinyebm.experiment.results import Results
+from tinyebm.experiment.workers import Failed, outcomes
 
 
 class Sweep(NamedTuple):
@@ -24,24 +28,40 @@ class Sweep(NamedTuple):
     seeds: list
     results: list
 
+    @property
+    def failed(self) -> list:
+        """(point, number of the seed, error) of each run that failed, with `errors="keep"`.
+
+        >>> Sweep([{"a": 1}], [0, 1], [[2.0, Failed("ValueError", "no")]]).failed
+        [({'a': 1}, 1, 'ValueError: no')]
+        """
+        return [
+            (point, number, str(found))
+            for point, row in zip(self.points, self.results, strict=True)
+            for number, found in zip(self.seeds, row, strict=True)
+            if isinstance(found, Failed)
+        ]
+
     def means(self) -> list:
         """For every point the mean over seeds with its standard error, an Estimate.
 
-        If results are dicts, it is a dict of Estimates.
+        If results are dicts, it is a dict of Estimates.  Runs that failed do not count: the mean is
+        over the others, and the standard error is that of so many.  Where all failed, it is None.
+
+        >>> Sweep([{}], [0, 1, 2], [[2.0, Failed("ValueError", "no"), 4.0]]).means()
+        [Estimate(value=3.0, error=1.0)]
         """
-        return [
-            {name: mean_of([found[name] for found in row]) for name in row[0]}
-            if isinstance(row[0], Mapping)
-            else mean_of(row)
-            for row in self.results
-        ]
-
-
-def _work(job):
-    """The result of one run, perhaps in another process."""
-    run, point, seed = job
-    with one_thread():
-        return run(seed, **point)
+        means: list = []
+        for row in self.results:
+            ended = [found for found in row if not isinstance(found, Failed)]
+            if not ended:
+                means.append(None)
+            elif isinstance(ended[0], Mapping):
+                names = ended[0]
+                means.append({name: mean_of([found[name] for found in ended]) for name in names})
+            else:
+                means.append(mean_of(ended))
+        return means
 
 
 def sweep(
@@ -51,6 +71,8 @@ def sweep(
     executor: Any = None,
     seed: int = 0,
     progress: bool | str = True,
+    errors: str = "raise",
+    file: str | os.PathLike | None = None,
 ) -> Sweep:
     """The results of run(seed, **point) for every point of a grid and every seed, as a Sweep.
 
@@ -64,14 +86,26 @@ def sweep(
         settings.
     seeds : int, or integers
         How many runs per point (0, 1, ...), or their numbers.
-    executor : any object with `map`, optional
+    executor : any object with `submit` or `map`, optional
         ProcessPoolExecutor, Dask's `client.get_executor()`, mpi4py's MPIPoolExecutor, ...; by
-        default one run after the other.
+        default one run after the other.  With `submit`, which returns futures, results are taken
+        in the order in which runs end, and after an error the runs that wait are cancelled.
     seed : int
         The seed of run i at point j is drawn from `np.random.SeedSequence(seed, spawn_key=(j, i))`.
         So the runs are independent, and their seeds depend neither on the executor nor on the
         numbers of points and runs.
     progress : bool
+    errors : "raise" or "keep"
+        Whether an error in a run ends the sweep, or is kept as the result of this run, Failed(class
+        of the error, message).  A run on a worker that was killed has failed, too.
+    file : path, optional
+        Every result is appended to this file when its run ends.  A second call with the same
+        arguments reads these results, and does the runs that are missing, among them those that
+        failed; points and seeds may be added.  The Sweep is equal to that of one uninterrupted
+        call.  Results are numbers, texts, None, NumPy arrays, Estimates, and lists, tuples and
+        dicts of these.  The file knows a function `run` by its name alone, and the settings by
+        their content, an array by a digest of it.  Two processes must not use one file at the same
+        time.
 
     Returns
     -------
@@ -82,23 +116,20 @@ def sweep(
     Raises
     ------
     ValueError
-        If the grid is empty, or if run or its settings cannot be sent to the executor.
+        If the grid is empty, if run or its settings cannot be sent to the executor, or if the file
+        is of another sweep or cannot hold a result.
+    BrokenExecutor
+        If a worker was killed, with `errors="raise"`.
 
     >>> draw = lambda seed, a: a * np.random.default_rng(seed).standard_normal()
     >>> found = sweep(draw, {"a": [1.0, 10.0]}, 100)
     >>> [bool(abs(mean) < 4 * mean.error) for mean in found.means()], round(found.means()[1].error)
     ([True, True], 1)
+    >>> found = sweep(lambda seed, a: 1 / a, {"a": [0, 2]}, 2, errors="keep")
+    >>> found.means(), len(found.failed), found.failed[0]
+    ([None, Estimate(value=0.5, error=0.0)], 2, ({'a': 0}, 0, 'ZeroDivisionError: division by zero'))
     """
-    if not callable(run):
-        raise ValueError(
-            f"run must be a function of a seed and the settings of a point, got {run!r}"
-        )
-    require_count(seed, "seed must be an integer >= 0", least=0)
-    if executor is not None and not callable(getattr(executor, "map", None)):
-        raise ValueError(
-            "an executor has a method map, like concurrent.futures.ProcessPoolExecutor: "
-            f"{executor!r} has none"
-        )
+    _require_arguments(run, executor, seed, errors, file)
     points, numbers, jobs = _points(grid), _numbers(seeds), []
     for j, point in enumerate(points):
         for i in numbers:
@@ -106,12 +137,50 @@ def sweep(
             jobs.append((run, point, int(child[0])))
     if executor is not None:
         _require_portable(jobs[0])
-    bar, results = Progress("sweep", len(jobs), progress), []
-    for found in (map if executor is None else executor.map)(_work, jobs):
-        results.append(found)
-        bar(len(results))
     n = len(numbers)
-    return Sweep(points, numbers, [results[j : j + n] for j in range(0, len(jobs), n)])
+    kept = None if file is None else Results(file, run, points, seed)
+    found = {} if kept is None else kept.of([(k // n, jobs[k][2]) for k in range(len(jobs))])
+    todo = {k: job for k, job in enumerate(jobs) if k not in found}
+
+    bar = Progress("sweep", len(jobs), progress)
+    try:
+        with closing(outcomes(executor, todo, keep=errors == "keep")) as ended:
+            for k, outcome in ended:
+                if kept is not None and not isinstance(outcome, Failed):
+                    kept.add(k // n, jobs[k][2], outcome)
+                found[k] = outcome
+                bar(len(found))
+    except (KeyboardInterrupt, BrokenExecutor) as error:
+        error.args = (_count(error, found.values(), len(jobs), file),)
+        raise
+    return Sweep(
+        points, numbers, [[found[j + i] for i in range(n)] for j in range(0, len(jobs), n)]
+    )
+
+
+def _count(error, results, total, file):
+    """A sentence on how many runs have ended, and where they are."""
+    ended = sum(not isinstance(found, Failed) for found in results)
+    where = "lost, as no file was given" if file is None else f"kept in {file}"
+    cause = "a worker ended before its run did: " if isinstance(error, BrokenExecutor) else ""
+    return f"{cause}{ended} of {total} runs have ended and are {where}"
+
+
+def _require_arguments(run, executor, seed, errors, file):
+    if not callable(run):
+        raise ValueError(
+            f"run must be a function of a seed and the settings of a point, got {run!r}"
+        )
+    require_count(seed, "seed must be an integer >= 0", least=0)
+    offers = [callable(getattr(executor, name, None)) for name in ("map", "submit")]
+    if executor is not None and not any(offers):
+        raise ValueError(
+            "an executor has a method map, like concurrent.futures.ProcessPoolExecutor: "
+            f"{executor!r} has none"
+        )
+    require_choice("errors", errors, ["raise", "keep"])
+    if file is not None and not isinstance(file, (str, os.PathLike)):
+        raise ValueError(f"file is the path of a results file, got {file!r}")
 
 
 def _points(grid):
