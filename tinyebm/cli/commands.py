@@ -1,13 +1,13 @@
 """The work of the commands compare, fit, sample, evaluate and plot, given their arguments."""
 
 import math
-import sys
 import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 
+from tinyebm.cli.console import note, show
 from tinyebm.common.backend import Stream
 from tinyebm.common.errors import ConvergenceWarning, QuadratureError
 from tinyebm.common.kinds import is_population
@@ -68,8 +68,11 @@ def run_compare(a):
         found = compare(data, seed=a.seed, seconds=a.seconds, **options)
     else:
         found = _replicas(a, data, options)
-    print(found.table())
-    _tell(found.save(a.out))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        paths = found.save(a.out)
+    show(found.table(), wrote(paths))
+    _note(a, a.out, [str(warning.message) for warning in caught])
     if a.seeds == 1 and not found.fits:
         raise ValueError(
             f"every method failed: {found.rows[0]['method']}: {found.rows[0]['status']}"
@@ -123,6 +126,7 @@ def run_fit(a):
     paths = [folder / "model.npz", folder / "history.json"]
     save_model(paths[0], found.density, **origin(data))
     write_text(paths[1], json_text(found.history))
+    (folder / "fit.png").unlink(missing_ok=True)
     if drawable(data, space):
         with suppress(QuadratureError):  # states too many to be drawn exactly: no figure
             paths.append(_draw(found.density, data, folder / "fit.png"))
@@ -134,10 +138,9 @@ def run_fit(a):
             summary.append(f"{name} {last[name]:.6g} nats")
     if "converged" in last:
         summary.append("converged" if last["converged"] else f"not converged: {last['cause']}")
-    print(", ".join(summary))
-    _tell(paths)
-    for path in set(folder.glob("checkpoint.*.npz")) - kept:
-        print(f"kept the checkpoint of another run as {path}")
+    kept = set(folder.glob("checkpoint.*.npz")) - kept
+    aside = [f"kept the checkpoint of another run as {path}" for path in kept]
+    show(", ".join(summary), wrote(paths), *aside)
 
 
 def run_sample(a):
@@ -152,8 +155,7 @@ def run_sample(a):
             np.save(file, x)
         else:
             write_csv(file, x.astype(int) if p.space.discrete else x, known and known.columns)
-    print(f"{len(x)} exact draws of {a.model}")
-    _tell([out])
+    show(f"{len(x)} exact draws of {a.model}", wrote([out]))
 
 
 def run_evaluate(a):
@@ -179,20 +181,20 @@ def run_evaluate(a):
             if all(rows.values()):
                 found |= {name: nll(p, part, a.rtol) for name, part in parts.items()}
     shift = known.log_scale if known and notes["standardise"] else None
-    _print(found, rows, shift)
-    if not p.space.discrete:
-        print(_units(known, notes, shift))
     if out:
         spelled = {name: _spelled(e, rows.get(name), shift) for name, e in found.items()}
         write_text(out, json_text(spelled))
-        _tell([out])
+    lines = list(_lines(found, rows, shift))
+    if not p.space.discrete:
+        lines.append(_units(known, notes, shift))
+    show(*lines, *[wrote([out])] * bool(out))
 
 
 def run_plot(a):
     """A picture of a model: its energy and its exact density, beside its data."""
     out = _writable(a.out)
     p, notes = load_model(a.model)
-    _tell([_draw(p, _chosen(a, p, notes), out)])
+    show(wrote([_draw(p, _chosen(a, p, notes), out)]))
 
 
 # ------------------------------------------------------------------------------ helpers
@@ -246,11 +248,11 @@ def _replicas(a, data, options):
 
 def _note(a, name, notes):
     if notes:
-        print(f"tinyebm {a.command}: {name}: {'; '.join(notes)}", file=sys.stderr)
+        note(f"tinyebm {a.command}: {name}: {'; '.join(notes)}")
 
 
-def _print(found, rows, shift):
-    """Print the numbers of `evaluate`, one on a line.
+def _lines(found, rows, shift):
+    """Yield the numbers of `evaluate`, one on a line.
 
     `rows` counts the data that some are about; `shift` is added for the original units.
     """
@@ -273,7 +275,7 @@ def _print(found, rows, shift):
     width = max(len(labels[name]) for name in found)
     for name, estimate in found.items():
         original = "" if shift is None else f", in original units {estimate + shift:.10g}"
-        print(f"{labels[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}{original}")
+        yield f"{labels[name]:<{width}}  {estimate}{'' if name == 'tv' else '  nats'}{original}"
 
 
 def _spelled(estimate, rows, shift):
@@ -330,5 +332,6 @@ def _draw(p, data, path):
     return plots.save(figures.model(p, data), path)
 
 
-def _tell(paths):
-    print("wrote " + ", ".join(map(str, paths)))
+def wrote(paths):
+    """A line that names the files written."""
+    return "wrote " + ", ".join(map(str, paths))

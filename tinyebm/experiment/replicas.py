@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyebm.datasets.load import NAMES, load
 from tinyebm.experiment.compare import compare
-from tinyebm.experiment.report import replicas_table, write_tables
+from tinyebm.experiment.report import files_of, replicas_table, write_tables
 from tinyebm.experiment.sweeps import Failed, sweep
 
 
@@ -39,8 +39,15 @@ class Replicas:
     __repr__ = table
 
     def save(self, folder: str | os.PathLike) -> list:
-        """Write replicas.txt and replicas.json; return the paths."""
-        return write_tables(folder, "replicas", self.table(), vars(self))
+        """Write replicas.txt and replicas.json; return the paths.
+
+        The files of an earlier comparison in the folder are removed.
+        """
+        before = files_of(folder)
+        paths = write_tables(folder, "replicas", self.table(), vars(self))
+        for path in before - set(paths):
+            path.unlink(missing_ok=True)
+        return paths
 
 
 def replicate(
