@@ -14,6 +14,7 @@ import tinyebm as te
 from tinyebm.common.backend import Stream
 from tinyebm.common.tree import tree_map
 from tinyebm.experiment import judging, race, setups
+from tinyebm.storage.checkpoint import load_tree
 from tinyebm.storage.models import load_model
 from tinyebm.storage.origin import trained_rows
 
@@ -485,3 +486,90 @@ def test_models_remember_the_rows_they_were_trained_on(tmp_path):
     assert trained.sum() == 31 and found.settings["rows"] == [31, 10]
     assert te.nll(p, found.data.x[trained], judging.RTOL) == pytest.approx(found.rows[0]["nll"], rel=1e-12)
     assert te.nll(p, found.data.x[~trained], judging.RTOL) == pytest.approx(found.rows[0]["test_nll"], rel=1e-12)
+
+
+# --------------------------------------------------------------- what fails costs nothing else
+
+class Failing:
+    """An objective that works for some updates, and then does not."""
+
+    def __init__(self, updates, error=None):
+        self.left, self.error = updates, error or KeyError("gone")
+
+    def gradient(self, p, x, rng, state=None):
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return te.ExactLikelihood().gradient(p, x, rng)
+
+
+def test_an_objective_that_fails_costs_its_row_only(tmp_path):
+    """At once or later, by any error.  Catches an hour of training that is lost with the third method."""
+    methods = {"mle": None, "now": Failing(0), "later": Failing(5, ZeroDivisionError("by zero\nhere")), "cd-1": None}
+    found = te.compare(ROWS, methods, **SMALL | {"steps": 40})
+    status = {row["method"]: row["status"] for row in found.rows}
+    assert status == {"mle": "ok", "now": "KeyError: 'gone'", "later": "ZeroDivisionError: by zero here", "cd-1": "ok"}
+    assert [*found.fits] == ["mle", "cd-1"] and "later: ZeroDivisionError: by zero here" in found.table()
+    assert {path.name for path in found.save(tmp_path)} >= {"mle.npz", "cd-1.npz", "compare.txt"}
+
+
+def test_a_first_objective_that_fails_at_once_is_a_mistake():
+    """Nothing is lost yet, and the setting may be wrong.  Catches a table of failures in the place of a message."""
+    with pytest.raises(KeyError, match="gone"):
+        te.compare(ROWS, {"now": Failing(0), "mle": None}, **SMALL)
+    with pytest.raises(ValueError, match="is not discrete"):  # before mle is trained
+        te.compare(ROWS, {"own": Failing(0), "pl": None}, **SMALL)
+
+
+class Unpushed(te.MALA):
+    """A kernel whose exact distribution fails."""
+
+    def spread(self, *arguments):
+        raise NotImplementedError("not written yet")
+
+
+def test_a_number_that_cannot_be_had_costs_no_other(tmp_path):
+    """A kernel, a population and a figure with mistakes.  Catches what is trained and then lost in judging."""
+    found = te.compare(ROWS, ["mle", "cd-1"], kernel=Unpushed(0.05), **SMALL | {"race": False})
+    mle, cd = found.rows
+    assert mle["status"] == cd["status"] == "ok" and math.isfinite(cd["nll"]) and math.isnan(cd["angle"])
+    assert cd["unknown"] == {"angle": "NotImplementedError: not written yet"} and "unknown" not in mle
+    assert "cd-1: angle is unknown: NotImplementedError: not written yet" in found.table()
+    assert strict(found.save(tmp_path)[1])["rows"][1]["unknown"] == cd["unknown"]
+
+
+def test_judging_goes_on(monkeypatch, tmp_path):
+    """Each number fails in turn: all others are there."""
+    names = {"nll": "nll", "kl": "kl", "total_variation": "tv", "mode_masses": "modes"}
+    for function, key in names.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(judging, function, lambda *args: 1 / 0)
+            row, = te.compare("bimodal", ["cd-1"], **SMALL | {"race": False}).rows
+        assert math.isnan(row[key]) and row["unknown"] == {key: "ZeroDivisionError: division by zero"}
+        others = set(names.values()) - {key}
+        assert all(np.isfinite(row[other]).all() for other in others)
+
+
+def test_a_figure_that_fails_costs_no_file(monkeypatch, tmp_path, found):
+    """Catches models that are written after the figure."""
+    monkeypatch.setattr(te.Comparison, "plot", lambda self: 1 / 0)
+    with pytest.warns(UserWarning, match="there is no .*compare.png: ZeroDivisionError"):
+        paths = found.save(tmp_path)
+    assert {path.name for path in paths} == {"compare.txt", "compare.json", *(f"{method}.npz" for method in METHODS)}
+
+
+def test_an_energy_of_ones_own_leaves_its_parameters(tmp_path):
+    """Catches a table and a figure without the fits that they are of."""
+    @dataclasses.dataclass(frozen=True)
+    class Spring:
+        def init(self, rng):
+            return {"k": rng.uniform(1, 2, size=1)}
+
+        def __call__(self, theta, x):
+            return theta["k"] * x[:, 0] ** 2
+
+    found = te.compare(ROWS, ["mle", "cd-1"], energy=Spring(), **SMALL | {"race": False})
+    found.save(tmp_path)
+    for method, fit in found.fits.items():
+        theta, notes = load_tree(tmp_path / f"{method}.npz")
+        assert theta["k"] == fit.theta["k"] and "trained_on" in notes

@@ -39,4 +39,11 @@ MUTANTS = [
     ("workers outlive their parent", "experiment/workers.py", "Thread(target=_end_with_parent, daemon=True).start()", "pass",
      "experiment/test_workers.py"),
     ("workers are waited for", "experiment/workers.py", "pool.stop() raise", "raise", "experiment/test_workers.py"),
+    ("an objective that fails ends the comparison", "experiment/race.py", "if first and not curve:", "if True:",
+     "experiment/test_compare.py"),
+    ("a mistake in all rows", "experiment/race.py", "if first and not curve:", "if False:", "experiment/test_compare.py"),
+    ("a number that fails ends the comparison", "experiment/judging.py", "        value = math.nan\n        row.setdefault(",
+     "        raise\n        row.setdefault(", "experiment/test_compare.py"),
+    ("the files of an earlier comparison stay", "experiment/compare.py", "path.unlink(missing_ok=True)", "pass",
+     "cli/test_console.py"),
 ]

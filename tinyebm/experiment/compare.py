@@ -190,6 +190,8 @@ def compare(
         "modes" (the probability of every mode), and "status".  "angle", in degrees, and
         "norm_ratio" compare the method's expected gradient at the end with that of the likelihood.
         They are nan if it is not known.  For an objective of your own "consistent" is "-".
+        "status" is "ok", or the error that ended the training of this method.  A number whose
+        computation failed is nan; its cause is in "unknown", a dict of names and errors.
         Rows of noise contrast also have the learned "log_normaliser", and the exact "log_z" of the
         same parameters.
 
