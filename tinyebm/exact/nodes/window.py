@@ -23,6 +23,7 @@ from tinyebm.exact.nodes.peaks import (
     find_peaks,
     log_masses,
     missed_peaks,
+    ranked,
     require_reached,
     scales,
     sizes,
@@ -132,6 +133,8 @@ def _find(p, peaks, top, enough):
     d = p.space.dim
     rise = 1e-6  # nats that a face may lie above the peaks
     for _ in range(20):
+        order = ranked(peaks, top)
+        peaks, top = peaks[order], top[order]
         size = sizes(p, peaks, top)
         mass = log_masses(top, size)
         near = mass >= mass.max() - enough
@@ -145,7 +148,7 @@ def _find(p, peaks, top, enough):
             low, high = places[:d].diagonal().copy(), places[d:].diagonal().copy()
             found, level, scan = missed_peaks(p, peaks, top, low, high)
             if len(found) == 0:
-                heavy, best = mass > mass.max() - NEGLIGIBLE, peaks[np.argmax(top)]
+                heavy, best = mass > mass.max() - NEGLIGIBLE, peaks[0]
                 scale = _finest(p, peaks, best, low, high)
                 tail = float(tails.sum())
                 return Window(low, high, tail, peaks[heavy], size[heavy], scan, best, scale)
