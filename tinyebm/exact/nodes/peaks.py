@@ -37,6 +37,7 @@ NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum in d
 ASLANT = np.array([1.0, 0.7549, 0.5698])  # a direction that lies in no plane of symmetry
 ASIDE = 1e-4  # strides: how far a start is moved in that direction
 DECIMALS = 11  # of log p at a peak; the others are rounding
+TIE = 1e-6  # log p may fall by a round number, by which it is compared: a smaller excess is rounding
 
 
 def candidates(p, rows=None):
@@ -312,7 +313,7 @@ def _width(p, x, u, width, low, high):
         both = np.concatenate([step, step], axis=1)
         beyond = np.abs(there - start[:, None]).sum(axis=2) < 0.99 * both  # p is 0 beyond a wall
         least = np.minimum(*np.split(np.where(beyond, np.inf, fall), 2, axis=1))
-        return (least > 1.0).reshape(k, m, d)
+        return (least > 1.0 + TIE).reshape(k, m, d)
 
     for _ in range(HALVINGS):
         if not (halve := too_wide(width[None])[0]).any():

@@ -19,6 +19,7 @@ from tinyebm.density import exponent
 from tinyebm.exact.nodes.peaks import (
     FARTHEST,
     NEGLIGIBLE,
+    TIE,
     climb,
     find_peaks,
     log_masses,
@@ -202,9 +203,9 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
         if drop.min() < -rise:
             return highest, u.max(axis=1), np.zeros(2 * d)
         decays = (_decay(p, highest, peaks[0]) > d) | (drop == np.inf)
-        deep = (drop >= enough) & decays
+        deep = (drop >= enough * (1 - TIE)) & decays
         near, far = np.where(deep, near, distance), np.where(deep, distance, far)
-        done = deep & ((drop <= 1.5 * enough) | (far < 1.05 * near)) | (distance > FARTHEST)
+        done = deep & ((drop <= 1.5 * enough * (1 + TIE)) | (far < 1.05 * near)) | (distance > FARTHEST)
         if done.all():
             break
         before = distance
