@@ -37,7 +37,7 @@ NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum in d
 ASLANT = np.array([1.0, 0.7549, 0.5698])  # a direction that lies in no plane of symmetry
 ASIDE = 1e-4  # strides: how far a start is moved in that direction
 DECIMALS = 11  # of log p at a peak; the others are rounding
-TIE = 1e-6  # log p may fall by a round number, by which it is compared: a smaller excess is rounding
+TIE = 1e-6  # nats: a fall of log p that differs less from what it is compared with is equal to it
 
 
 def candidates(p, rows=None):
@@ -70,7 +70,8 @@ def climb(p, x, stride, steps, frozen=False):
         u, s = exponent_and_score(p, x.reshape(-1, x.shape[-1]))
         u, s = u.reshape(top.shape), s.reshape(x.shape)
         if np.isnan(u).any():
-            raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
+            where = np.round(x[np.isnan(u)][0], 4).tolist()
+            raise QuadratureError(f"the energy is nan at x = {where}")
         better = u > top
         best[better], top[better] = x[better], u[better]
         direction = np.where(frozen, 0.0, np.sign(np.nan_to_num(s)))

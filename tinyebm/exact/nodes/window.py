@@ -203,9 +203,10 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
         if drop.min() < -rise:
             return highest, u.max(axis=1), np.zeros(2 * d)
         decays = (_decay(p, highest, peaks[0]) > d) | (drop == np.inf)
-        deep = (drop >= enough * (1 - TIE)) & decays
+        deep = (drop >= enough - TIE) & decays
         near, far = np.where(deep, near, distance), np.where(deep, distance, far)
-        done = deep & ((drop <= 1.5 * enough * (1 + TIE)) | (far < 1.05 * near)) | (distance > FARTHEST)
+        near_enough = (drop <= 1.5 * enough + TIE) | (far < 1.05 * near)
+        done = deep & near_enough | (distance > FARTHEST)
         if done.all():
             break
         before = distance
@@ -257,7 +258,7 @@ def _require_decay(distance, decays, drop):
         d, i = len(endless) // 2, int(np.argmax(endless))
         raise QuadratureError(
             f"the density does not decay along axis {i % d} towards {'-+'[i // d]}infinity: "
-            f"{drop[i]:.3g} nats below its peak at a distance of {distance[i]:.3g}"
+            f"{max(drop[i], 0.0):.3g} nats below its peak at a distance of {distance[i]:.3g}"
         )
 
 
