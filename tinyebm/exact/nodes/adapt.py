@@ -80,10 +80,15 @@ class Patches:
 
     def cells(self):
         """Boxes around the atoms, of the volumes of their weights: (low, high), both (N, d)."""
-        edges = np.concatenate([[0.0], np.cumsum(legendre(self.nodes)[1]) / 2])  # of [0, 1]
-        low, width = self.low[:, None], (self.high - self.low)[:, None]
+        edges = np.concatenate([[0.0], np.cumsum(legendre(self.nodes)[1])])
+        edges /= edges[-1]  # of [0, 1]
+        # 0, 1/2 and 1 are exact, so that cells on both sides of a face have the same corners on it
+        edges = (edges + (1 - edges[::-1])) / 2
+        low, high = self.low[:, None], self.high[:, None]
         d = self.low.shape[1]
-        return tuple((low + width * unit).reshape(-1, d) for unit in split_axes([edges] * d))
+        return tuple(
+            (low * (1 - unit) + high * unit).reshape(-1, d) for unit in split_axes([edges] * d)
+        )
 
 
 def adapt(p, low, high, rtol, max_nodes, peaks, sizes):
