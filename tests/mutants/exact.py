@@ -82,6 +82,6 @@ MUTANTS = [
     ("one of two equal axes by rounding", "exact/nodes/adapt.py", "SAME = 1e-9", "SAME = 0.0", "exact/nodes/test_rounding.py"),
     ("faces that are just deep enough, by rounding", "exact/nodes/peaks.py", "TIE = 1e-6", "TIE = 0.0",
      "exact/nodes/test_rounding.py"),
-    ("corners of one place that differ by rounding", "exact/nodes/adapt.py", "        edges = (edges + (1 - edges[::-1])) / 2\n", "",
-     "exact/nodes/test_rounding.py"),
+    ("corners of one place that differ by rounding", "exact/nodes/adapt.py",
+     "        edges = (edges + (1 - edges[::-1])) / 2\n", "", "exact/nodes/test_adapt.py"),
 ]

@@ -87,16 +87,15 @@ DENSITIES = {
 }  # fmt: skip
 
 
-def also_rounded(p):
-    """The density, and two that differ from it by rounding."""
-    return [p, *(te.Density(Rounded(p.energy, seed), p.theta, p.space) for seed in (1, 2))]
+def also_rounded(p, others=2):
+    """The density, and some that differ from it by rounding."""
+    return [p, *(te.Density(Rounded(p.energy, seed), p.theta, p.space) for seed in range(1, others + 1))]
 
 
 @pytest.mark.parametrize("name", DENSITIES)
 def test_draws_do_not_depend_on_rounding(name):
-    """Catches a refinement that goes on until two sums agree to the last bit, peaks of equal height in the order of rounding,
-    starts that stay on a plane of symmetry or leave it, a box that is halved along either of two equal axes, and a face at which
-    log p has fallen by just what is asked.
+    """Catches peaks of equal height in the order of rounding, starts that stay on a plane of symmetry or leave it, a box
+    that is halved along either of two equal axes, and a face at which log p has fallen by just what is asked.
     """
     with te.plain():
         found = [(quadrature(p, 1e-3).grid.size, te.sample(p, 100, rng(1))) for p in also_rounded(DENSITIES[name])]
@@ -105,6 +104,13 @@ def test_draws_do_not_depend_on_rounding(name):
     for other_size, other in others:
         assert other_size == size
         np.testing.assert_allclose(other, x, rtol=0, atol=1e-6 * x.std())
+
+
+@pytest.mark.parametrize("name", ["two wells in a box", "quartic in a box", "flat", "waves", "network on a piece of it"])
+def test_a_refinement_ends_with_a_margin(name):
+    """Twenty times rounded, the same nodes.  Catches a refinement that goes on until two sums agree to the last bit."""
+    with te.plain():
+        assert len({quadrature(p, 1e-3).grid.shape for p in also_rounded(DENSITIES[name], others=20)}) == 1
 
 
 @pytest.mark.parametrize("name", ["two wells in a box", "two peaks", "relu on a line", "pyramid", "ring"])
