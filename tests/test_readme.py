@@ -1,7 +1,10 @@
 """The README keeps its promises: its commands are the ones that CI runs, its links lead somewhere, its path can be read."""
 
+import importlib.util
 import pathlib
 import re
+
+import pytest
 
 import tinyebm as te
 
@@ -34,6 +37,46 @@ def test_three_systems_run_the_test_command():
     oldest = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))[1]
     assert f'python: ["{oldest}", ' in workflow and f"Requires Python {oldest}" in README
     assert all(f"{system}-latest" in workflow for system in ("ubuntu", "macos", "windows"))
+
+
+@pytest.fixture
+def script():
+    """The module `.ci/pythons.py`."""
+    spec = importlib.util.spec_from_file_location("pythons", ROOT / ".ci" / "pythons.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_lowest_versions_are_tested(script):
+    """Fails if neither the gate nor the workflow installs what README and pyproject.toml promise, or they expect other Pythons."""
+    workflow = (GITHUB / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    assert "pip install -q '.[test]' $(python .ci/pythons.py --bounds)" in workflow
+    assert ".venv/bin/python .ci/pythons.py" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert f'python: ["3.{script.OLDEST}", "3.{script.NEWEST}"]' in workflow
+    numpy, scipy, matplotlib, *rest = (package.split("==") for package in script.bounds())
+    assert [name for name, _ in (numpy, scipy, matplotlib, *rest)] == ["numpy", "scipy", "matplotlib", "pytest", "hypothesis"]
+    assert f"NumPy {numpy[1]}, SciPy {scipy[1]} and Matplotlib {matplotlib[1]}" in README
+
+
+@pytest.mark.parametrize("minors, missing", [([11], "3.10, 3.12, 3.13, 3.14"), ([10, 11, 12, 13, 14], "none"), ([15], "3.10, 3.11, "
+                                             "3.12, 3.13, 3.14")], ids=["one", "all", "newer"])  # fmt: skip
+def test_pythons_that_are_missing_are_named(script, monkeypatch, capsys, minors, missing):
+    """Catches a Python that is left out in silence, lowest versions that are not tried, and a failure that is forgotten."""
+    ran = []
+    monkeypatch.setattr("sys.argv", ["pythons.py"])
+    monkeypatch.setattr(script, "pythons", lambda: {minor: f"python3.{minor}" for minor in minors})
+    monkeypatch.setattr(script, "passes", lambda *call: ran.append(call) or call[0] != "python3.13")
+
+    assert script.main() == (13 in minors)
+    assert f"missing: {missing}\n" in capsys.readouterr().out
+    each = [(f"python3.{minor}", ".[test]") for minor in minors]
+    assert ran == each + ([(*each[0], *script.bounds())] if minors[0] < 13 else [])
+
+
+def test_what_is_no_python_is_not_found(script):
+    """Catches the command of a version manager that only says that the version is not there."""
+    assert not script.works("true", 10) and not script.works(None, 10) and not script.works("no such command", 10)
 
 
 def test_links_and_files_exist():

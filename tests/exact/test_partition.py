@@ -1,7 +1,7 @@
 """log Z, entropies and moments: the oracle's closed forms, and whether the error is one for random parameters."""
 
 import math
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -277,7 +277,7 @@ def test_rounding_grows_with_log_z(n):
     for c in (rng.uniform(0.1, 1, 20) * 10 ** rng.uniform(-3, 9, 20)).tolist():
         p = Density(TabularEnergy(n), {"energy": np.full(n, c)}, Cells(n))
         found = log_partition(p)
-        with localcontext(prec=50):
+        with localcontext(Context(prec=50)):
             assert abs(Decimal(float(found)) - (Decimal(n).ln() - Decimal(c))) <= Decimal(found.error)
         assert found.error < 1e-14 * (1 + c)
 

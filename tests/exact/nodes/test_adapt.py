@@ -11,10 +11,11 @@ from tinyebm.common.errors import QuadratureError
 from tinyebm.common.tree import tree_map
 from tinyebm.density import Density
 from tinyebm.energies.mlp import MLP
-from tinyebm.exact.nodes.adapt import Patches, adapt
+from tinyebm.exact.nodes.adapt import Patches, adapt, halved
 from tinyebm.exact.nodes.peaks import summits
 from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Box, Reals
+from tinyebm.spaces.grids import split_axes
 
 TWO = Patches(np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 3.0], [4.0, 3.0]]))
 
@@ -49,6 +50,18 @@ def test_cells_tile_the_patches():
     assert np.all((low < x) & (x < high))
     np.testing.assert_allclose(np.prod(high - low, axis=1), np.exp(log_w), rtol=1e-11)
     assert np.all(low >= 0) and np.all(high <= [4 + 1e-12, 3 + 1e-12])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_neighbours_share_corners_to_the_last_bit(seed):
+    """A box with eight others, some halved, around it.  Catches corners of one place that rounding makes two."""
+    edges = np.sort(np.random.default_rng(seed).uniform(-7, 7, (2, 4)))
+    low, high = split_axes(list(edges))
+    lows, highs = halved(low[::2], high[::2])
+    low, high = Patches(np.concatenate([low[1::2], lows]), np.concatenate([high[1::2], highs])).cells()
+    corners = np.concatenate([low, high, np.stack([low[:, 0], high[:, 1]], axis=1), np.stack([high[:, 0], low[:, 1]], axis=1)])
+
+    assert len(np.unique(corners, axis=0)) == len(np.unique(np.round(corners, 9), axis=0))
 
 
 # ------------------------------------------------------------------- kinks, jumps, and errors

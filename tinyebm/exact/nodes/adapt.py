@@ -27,6 +27,7 @@ COARSE = {1: ((9, lobatto), (10, legendre)), 2: ((9, lobatto),), 3: ((9, lobatto
 CAUTION = {1: 10, 2: 3, 3: 3}
 BESIDE = 10.0  # widths of a summit: farther away it has no mass
 WIDE = 8.0  # widths of a summit: a box near it that is wider is halved
+SAME = 1e-9  # bends and lengths that differ by less are equal: the rest is rounding
 MANY_POLES = 64  # boxes with a node at which E = -inf; more of them are not a pole
 THINNEST = 128 * np.finfo(float).eps  # least width of a box, relative to its distance from 0
 SLICES = {1: 32, 2: 8, 3: 4}  # boxes per axis at the start
@@ -79,10 +80,15 @@ class Patches:
 
     def cells(self):
         """Boxes around the atoms, of the volumes of their weights: (low, high), both (N, d)."""
-        edges = np.concatenate([[0.0], np.cumsum(legendre(self.nodes)[1]) / 2])  # of [0, 1]
-        low, width = self.low[:, None], (self.high - self.low)[:, None]
+        edges = np.concatenate([[0.0], np.cumsum(legendre(self.nodes)[1])])
+        edges /= edges[-1]  # of [0, 1]
+        # 0, 1/2 and 1 are exact, so that cells on both sides of a face have the same corners on it
+        edges = (edges + (1 - edges[::-1])) / 2
+        low, high = self.low[:, None], self.high[:, None]
         d = self.low.shape[1]
-        return tuple((low + width * unit).reshape(-1, d) for unit in split_axes([edges] * d))
+        return tuple(
+            (low * (1 - unit) + high * unit).reshape(-1, d) for unit in split_axes([edges] * d)
+        )
 
 
 def adapt(p, low, high, rtol, max_nodes, peaks, sizes):
@@ -203,7 +209,7 @@ def _closer(low, high, peaks, sizes):
         split = (excess > WIDE).any(axis=1) & ~too_thin(low, high).any(axis=1)
         if not split.any():
             return low, high
-        lows, highs = _halves(low[split], high[split], excess[split].argmax(axis=1))
+        lows, highs = _halves(low[split], high[split], _largest(excess[split]))
         low, high = np.concatenate([low[~split], lows]), np.concatenate([high[~split], highs])
 
 
@@ -220,7 +226,7 @@ def _worst_axis(p, low, high):
 
     The bend is |log p(c - s) + log p(c + s) - 2 log p(c)|, with c the centre and c ± s the middles
     of two opposite faces.  An axis on which the box is eight times shorter than on another is left
-    out.
+    out.  Of axes with equal bends the longest counts.
     """
     d, length = low.shape[1], high - low
     if d == 1:
@@ -231,9 +237,15 @@ def _worst_axis(p, low, high):
         step = 0.5 * length * axis
         with np.errstate(invalid="ignore"):  # inf - inf: the edge of the support
             bend[:, i] = np.abs(exponent(p, centre - step) + exponent(p, centre + step) - 2 * u)
-    bend = np.nan_to_num(bend, nan=np.inf) + 1e-12 * length  # the longest axis, if none bends
-    long = length > length.max(axis=1, keepdims=True) / 8
-    return np.argmax(np.where(long, bend, -1.0), axis=1)
+    long = length > length.max(axis=1, keepdims=True) * (1 + SAME) / 8
+    bend = np.where(long, np.nan_to_num(bend, nan=np.inf), -1.0)
+    most = bend >= bend.max(axis=1, keepdims=True) * (1 - SAME) - SAME
+    return _largest(np.where(most, length, 0.0))
+
+
+def _largest(a):
+    """The axis on which each row of a (m, d) is largest, (m,); of equal axes the first."""
+    return np.argmax(a >= a.max(axis=1, keepdims=True) * (1 - SAME), axis=1)
 
 
 def halved(low, high):

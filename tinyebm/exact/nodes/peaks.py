@@ -34,6 +34,10 @@ HALVINGS = 60  # of a step: from the gaps of a scan down to rounding
 DOUBLINGS = 2.0 ** np.arange(1, 9)[:, None, None]  # tried at once
 LEVEL = 0.1  # nats; a summit is found where every step falls by less
 NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum in double precision
+ASLANT = np.array([1.0, 0.7549, 0.5698])  # a direction that lies in no plane of symmetry
+ASIDE = 1e-4  # strides: how far a start is moved in that direction
+DECIMALS = 11  # of log p at a peak; the others are rounding
+TIE = 1e-6  # nats: a fall of log p that differs less from what it is compared with is equal to it
 
 
 def candidates(p, rows=None):
@@ -66,7 +70,8 @@ def climb(p, x, stride, steps, frozen=False):
         u, s = exponent_and_score(p, x.reshape(-1, x.shape[-1]))
         u, s = u.reshape(top.shape), s.reshape(x.shape)
         if np.isnan(u).any():
-            raise QuadratureError(f"the energy is nan at x = {x[np.isnan(u)][0].tolist()}")
+            where = np.round(x[np.isnan(u)][0], 4).tolist()
+            raise QuadratureError(f"the energy is nan at x = {where}")
         better = u > top
         best[better], top[better] = x[better], u[better]
         direction = np.where(frozen, 0.0, np.sign(np.nan_to_num(s)))
@@ -75,6 +80,15 @@ def climb(p, x, stride, steps, frozen=False):
         before = direction
         x = x + stride * direction
     return best, top
+
+
+def climb_from(p, x, stride):
+    """`climb` in 50 steps, from points (m, d) moved a little aside: (peaks, exponents).
+
+    On a plane of symmetry of log p the score across is 0, or rounding.  So rounding would decide
+    whether a start there leaves the plane.
+    """
+    return climb(p, x + ASIDE * stride * ASLANT[: x.shape[1]], stride, steps=50)
 
 
 def find_peaks(p, rows=None):
@@ -91,7 +105,7 @@ def find_peaks(p, rows=None):
     known = candidates(p, rows)
     starts = [half * np.tile(fan, (len(FAN), 1)), wide.bumps, known]
     strides = [half / 8 + 0 * starts[0], wide.gaps / 4, np.minimum(scales(p, known), unit) / 4]
-    peaks, top = climb(p, np.concatenate(starts), np.concatenate(strides), steps=50)
+    peaks, top = climb_from(p, np.concatenate(starts), np.concatenate(strides))
     if not np.isfinite(top).any():
         raise QuadratureError(
             "log p is -inf at every starting point: the density was not found near the origin; "
@@ -104,7 +118,7 @@ def find_peaks(p, rows=None):
     if distance < FAR * max(size, near * unit):
         return peaks, top
     there = _geometric_scan(p, peaks[0], 0.5 * size, 2 * distance)
-    found, level = climb(p, there.bumps, there.gaps / 4, steps=50)
+    found, level = climb_from(p, there.bumps, there.gaps / 4)
     return distinct(p, np.concatenate([peaks, found]), np.concatenate([top, level]))
 
 
@@ -147,9 +161,15 @@ def unreached(p, peaks, top):
     )
 
 
+def ranked(peaks, top):
+    """The order of peaks, the highest first; equally high ones by their places along ASLANT."""
+    place = peaks @ ASLANT[: peaks.shape[1]]
+    return np.lexsort((-place, -np.round(top, DECIMALS)))
+
+
 def distinct(p, peaks, top):
     """One of all climbers that reached the same peak, the highest first: (peaks, exponents)."""
-    order = np.argsort(-top, kind="stable")
+    order = ranked(peaks, top)
     order = order[top[order] > -np.inf]
     peaks, top = peaks[order], top[order]
     width, left, kept = sizes(p, peaks, top), np.arange(len(peaks)), []
@@ -177,7 +197,7 @@ def missed_peaks(p, peaks, top, low, high):
     unknown = (far | (u[:, None] > top + 1e-6)).all(axis=1)
     if not unknown.any():
         return np.zeros((0, d)), np.zeros(0), inner
-    found, level = distinct(p, *climb(p, bumps[unknown], gaps[unknown] / 4, steps=50))
+    found, level = distinct(p, *climb_from(p, bumps[unknown], gaps[unknown] / 4))
 
     size = sizes(p, found, level)
     heavy = log_masses(level, size) > log_masses(top, widths).max() - NEGLIGIBLE
@@ -294,7 +314,7 @@ def _width(p, x, u, width, low, high):
         both = np.concatenate([step, step], axis=1)
         beyond = np.abs(there - start[:, None]).sum(axis=2) < 0.99 * both  # p is 0 beyond a wall
         least = np.minimum(*np.split(np.where(beyond, np.inf, fall), 2, axis=1))
-        return (least > 1.0).reshape(k, m, d)
+        return (least > 1.0 + TIE).reshape(k, m, d)
 
     for _ in range(HALVINGS):
         if not (halve := too_wide(width[None])[0]).any():

@@ -28,6 +28,9 @@ MAX_NODES = 2**23
 # nodes of a product grid; if log Z has not settled with so many, the density is not smooth
 SMOOTH_NODES = {1: 2**13, 2: 2**19, 3: 2**23}
 GROWTH = {1: 1.5, 2: 1.5, 3: 1.3}  # nodes per axis of a grid over those of the one before
+# times the rounding error of log Z: a change below it is none.  Without this margin the last bit of
+# two sums would decide whether the next grid is needed
+NO_CHANGE = 100
 # in two and three dimensions, error of a grid below which one other grid is enough of a check
 CERTAIN = 1e-6
 
@@ -148,7 +151,7 @@ def _settled(p, rule, window, rtol, max_nodes, scan):
         change_before, change = change, abs(log_z - before)
         floor = rounding(log_z)
         error = max(change, change_before / 4) + window.tail + floor
-        fast = change <= max(change_before / 100, floor)
+        fast = change <= max(change_before / 100, NO_CHANGE * floor)
         if fast and error <= rtol:
             error += _differences(p, rule, counts, log_z, error, scan)
             if error <= rtol:

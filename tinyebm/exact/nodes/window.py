@@ -19,10 +19,12 @@ from tinyebm.density import exponent
 from tinyebm.exact.nodes.peaks import (
     FARTHEST,
     NEGLIGIBLE,
+    TIE,
     climb,
     find_peaks,
     log_masses,
     missed_peaks,
+    ranked,
     require_reached,
     scales,
     sizes,
@@ -132,6 +134,8 @@ def _find(p, peaks, top, enough):
     d = p.space.dim
     rise = 1e-6  # nats that a face may lie above the peaks
     for _ in range(20):
+        order = ranked(peaks, top)
+        peaks, top = peaks[order], top[order]
         size = sizes(p, peaks, top)
         mass = log_masses(top, size)
         near = mass >= mass.max() - enough
@@ -145,7 +149,7 @@ def _find(p, peaks, top, enough):
             low, high = places[:d].diagonal().copy(), places[d:].diagonal().copy()
             found, level, scan = missed_peaks(p, peaks, top, low, high)
             if len(found) == 0:
-                heavy, best = mass > mass.max() - NEGLIGIBLE, peaks[np.argmax(top)]
+                heavy, best = mass > mass.max() - NEGLIGIBLE, peaks[0]
                 scale = _finest(p, peaks, best, low, high)
                 tail = float(tails.sum())
                 return Window(low, high, tail, peaks[heavy], size[heavy], scan, best, scale)
@@ -199,9 +203,10 @@ def _push_faces(p, peaks, top, narrow, enough, rise):
         if drop.min() < -rise:
             return highest, u.max(axis=1), np.zeros(2 * d)
         decays = (_decay(p, highest, peaks[0]) > d) | (drop == np.inf)
-        deep = (drop >= enough) & decays
+        deep = (drop >= enough - TIE) & decays
         near, far = np.where(deep, near, distance), np.where(deep, distance, far)
-        done = deep & ((drop <= 1.5 * enough) | (far < 1.05 * near)) | (distance > FARTHEST)
+        near_enough = (drop <= 1.5 * enough + TIE) | (far < 1.05 * near)
+        done = deep & near_enough | (distance > FARTHEST)
         if done.all():
             break
         before = distance
@@ -253,7 +258,7 @@ def _require_decay(distance, decays, drop):
         d, i = len(endless) // 2, int(np.argmax(endless))
         raise QuadratureError(
             f"the density does not decay along axis {i % d} towards {'-+'[i // d]}infinity: "
-            f"{drop[i]:.3g} nats below its peak at a distance of {distance[i]:.3g}"
+            f"{max(drop[i], 0.0):.3g} nats below its peak at a distance of {distance[i]:.3g}"
         )
 
 
