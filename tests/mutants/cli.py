@@ -9,6 +9,7 @@ MUTANTS = [
      "cli/test_parser.py"),
     ("a console of few characters ends the command", "cli/console.py", "stream.reconfigure(errors=\"tinyebm\")", "pass",
      "cli/test_console.py"),
-    ("a table is printed before it is saved", "cli/commands.py", "        paths = found.save(a.out)\n    show(found.table(), wrote(paths))",
+    ("a table is printed before it is saved", "cli/commands.py",
+     "        paths = found.save(a.out)\n    show(found.table(), wrote(paths))",
      "        show(found.table())\n        paths = found.save(a.out)\n    show(wrote(paths))", "cli/test_console.py"),
 ]
