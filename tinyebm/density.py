@@ -4,23 +4,26 @@ Low energy means high probability.  This file computes the quantities that do no
 exponent, the score and its divergence.  `tinyebm.exact` computes those that need Z.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tinyebm.autodiff import ops
+from tinyebm.autodiff.blocks import recomputed
 from tinyebm.autodiff.forward import slopes_and_laplacian
-from tinyebm.autodiff.tape import ones_like, vjp
+from tinyebm.autodiff.tape import Var, ones_like, stop_gradient, vjp
 from tinyebm.common.backend import beside, to_host
 from tinyebm.common.checks import REAL
 from tinyebm.common.kinds import Array
-from tinyebm.common.tree import every, tree_map
+from tinyebm.common.tree import every, ravel, tree_flatten, tree_map
 from tinyebm.replay.door import by_rows
 from tinyebm.spaces.discrete import space_with
 from tinyebm.spaces.grids import CHUNK
 from tinyebm.spaces.own import complete
 from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows
+
+ROWS = 4096  # rows at a time, where a derivative by θ runs blocks again
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,35 @@ def exponents(p, x):
 
 def atom_exponents(p, grid):
     """log(w_i e^{-E(x_i)}) of every atom of a grid, (N,), computed block by block."""
-    return ops.concatenate([exponents(p, x) + log_w for x, log_w in atoms_of(p, grid)])
+    return over_blocks(lambda p, x, log_w: exponents(p, x) + log_w, p, lambda: atoms_of(p, grid))
+
+
+def over_blocks(function, p, blocks):
+    """function(p, *b) of all blocks b, joined.  Its derivative by θ runs each block again."""
+    if not is_differentiated(p):
+        return ops.concatenate([function(p, *block) for block in blocks()])
+    vector, back = in_one_array(p.theta)
+    of = lambda vector, *block: function(replace(p, theta=back(vector)), *block)
+    return recomputed(of, blocks, joined=True)(vector)
+
+
+def over_rows(function, p, x):
+    """function(p, x).  Its derivative by θ runs it again, ROWS rows at a time."""
+    if not is_differentiated(p):
+        return function(p, x)
+    blocks = [(x[i : i + ROWS],) for i in range(0, len(x), ROWS)]
+    return over_blocks(function, p, lambda: blocks)
+
+
+def is_differentiated(p):
+    """Whether a derivative by p's parameters is computed."""
+    return any(isinstance(leaf, Var) for leaf in tree_flatten(p.theta)[0])
+
+
+def in_one_array(theta):
+    """(The leaves of θ in one array, a function from that array to θ), which `grad` passes."""
+    leaves, back = tree_flatten(theta)[0], ravel(tree_map(stop_gradient, theta))[1]
+    return ops.concatenate([ops.reshape(leaf, (-1,)) for leaf in leaves]), back
 
 
 def atoms_of(p, grid):

@@ -10,14 +10,16 @@ function (1) for any grid, or only `push(probabilities, p)`, for the grids of th
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from tinyebm.autodiff.blocks import recomputed
 from tinyebm.common.checks import KERNEL, require_own
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array
-from tinyebm.density import Density, require_density
+from tinyebm.density import Density, in_one_array, is_differentiated, require_density
 from tinyebm.samplers.kernels import is_kernel, offers
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
@@ -73,7 +75,11 @@ def operator_of(kernel, p, grid):
     require_push(kernel)
     if offers(kernel, "operator"):
         return kernel.operator(p, grid)
-    return lambda mass: kernel.push(mass, p)
+    if not is_differentiated(p):
+        return lambda mass: kernel.push(mass, p)
+    vector, back = in_one_array(p.theta)
+    push = recomputed(lambda mass, vector: kernel.push(mass, replace(p, theta=back(vector))))
+    return lambda mass: push(mass, vector)
 
 
 def push(kernel: Any, probabilities: Array, p: Density) -> Array:
