@@ -16,7 +16,7 @@ from tinyebm.autodiff.tape import Var, ones_like, stop_gradient, vjp
 from tinyebm.common.backend import beside, to_host
 from tinyebm.common.checks import REAL
 from tinyebm.common.kinds import Array
-from tinyebm.common.tree import every, ravel, tree_flatten, tree_map
+from tinyebm.common.tree import compared, every, ravel, tree_flatten, tree_map
 from tinyebm.replay.door import by_rows
 from tinyebm.spaces.discrete import space_with
 from tinyebm.spaces.grids import CHUNK
@@ -26,7 +26,8 @@ from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows
 ROWS = 4096  # rows at a time, where a derivative by θ runs blocks again
 
 
-@dataclass(frozen=True)
+@compared
+@dataclass(frozen=True, eq=False)
 class Density:
     """The density e^{-E_θ(x)} μ(dx) / Z_θ of an energy E with parameters θ on a space.
 
@@ -42,6 +43,9 @@ class Density:
         floating-point numbers.
     space : Reals, Box, Bits, Spins, Cells
         Where x lives, and the measure μ.
+
+    Two Densities are equal if energy, space and parameters are, the parameters bit for bit.  A
+    Density has no hash, because its arrays may be modified.
 
     >>> import tinyebm as te
     >>> bowl = lambda theta, x: 0.5 * theta["k"] * te.ops.sum(x * x, axis=1)

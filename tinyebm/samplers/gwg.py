@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyebm.autodiff import ops
 from tinyebm.autodiff.blocks import recomputed
+from tinyebm.common.checks import require_memory
 from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, atom_exponents, exponent_and_score, over_blocks
 from tinyebm.samplers import flows
@@ -55,6 +56,7 @@ class GibbsWithGradients:
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` as a function of masses: site by site, mass moves between the two values."""
         _two_values(p)
+        require_memory(f"a push over the states of {p.space}", 4 * grid.size * p.space.dim)
         u, sites = atom_exponents(p, grid), [(i,) for i in range(p.space.dim)]
         log_q = over_blocks(lambda p, x, _: _proposal(p, x)[1], p, grid.blocks)  # (N, d)
         shape = lambda i: (2**i, 2, grid.size // 2 ** (i + 1))  # site i in the middle

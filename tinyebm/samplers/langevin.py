@@ -213,8 +213,13 @@ class MALA:
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a product grid, as a function of masses; a small matrix is kept."""
         x = grid.all()[0]
+
+        def streamed(mass):
+            moved, left = self.spread(p, x, mass, grid)
+            return moved + left
+
         if grid.size**2 > LARGEST_MATRIX:
-            return lambda mass: sum(self.spread(p, x, mass, grid))
+            return streamed
         here, flows_from, blocks = self._flows(p, x, grid)
         flow = recomputed(flows_from, blocks, joined=True)(here, here)
         stay = 1 - flow.sum(axis=1)
