@@ -24,6 +24,7 @@ from tinyebm.spaces.own import complete
 from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows
 
 ROWS = 4096  # rows at a time, where a derivative by θ runs blocks again
+SLOPES = 2**21  # slopes of the coordinates of all rows by all coordinates, at a time
 
 
 @compared
@@ -206,7 +207,17 @@ def score(p: Density, x: Array) -> Array:
 def score_and_laplacian(p, x):
     """The score (n, d) and its divergence (n,), in one forward pass (`tinyebm.autodiff.forward`)."""
     x = rows_of(p, x)
-    return by_rows(_score_and_laplacian, p, x)
+    parts = [by_rows(_score_and_laplacian, p, part) for part in few_rows(x)]
+    return tuple(map(ops.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
+
+
+def few_rows(x):
+    """The rows of x (n, d), so few at a time that d slopes of each of d numbers fit in memory.
+
+    They are cut if d > 90, to at least 32 rows.
+    """
+    size = max(32, SLOPES // x.shape[1] ** 2)
+    return [x] if size > 256 else [x[i : i + size] for i in range(0, len(x), size)]
 
 
 def _score_and_laplacian(p, x):

@@ -31,6 +31,7 @@ from tinyebm.samplers.kernels import Move, require_start
 from tinyebm.spaces.grids import Enumeration
 
 SCANS = ("systematic", "random")
+NUMBERS = 2**22  # in the candidates of all chains at a time: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,13 @@ class BlockGibbs:
 def _redraw(p, x, site, rng):
     """x with one site of every row drawn again by eq. (1); the mask `site` broadcasts to (n, d)."""
     values = np.asarray(p.space.values, dtype=x.dtype, like=x)
+    size = max(1, NUMBERS // (len(values) * x.shape[1]))
+    if len(x) > size:
+        parts = [slice(i, i + size) for i in range(0, len(x), size)]
+        sites = [site[part] if site.ndim == 2 else site for part in parts]
+        return np.concatenate(
+            [_redraw(p, x[part], site, rng) for part, site in zip(parts, sites, strict=True)]
+        )
     candidates = np.concatenate([np.where(site, value, x) for value in p.space.values])  # (q n, d)
     u = exponent(p, candidates).reshape(len(values), len(x))
     total = ops.logsumexp(u, axis=0)
