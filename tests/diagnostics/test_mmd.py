@@ -194,3 +194,16 @@ def test_refusals(x, y, bandwidth, message):
     """Catches a bandwidth of 0 taken for none given."""
     with pytest.raises(ValueError, match=message):
         te.mmd(x, y, bandwidth)
+
+
+def test_many_points_are_compared_in_smaller_blocks(monkeypatch):
+    """Catches pairs that are lost between blocks, and a kernel matrix whose size grows with both samples."""
+    x, y = np.random.default_rng(0).standard_normal((2, 300, 2))
+    whole, sizes = te.mmd(x, y), []
+    kernel = module._kernel
+    monkeypatch.setattr(module, "_kernel", lambda x, y, h: sizes.append(len(x) * len(y)) or kernel(x, y, h))
+    monkeypatch.setattr(module, "NUMBERS", 2000)
+    few = te.mmd(x, y)
+
+    assert (few, few.error) == (pytest.approx(whole, abs=1e-13), pytest.approx(whole.error, rel=1e-10))
+    assert max(sizes) <= 2000

@@ -32,4 +32,5 @@ MUTANTS = [
      "diagnostics/test_ais.py"),
     ("chains of unsigned numbers", "diagnostics/chains.py", "chains = double(to_numpy(numbers(chains, wanted)))",
      "chains = to_numpy(chains)", "spaces/test_rows.py"),
+    ("kernel matrices of any size", "diagnostics/mmd.py", "min(ROWS, NUMBERS // len(y))", "ROWS", "diagnostics/test_mmd.py"),
 ]
