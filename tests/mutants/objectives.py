@@ -76,4 +76,6 @@ MUTANTS = [
      "objectives/test_score_matching.py"),
     ("a derivative of any size", "objectives/neglected_term.py", "    if p.space.discrete:\n", "    if False:\n",
      "objectives/test_neglected_term.py"),
+    ("few nodes at a kink", "objectives/chain_law.py", "KINKED = 2048", "KINKED = 128",
+     "objectives/test_exact_contrastive.py"),
 ]

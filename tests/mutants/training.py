@@ -80,4 +80,8 @@ MUTANTS = [
      "training/test_loop.py"),
     ("updates between log points are not checked", "training/loop.py", "require_sound(space, unseen)",
      "require_sound(space, unseen[-1:])", "training/test_loop.py"),
+    ("energies that collapse before the end", "training/watch.py", 'history.get("energy_rms", ())',
+     'history.get("energy_rms", ())[-1:]', "training/test_watch.py"),
+    ("the history ends before the result", "training/maximum_likelihood.py", '"nll": [*history["nll"], value]',
+     '"nll": history["nll"]', "training/test_maximum_likelihood.py"),
 ]
