@@ -20,7 +20,6 @@ from tinyebm.spaces.discrete import Bits
 from tinyebm.spaces.grids import Grid
 from tinyebm.spaces.rows import exact_rows
 
-
 ROWS = 4096  # rows at a time: some densities are integrals over many nodes
 
 
