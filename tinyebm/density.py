@@ -4,27 +4,24 @@ Low energy means high probability.  This file computes the quantities that do no
 exponent, the score and its divergence.  `tinyebm.exact` computes those that need Z.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinyebm.autodiff import ops
-from tinyebm.autodiff.blocks import recomputed
+from tinyebm.autodiff.blocks import few_rows, over_blocks
 from tinyebm.autodiff.forward import slopes_and_laplacian
-from tinyebm.autodiff.tape import Var, ones_like, stop_gradient, vjp
+from tinyebm.autodiff.tape import ones_like, vjp
 from tinyebm.common.backend import beside, to_host
 from tinyebm.common.checks import REAL
 from tinyebm.common.kinds import Array
-from tinyebm.common.tree import compared, every, ravel, tree_flatten, tree_map
+from tinyebm.common.tree import compared, every, tree_map
 from tinyebm.replay.door import by_rows
 from tinyebm.spaces.discrete import space_with
 from tinyebm.spaces.grids import CHUNK
 from tinyebm.spaces.own import complete
 from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows
-
-ROWS = 4096  # rows at a time, where a derivative by θ runs blocks again
-SLOPES = 2**21  # slopes of the coordinates of all rows by all coordinates, at a time
 
 
 @compared
@@ -141,34 +138,6 @@ def atom_exponents(p, grid):
     return over_blocks(lambda p, x, log_w: exponents(p, x) + log_w, p, lambda: atoms_of(p, grid))
 
 
-def over_blocks(function, p, blocks):
-    """function(p, *b) of all blocks b, joined.  Its derivative by θ runs each block again."""
-    if not is_differentiated(p):
-        return ops.concatenate([function(p, *block) for block in blocks()])
-    vector, back = in_one_array(p.theta)
-    of = lambda vector, *block: function(replace(p, theta=back(vector)), *block)
-    return recomputed(of, blocks, joined=True)(vector)
-
-
-def over_rows(function, p, x):
-    """function(p, x).  Its derivative by θ runs it again, ROWS rows at a time."""
-    if not is_differentiated(p):
-        return function(p, x)
-    blocks = [(x[i : i + ROWS],) for i in range(0, len(x), ROWS)]
-    return over_blocks(function, p, lambda: blocks)
-
-
-def is_differentiated(p):
-    """Whether a derivative by p's parameters is computed."""
-    return any(isinstance(leaf, Var) for leaf in tree_flatten(p.theta)[0])
-
-
-def in_one_array(theta):
-    """(The leaves of θ in one array, a function from that array to θ), which `grad` passes."""
-    leaves, back = tree_flatten(theta)[0], ravel(tree_map(stop_gradient, theta))[1]
-    return ops.concatenate([ops.reshape(leaf, (-1,)) for leaf in leaves]), back
-
-
 def atoms_of(p, grid):
     """The atoms of a grid, (states, log weights) by blocks, on the device of p's parameters."""
     return (beside(p.theta, *block) for block in grid.blocks(CHUNK // p.space.dim))
@@ -209,15 +178,6 @@ def score_and_laplacian(p, x):
     x = rows_of(p, x)
     parts = [by_rows(_score_and_laplacian, p, part) for part in few_rows(x)]
     return tuple(map(ops.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
-
-
-def few_rows(x):
-    """The rows of x (n, d), so few at a time that d slopes of each of d numbers fit in memory.
-
-    They are cut if d > 90, to at least 32 rows.
-    """
-    size = max(32, SLOPES // x.shape[1] ** 2)
-    return [x] if size > 256 else [x[i : i + size] for i in range(0, len(x), size)]
 
 
 def _score_and_laplacian(p, x):

@@ -280,7 +280,7 @@ def test_rows_of_many_columns_come_a_few_at_a_time(monkeypatch):
     p = te.Density(energy, np.random.default_rng(0).standard_normal((5, 3)), te.Reals(5))
     x = np.random.default_rng(1).standard_normal((70, 5))
     whole, laplacian = te.ScoreMatching().gradient(p, x, None), te.laplacian(p, x)
-    monkeypatch.setattr("tinyebm.density.SLOPES", 25)
+    monkeypatch.setattr("tinyebm.autodiff.blocks.SLOPES", 25)
     found = te.ScoreMatching().gradient(p, x, None)
 
     np.testing.assert_allclose(found.gradient, whole.gradient, rtol=1e-12)

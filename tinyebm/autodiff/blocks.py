@@ -2,14 +2,21 @@
 
 A tape stores the intermediate results of all blocks.  Here only the arguments and the result are
 stored (Griewank & Walther 2008, Evaluating Derivatives, ch. 12).
+
+p is a Density, or another dataclass with a field `theta`.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial, reduce
 from operator import add
 
-from tinyebm.autodiff.ops import concatenate
-from tinyebm.autodiff.tape import primitive, vjp
+from tinyebm.autodiff.ops import concatenate, reshape
+from tinyebm.autodiff.tape import Var, primitive, stop_gradient, vjp
+from tinyebm.common.tree import ravel, tree_flatten, tree_map
+
+ROWS = 4096  # rows at a time, where a derivative by θ runs blocks again
+SLOPES = 2**21  # slopes of the coordinates of all rows by all coordinates, at a time
 
 
 def recomputed(
@@ -55,3 +62,40 @@ def recomputed(
         return primitive(*(partial(backward, i) for i in range(len(arrays))))(forward)(*arrays)
 
     return call
+
+
+def over_blocks(function, p, blocks):
+    """function(p, *b) of all blocks b, joined.  Its derivative by θ runs each block again."""
+    if not is_differentiated(p):
+        return concatenate([function(p, *block) for block in blocks()])
+    vector, back = in_one_array(p.theta)
+    of = lambda vector, *block: function(replace(p, theta=back(vector)), *block)
+    return recomputed(of, blocks, joined=True)(vector)
+
+
+def over_rows(function, p, x):
+    """function(p, x).  Its derivative by θ runs it again, ROWS rows at a time."""
+    if not is_differentiated(p):
+        return function(p, x)
+    blocks = [(x[i : i + ROWS],) for i in range(0, len(x), ROWS)]
+    return over_blocks(function, p, lambda: blocks)
+
+
+def is_differentiated(p):
+    """Whether a derivative by p's parameters is computed."""
+    return any(isinstance(leaf, Var) for leaf in tree_flatten(p.theta)[0])
+
+
+def in_one_array(theta):
+    """(The leaves of θ in one array, a function from that array to θ), which `grad` passes."""
+    leaves, back = tree_flatten(theta)[0], ravel(tree_map(stop_gradient, theta))[1]
+    return concatenate([reshape(leaf, (-1,)) for leaf in leaves]), back
+
+
+def few_rows(x):
+    """The rows of x (n, d), so few at a time that d slopes of each of d numbers fit in memory.
+
+    They are cut if d > 90, to at least 32 rows.
+    """
+    size = max(32, SLOPES // x.shape[1] ** 2)
+    return [x] if size > 256 else [x[i : i + size] for i in range(0, len(x), size)]

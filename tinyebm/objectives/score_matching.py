@@ -22,10 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyebm.autodiff import ops
+from tinyebm.autodiff.blocks import few_rows
 from tinyebm.autodiff.tape import vjp
 from tinyebm.common.checks import require_count, require_generator, require_positive
 from tinyebm.common.kinds import Array, Generator, Tree
-from tinyebm.density import Density, few_rows, score, score_and_laplacian
+from tinyebm.density import Density, score, score_and_laplacian
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.replay.door import add, plain, reduce_rows
 

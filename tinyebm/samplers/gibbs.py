@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
-from tinyebm.autodiff.blocks import recomputed
+from tinyebm.autodiff.blocks import in_one_array, recomputed
 from tinyebm.autodiff.tape import stop_gradient
 from tinyebm.common.backend import on_gpu
 from tinyebm.common.checks import ENERGY, part_of, require_choice
 from tinyebm.common.kinds import Array, Generator
-from tinyebm.density import Density, atom_exponents, exponent, in_one_array
+from tinyebm.density import Density, atom_exponents, exponent
 from tinyebm.exact.structure import other_layer
 from tinyebm.samplers import flows
 from tinyebm.samplers.kernels import Move, require_start

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
-from tinyebm.autodiff.blocks import recomputed
+from tinyebm.autodiff.blocks import over_blocks, recomputed
 from tinyebm.common.checks import require_memory
 from tinyebm.common.kinds import Array, Generator
-from tinyebm.density import Density, atom_exponents, exponent_and_score, over_blocks
+from tinyebm.density import Density, atom_exponents, exponent_and_score
 from tinyebm.samplers import flows
 from tinyebm.samplers.kernels import Move, require_start
 from tinyebm.samplers.metropolis import accept

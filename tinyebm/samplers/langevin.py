@@ -18,18 +18,18 @@ At the walls of a box ULA reflects the chain, and MALA rejects the proposal.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Any
 
 import numpy as np
 
 from tinyebm.autodiff import ops
-from tinyebm.autodiff.blocks import recomputed
+from tinyebm.autodiff.blocks import is_differentiated, over_rows, recomputed
 from tinyebm.autodiff.ops import fused
 from tinyebm.autodiff.tape import zeros_like
 from tinyebm.common.checks import plain, require_nonnegative, require_positive
 from tinyebm.common.kinds import Array, Generator, Space
-from tinyebm.density import Density, exponent_and_score, is_differentiated, over_rows
+from tinyebm.density import Density, exponent_and_score
 from tinyebm.replay.door import many_steps
 from tinyebm.samplers import flows
 from tinyebm.samplers.kernels import Move, require_continuous, require_start
@@ -111,13 +111,10 @@ class ULA:
             return lambda mass: self._spread(p, mean, mass, grid)
         factors = []
         for a, n in enumerate(grid.shape):
-            factor = recomputed(
-                lambda mean, rows, a=a: self._factor(p, mean[rows], grid, a),
-                _row_blocks(len(mean), n),
-                joined=True,
-            )
-            factors.append(factor(mean))
-        return lambda mass: _contract(mass, factors)
+            factor = lambda mean, rows, a=a: self._factor(p, mean[rows], grid, a)
+            blocks = flows.row_blocks(LARGEST_MATRIX, len(mean), n)
+            factors.append(recomputed(factor, blocks, joined=True)(mean))
+        return lambda mass: flows.contract(mass, factors)
 
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x one step later: (on the grid (N,), still at the rows: zeros)."""
@@ -128,9 +125,10 @@ class ULA:
 
         def moved(mean, mass, rows):
             factors = [self._factor(p, mean[rows], grid, a) for a in range(len(grid.axes))]
-            return _contract(mass[rows], factors)
+            return flows.contract(mass[rows], factors)
 
-        return recomputed(moved, _row_blocks(len(mean), sum(grid.shape)))(mean, mass)
+        blocks = flows.row_blocks(LARGEST_MATRIX, len(mean), sum(grid.shape))
+        return recomputed(moved, blocks)(mean, mass)
 
     def _mean(self, p, x, grid):
         """The means (m, d) of steps from the rows of x to atoms of a grid."""
@@ -142,7 +140,7 @@ class ULA:
         """The matrix G_a (m, n_a) of eq. (2); in a box with mirror images of the nodes."""
         nodes, log_w = grid.axes[a]
         images = p.space.images(nodes, 9 * self.noise_scale)
-        density = sum(_normal(image, mean[:, a], self.noise_scale) for image in images)
+        density = sum(flows.normal(image, mean[:, a], self.noise_scale) for image in images)
         return np.exp(log_w) * density
 
 
@@ -213,13 +211,8 @@ class MALA:
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a product grid, as a function of masses; a small matrix is kept."""
         x = grid.all()[0]
-
-        def streamed(mass):
-            moved, left = self.spread(p, x, mass, grid)
-            return moved + left
-
         if grid.size**2 > LARGEST_MATRIX:
-            return streamed
+            return lambda mass: add(*self.spread(p, x, mass, grid))
         here, flows_from, blocks = self._flows(p, x, grid)
         flow = recomputed(flows_from, blocks, joined=True)(here, here)
         stay = 1 - flow.sum(axis=1)
@@ -228,7 +221,7 @@ class MALA:
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x one step later: (on the grid (N,), still at the rows (m,))."""
         here, flows_from, blocks = self._flows(p, x, grid)
-        there = over_rows(_slopes, p, grid.all()[0])
+        there = over_rows(flows.slopes, p, grid.all()[0])
 
         def moved(mass, here, there, rows):
             flow = flows_from(here, there, rows)
@@ -239,7 +232,7 @@ class MALA:
         return both[: grid.size], both[grid.size :]
 
     def _flows(self, p, x, grid):
-        """(`_slopes` at the rows of x, a function that returns P(accepted move) from some rows,
+        """(`flows.slopes` at the rows of x, a function that returns P(accepted move) from some rows,
         blocks of rows)."""
         require_continuous(p, self)
         flows.require_resolution(self.noise_scale, grid)
@@ -257,7 +250,11 @@ class MALA:
             log_flow = ops.minimum(-forward / twice_variance, log_ratio - backward / twice_variance)
             return ops.exp(log_flow + (log_w - log_norm))
 
-        return over_rows(_slopes, p, x), flows_from, _row_blocks(len(x), len(y))
+        return (
+            over_rows(flows.slopes, p, x),
+            flows_from,
+            flows.row_blocks(LARGEST_MATRIX, len(x), len(y)),
+        )
 
 
 @fused
@@ -269,30 +266,3 @@ def diffuse(x, s, noise, step_size, noise_scale):
 def moved(p, x, noise, step_size, noise_scale):
     """The rows of x after eq. (1) with this noise, (n, d), without walls: a step of ULA."""
     return diffuse(x, exponent_and_score(p, x)[1], noise, step_size, noise_scale)
-
-
-def _slopes(p, x):
-    """The exponent and the score at the rows of x, side by side, (n, 1 + d)."""
-    u, s = exponent_and_score(p, x)
-    return ops.concatenate([ops.reshape(u, (-1, 1)), s], axis=1)
-
-
-def _row_blocks(rows, columns):
-    """Blocks of the rows of a matrix of bounded size: a function that returns (slice,) of each."""
-    size = max(1, LARGEST_MATRIX // (4 * columns))
-    return lambda: [(slice(i, min(i + size, rows)),) for i in range(0, rows, size)]
-
-
-def _contract(mass, factors):
-    """Σ_i mass_i Π_a G_a[i, j_a] for every atom j."""
-    if len(factors) == 1:
-        return mass @ factors[0]
-    first = factors[0] * mass[:, None]  # (m, n_1)
-    if len(factors) == 2:
-        return (first.T @ factors[1]).reshape(-1)
-    return ops.concatenate([_contract(first[:, j], factors[1:]) for j in range(first.shape[1])])
-
-
-def _normal(t, mean, scale):
-    """N(t_j; mean_i, scale²), (m, n)."""
-    return ops.exp(-0.5 * ((t - mean[:, None]) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))
