@@ -1,5 +1,7 @@
 """The exponent, its score and their Laplacian against differences, the oracle, and shapes that are refused."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,6 +16,9 @@ from tinyebm.energies.mlp import MLP
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.spaces.continuous import Box, Reals
 from tinyebm.spaces.discrete import Cells, space_with
+from tinyebm.spaces.grids import Atoms
+
+PLANE = Reals(2)
 
 
 def slope(f, x, h=1e-3):
@@ -158,3 +163,59 @@ def test_an_energy_of_states_has_no_density_on_real_numbers(energy):
             te.Density(energy, theta, space)
     for values in energy.sites:
         assert te.Density(energy, theta, space_with(values, energy.dim)).space.values == values
+
+
+def test_densities_are_equal_or_not():
+    """Energy, space and every bit of θ count, also in what holds a Density.  Catches NumPy's error in the place of an answer."""
+    make = lambda mean=0.5, space=PLANE: Density(
+        GaussianEnergy(space.dim), {"mean": np.full(space.dim, mean), "precision": np.eye(space.dim)}, space)
+    assert (make() == make()) is True and (make() != make()) is False and make() in [make(0.6), make()]
+    for other in (make(np.nextafter(0.5, 1)), make(space=Box(-1, 1, 2)), make(space=Reals(1)), make().theta, 1):
+        assert (make() == other) is False and (make() != other) is True
+    bowl = lambda theta, x: theta["mean"][0] * x[:, 0] ** 2
+    assert Density(bowl, make().theta, Reals(2)) == Density(bowl, make().theta, Reals(2)) != make()
+    assert te.NoiseContrastive(make()) == te.NoiseContrastive(make()) != te.NoiseContrastive(make(0.6))
+    with pytest.raises(TypeError, match="unhashable type: 'Density'"):
+        hash(make())
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A user's energy that holds an array, whose own == has no answer."""
+
+    w: np.ndarray
+
+    def __call__(self, theta, x):
+        return theta * ops.sum(x * self.w, axis=1)
+
+
+def test_energies_that_hold_arrays_are_compared():
+    """By their fields.  Catches an error of the energy's own ==."""
+    make = lambda w: Density(Weighted(np.array([1.0, w])), np.array(0.5), Box(-1, 1, 2))
+    assert make(2.0) == make(2.0) != make(3.0)
+
+
+RESULTS = {
+    "Step": lambda: te.ExactLikelihood().gradient(tiny(), np.zeros((2, 1)), None),
+    "Move": lambda: te.Gibbs().step(tiny(), np.zeros((3, 1)), np.random.default_rng(0)),
+    "ClippedMove": lambda: te.Recipe(0.1, 0.1).step(random_mlp(PLANE), np.zeros((3, 2)), np.random.default_rng(0)),
+    "Grid": lambda: Reals(1).grid(), "Atoms": lambda: Atoms(*Reals(1).atoms()), "Estimate": lambda: te.log_partition(tiny()),
+    "Normal": lambda: te.Normal(np.zeros(2), np.eye(2)), "Uniform": lambda: te.Uniform(Box(-1, 1, 2)),
+    "Independent": lambda: te.Independent(te.Bits(1), np.array([[0.5, 0.5]])), "Target": lambda: te.datasets.load("two_moons"),
+    "Data": lambda: te.datasets.Data("rows", np.zeros((3, 1)), "source", "licence", ("x",), np.zeros(1), np.ones(1))}  # fmt: skip
+
+
+def tiny():
+    return Density(TabularEnergy(2), {"energy": np.zeros(2)}, Cells(2))
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_is_returned_can_be_compared(name):
+    """== of two results of one call is a bool; equal objects have equal hashes, or none.
+
+    Catches NumPy's "truth value of an array is ambiguous".
+    """
+    one, two = RESULTS[name](), RESULTS[name]()
+    assert one == one and type(one == two) is bool and (one != two) is not (one == two)
+    if one == two and type(one).__hash__ and not isinstance(one, tuple):
+        assert hash(one) == hash(two)

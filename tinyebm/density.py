@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
+from tinyebm.autodiff.blocks import few_rows, over_blocks
 from tinyebm.autodiff.forward import slopes_and_laplacian
 from tinyebm.autodiff.tape import ones_like, vjp
 from tinyebm.common.backend import beside, to_host
 from tinyebm.common.checks import REAL
 from tinyebm.common.kinds import Array
-from tinyebm.common.tree import every, tree_map
+from tinyebm.common.tree import compared, every, tree_map
 from tinyebm.replay.door import by_rows
 from tinyebm.spaces.discrete import space_with
 from tinyebm.spaces.grids import CHUNK
@@ -23,7 +24,8 @@ from tinyebm.spaces.own import complete
 from tinyebm.spaces.rows import FLOATS, clean, double, parameters, rows
 
 
-@dataclass(frozen=True)
+@compared
+@dataclass(frozen=True, eq=False)
 class Density:
     """The density e^{-E_θ(x)} μ(dx) / Z_θ of an energy E with parameters θ on a space.
 
@@ -39,6 +41,9 @@ class Density:
         floating-point numbers.
     space : Reals, Box, Bits, Spins, Cells
         Where x lives, and the measure μ.
+
+    Two Densities are equal if energy, space and parameters are, the parameters bit for bit.  A
+    Density has no hash, because its arrays may be modified.
 
     >>> import tinyebm as te
     >>> bowl = lambda theta, x: 0.5 * theta["k"] * te.ops.sum(x * x, axis=1)
@@ -130,7 +135,7 @@ def exponents(p, x):
 
 def atom_exponents(p, grid):
     """log(w_i e^{-E(x_i)}) of every atom of a grid, (N,), computed block by block."""
-    return ops.concatenate([exponents(p, x) + log_w for x, log_w in atoms_of(p, grid)])
+    return over_blocks(lambda p, x, log_w: exponents(p, x) + log_w, p, lambda: atoms_of(p, grid))
 
 
 def atoms_of(p, grid):
@@ -171,7 +176,8 @@ def score(p: Density, x: Array) -> Array:
 def score_and_laplacian(p, x):
     """The score (n, d) and its divergence (n,), in one forward pass (`tinyebm.autodiff.forward`)."""
     x = rows_of(p, x)
-    return by_rows(_score_and_laplacian, p, x)
+    parts = [by_rows(_score_and_laplacian, p, part) for part in few_rows(x)]
+    return tuple(map(ops.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
 
 
 def _score_and_laplacian(p, x):

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from tinyebm import ops
+from tinyebm.autodiff.blocks import recomputed
 from tinyebm.autodiff.tape import Var, grad, hvp, primitive, stop_gradient, value_and_grad, vjp
 from tinyebm.common.tree import ravel, tree_flatten, tree_map
-from tinyebm.energies.transfer import recomputed
 
 X = np.array([0.3, -1.2, 2.0])
 

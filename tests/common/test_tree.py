@@ -1,6 +1,8 @@
 """Trees: what is taken apart goes together again, in one order, and mismatches are refused."""
 
 from collections import namedtuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from tinyebm import ops
 from tinyebm.autodiff.tape import grad
-from tinyebm.common.tree import ravel, tree_flatten, tree_map
+from tinyebm.common.tree import compared, ravel, same, tree_flatten, tree_map
 
 State = namedtuple("State", ["step", "theta"])
 
@@ -124,3 +126,54 @@ def test_trees_of_another_shape_are_refused(other):
     """As many leaves, but elsewhere.  Catches a gradient applied to the parameter that happens to have its number."""
     with pytest.raises(ValueError, match="trees of different structure"):
         tree_map(lambda a, b: a + b, {"a": 1, "b": 2}, other)
+
+
+class Refuses:
+    """Its == has no answer, as that of an array."""
+
+    def __eq__(self, other):
+        raise ValueError("The truth value of an array is ambiguous")
+
+
+UNEQUAL = {"a number": ([1.0], [2.0]), "a bit": (np.array([0.1 + 0.2]), np.array([0.3])),
+           "a sign": (np.array([0.0]), np.array([-0.0])), "a leaf": (LAYERS, LAYERS | {"scale": (np.array(5.0), np.ones(2))}),
+           "a type": (np.ones(2), np.ones(2, np.float32)), "a shape": (np.ones((2, 1)), np.ones((1, 2))), "a length": ([1], [1, 1]),
+           "a name": ({"a": 1}, {"b": 1}), "a key more": ({"a": 1}, {"a": 1, "b": 1}), "list and tuple": ([1], (1,)),
+           "an integer": (1, 1.0), "no answer": (Refuses(), Refuses())}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNEQUAL)
+def test_what_is_not_the_same(name):
+    """Catches arrays that are near for equal ones, a first leaf for all, and NumPy's error in the place of an answer."""
+    a, b = UNEQUAL[name]
+    assert same(a, b) is False and same(b, a) is False
+    assert same(a, a) is True
+
+
+def test_what_is_the_same():
+    """Catches nan that differs from itself, and a copy from its original."""
+    copy = {"layers": [{"W": np.ones((2, 3)), "b": np.zeros(3)}, {"W": np.full((3, 1), 2.0), "b": np.zeros(1)}],
+            "scale": (np.array(5.0), np.arange(2.0))}  # fmt: skip
+    assert same(LAYERS, copy) is True
+    assert same([np.nan, np.array(np.nan), None, "x"], [float("nan"), np.array(np.nan), None, "x"]) is True
+
+
+@compared
+@dataclass(frozen=True, eq=False)
+class Field:
+    a: Any
+
+
+@compared
+class Row(NamedTuple):
+    a: Any
+
+
+@pytest.mark.parametrize("kind", [Field, Row])
+def test_classes_that_hold_arrays_are_compared(kind):
+    """==, != and `in` are bools; there is no hash, by which equal objects would be lost.  Catches != left to the tuple."""
+    one, two, other = kind(np.ones(3)), kind(np.ones(3)), kind(np.zeros(3))
+    assert (one == two) is True and (one != two) is False and one in [other, two]
+    assert (one == other) is False and (one != other) is True and (one == 1) is False and (one == (one.a,)) is False
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)

@@ -268,3 +268,15 @@ def test_a_sum_and_an_integral_are_not_compared(divergence):
     for p, q in ((cells(0.5, 0.5), normal([0], [[1]])), (normal([0], [[1]]), cells(0.5, 0.5))):
         with pytest.raises(ValueError, match="a sum and an integral are not compared"):
             divergence(p, q)
+
+
+@pytest.mark.parametrize("q", [
+    te.Density(lambda theta, x: 0.5 * x[:, 0] ** 2, {}, te.Box(-1, 1, 1)),
+    te.Density(lambda theta, x: te.ops.where(x[:, 0] > 1, np.inf, 0.5 * te.ops.square(x[:, 0])), {}, te.Reals(1))],
+    ids=["outside its box", "beyond a wall"])  # fmt: skip
+def test_the_fisher_divergence_is_infinite_where_q_is_zero(q):
+    """q has the slopes of p wherever it is positive.  Catches places where q is 0 left out: 0 for inf."""
+    p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
+
+    assert te.fisher_divergence(p, q) == np.inf
+    assert te.fisher_divergence(p, p) == 0

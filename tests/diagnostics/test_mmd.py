@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist, pdist
 
 import tinyebm as te
 from tinyebm.diagnostics import mmd as module
+from tinyebm.exact.likelihood import data_law
 
 rng = np.random.default_rng  # every test makes its own
 
@@ -194,3 +195,29 @@ def test_refusals(x, y, bandwidth, message):
     """Catches a bandwidth of 0 taken for none given."""
     with pytest.raises(ValueError, match=message):
         te.mmd(x, y, bandwidth)
+
+
+def test_many_points_are_compared_in_smaller_blocks(monkeypatch):
+    """Catches pairs that are lost between blocks, and a kernel matrix whose size grows with both samples."""
+    x, y = np.random.default_rng(0).standard_normal((2, 300, 2))
+    whole, sizes = te.mmd(x, y), []
+    kernel = module._kernel
+    monkeypatch.setattr(module, "_kernel", lambda x, y, h: sizes.append(len(x) * len(y)) or kernel(x, y, h))
+    monkeypatch.setattr(module, "NUMBERS", 2000)
+    few = te.mmd(x, y)
+
+    assert (few, few.error) == (pytest.approx(whole, abs=1e-13), pytest.approx(whole.error, rel=1e-10))
+    assert max(sizes) <= 2000
+
+
+@pytest.mark.parametrize("nodes, refused", [(1.1, True), (0.9, False)])
+def test_nodes_farther_apart_than_the_bandwidth_are_refused(nodes, refused):
+    """Just beyond and just below the limit.  Catches a gap that is compared with a multiple of the bandwidth."""
+    p = te.Density(te.GaussianEnergy(1), {"mean": np.zeros(1), "precision": np.eye(1)}, te.Reals(1))
+    gap = float(np.median(np.diff(data_law(p)[0][:, 0])))
+    y = np.random.default_rng(0).standard_normal((50, 1))
+    if refused:
+        with pytest.raises(te.QuadratureError, match="too coarse for a bandwidth"):
+            te.mmd(p, y, gap / nodes)
+    else:
+        assert te.mmd(p, y, gap / nodes).error > 0

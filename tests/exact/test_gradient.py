@@ -10,6 +10,7 @@ from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import exponent
 from tinyebm.exact.gradient import exact_phase
 from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.sums import log_sum
 
 rng = np.random.default_rng
 MODELS = [
@@ -50,6 +51,18 @@ def test_exact_phase_knows_z(p):
     p = te.Density(p.energy, p.energy.init(rng(0)), p.space)
 
     assert exact_phase(p)[0] == pytest.approx(float(te.log_partition(p)), abs=1e-12)
+
+
+def test_a_finer_grid_has_a_smaller_error():
+    """Both numbers of a loose tolerance, against a strict one.  Catches `finer` that is not asked for."""
+    p = te.Density(te.MLP((1, 9, 1), "tanh", 0.5), te.MLP((1, 9, 1), "tanh", 0.5).init(rng(0)), te.Reals(1))
+    numbers = lambda **options: np.concatenate([[found := exact_phase(p, **options)][0][:1], ravel(found[1])[0]])
+    truth = numbers(rtol=1e-12)
+    coarse, finer = (np.abs(numbers(rtol=0.3, finer=finer) - truth).max() for finer in (False, True))
+    q = quadrature(p, 0.3)
+
+    assert 0 < finer < coarse / 100
+    assert exact_phase(p, 0.3, finer=True)[0] == log_sum(p, q.finer()) != q.log_z
 
 
 def test_rows_that_have_no_likelihood_are_refused():

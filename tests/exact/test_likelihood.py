@@ -66,6 +66,16 @@ def test_the_law_of_a_density(c):
     assert (mass @ x[:, 0], mass @ (x[:, 0] - 0.7) ** 2) == (pytest.approx(0.7), pytest.approx(2.0))
 
 
+@pytest.mark.parametrize("space", [te.Reals(1), te.Box(-1, 2, 1), te.Bits(3)])
+def test_probability_masses_of_a_density_sum_to_one(space):
+    """Also where log Z is so large that e^{u - log Z} is wrong by 1e-10.  Catches masses that are not normalised."""
+    off = []
+    for c in (1e6, 1.1e6, 1.2e6, 1.3e6):
+        p = te.Density(lambda theta, x, c=c: (theta * x * x).sum(axis=1) - c, np.array(0.5), space)
+        off.append(abs(data_law(p)[1].sum() - 1))
+    assert max(off) < 1e-14
+
+
 def test_rows_weigh_alike():
     """Catches weights 1 / (n - 1), and weights or rows of the precision that came in."""
     x, mass = data_law(ROWS[:7].astype("float32"))

@@ -231,6 +231,16 @@ def test_functions_that_grow(f, exact):
     assert mean == pytest.approx(exact, rel=1e-9) and mean.error < 1e-7 * mean
 
 
+@pytest.mark.parametrize("f, exact", [
+    (lambda x: [np.ones_like(x), np.exp(0.45 * x * x)], [1.0, math.sqrt(10)]),
+    (lambda x: [x * x, (x > 0.3) * 1.0], [1.0, stats.norm.sf(0.3)])], ids=["growth", "jump"])  # fmt: skip
+def test_every_component_of_a_vector_has_settled(f, exact):
+    """One component settles at once, the other needs a wider window or boxes.  Catches an end when *any* has settled."""
+    for order in (1, -1):
+        mean = expectation(NORMAL, lambda x, order=order: np.stack(f(x[:, 0])[::order], axis=1))
+        np.testing.assert_allclose(mean, exact[::order], rtol=1e-7)
+
+
 def test_moments_of_heavy_tails():
     """Student's t with 5 degrees of freedom has E x⁴ = 25, Cauchy's law no E x² at all."""
     student = Density(lambda theta, x: 3 * ops.log(1 + ops.square(x[:, 0]) / 5), {}, Reals(1))

@@ -1,6 +1,10 @@
 """Faults of `autodiff`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("every block gets the first cotangents", "autodiff/blocks.py", "done + len(value)])[0], done + len(value)",
+     "done + len(value)])[0], done", "samplers/test_flows.py"),
+    ("the derivative of the last block alone", "autodiff/blocks.py", "total = total + pullback(g)[0]", "total = pullback(g)[0]",
+     "samplers/test_flows.py"),
     ("a gradient with the shape of the broadcast", "autodiff/ops.py", "lambda g, y, x, shape: sum_to(g, x.shape))",
      "lambda g, y, x, shape: g)", "autodiff/test_ops.py"),
     ("repeated indices counted once", "autodiff/ops.py", "np.add.at(out, index, x)", "out[index] = x", "autodiff/test_ops.py"),

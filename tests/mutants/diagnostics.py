@@ -32,4 +32,8 @@ MUTANTS = [
      "diagnostics/test_ais.py"),
     ("chains of unsigned numbers", "diagnostics/chains.py", "chains = double(to_numpy(numbers(chains, wanted)))",
      "chains = to_numpy(chains)", "spaces/test_rows.py"),
+    ("kernel matrices of any size", "diagnostics/mmd.py", "min(ROWS, NUMBERS // len(y))", "ROWS", "diagnostics/test_mmd.py"),
+    ("nodes three bandwidths apart", "diagnostics/mmd.py", "    if h < gap:", "    if h < gap / 3:", "diagnostics/test_mmd.py"),
+    ("slopes are not compared where q is 0", "diagnostics/divergences.py", ".sum(axis=1), np.inf)", ".sum(axis=1), 0.0)",
+     "diagnostics/test_divergences.py"),
 ]

@@ -1,6 +1,19 @@
 """Faults of `exact`: (name, file, what stands there, what is put in its place, the tests that must see it)."""
 
 MUTANTS = [
+    ("an expectation ends when any component has settled", "exact/normalised.py", "if np.all((change <= rtol",
+     "if np.any((change <= rtol", "exact/test_normalised.py"),
+    ("boxes for no jump if any component is smooth", "exact/means.py", "not np.all(error <= rtol * size):",
+     "not np.any(error <= rtol * size):", "exact/test_normalised.py"),
+    ("boxes are halved until any component has settled", "exact/means.py", "if np.max(total) <= tolerance",
+     "if np.min(total) <= tolerance", "exact/test_normalised.py"),
+    ("a finer grid is not used", "exact/gradient.py", "q.finer() if finer else q.grid", "q.grid", "exact/test_gradient.py"),
+    ("a Density as data that is not normalised", "exact/likelihood.py", "return x[kept], mass[kept] / mass.sum()",
+     "return x[kept], mass[kept]", "exact/test_likelihood.py"),
+    ("eight peaks of a window", "exact/nodes/window.py", "tail, peaks[heavy], size[heavy],",
+     "tail, peaks[heavy][:8], size[heavy][:8],", "exact/nodes/test_peaks.py"),
+    ("eight summits of a box", "exact/nodes/peaks.py", "return scan, x[kept], width[kept]",
+     "return scan, x[kept][:8], width[kept][:8]", "exact/nodes/test_peaks.py"),
     ("a width that goes on beyond a valley", "exact/nodes/peaks.py", "doubled = np.cumprod(fits, axis=0).sum(axis=0)",
      "doubled = fits.sum(axis=0)", "exact/nodes/test_peaks.py"),
     ("the likelihood's gradient ascends", "exact/gradient.py",

@@ -72,4 +72,10 @@ MUTANTS = [
      "gradient", "objectives/test_conformance.py"),
     ("exact CD follows a Density beside its grid", "objectives/chain_law.py", "        of_start = of_data\n    return Chain",
      "    return Chain", "objectives/test_neglected_term.py"),
+    ("the first rows of many columns alone", "density.py", "for part in few_rows(x)]", "for part in few_rows(x)[:1]]",
+     "objectives/test_score_matching.py"),
+    ("a derivative of any size", "objectives/neglected_term.py", "    if p.space.discrete:\n", "    if False:\n",
+     "objectives/test_neglected_term.py"),
+    ("few nodes at a kink", "objectives/chain_law.py", "KINKED = 2048", "KINKED = 128",
+     "objectives/test_exact_contrastive.py"),
 ]

@@ -92,4 +92,8 @@ MUTANTS = [
      "training/test_fit.py"),
     ("views with gaps in a state", "common/backend.py", "return x if x.flags.forc else x.copy()", "return x",
      "training/test_fit.py"),
+    ("energies that collapse before the end", "training/watch.py", 'history.get("energy_rms", ())',
+     'history.get("energy_rms", ())[-1:]', "training/test_watch.py"),
+    ("the history ends before the result", "training/maximum_likelihood.py", '"nll": [*history["nll"], value]',
+     '"nll": history["nll"]', "training/test_maximum_likelihood.py"),
 ]

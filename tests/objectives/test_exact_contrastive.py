@@ -273,3 +273,12 @@ def test_noise_too_fine_for_a_grid():
 def test_probabilities_that_are_none(mass):
     with pytest.raises(ValueError, match="probabilities must sum to 1"):
         te.exact_cd_gradient(normal(0.0, 1.0), mass, te.ULA(0.2), 1)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_enough_nodes_for_the_kink_of_an_acceptance(k):
+    """The accuracy on the line that the docstring states, against six times as many nodes.  Catches a coarse grid for MALA."""
+    p, kernel = normal(0.3, 1.7, te.Reals(1)), te.MALA(1.5)
+    usual, finer = (flat(te.exact_cd_gradient(p, ROWS, kernel, k, nodes=nodes)) for nodes in (None, 12_289))
+
+    assert 0 < np.abs(usual - finer).max() < 1e-5

@@ -4,6 +4,7 @@ On states and on atoms by powers of a transition matrix; on R^d by closed forms,
 """
 
 import math
+import tracemalloc
 from dataclasses import replace
 from functools import partial
 
@@ -301,3 +302,56 @@ def test_theta_keeps_its_form():
     p = te.Density(net, net.init(rng(5)), te.Reals(1))
     gradient = te.full_cd_gradient(p, np.zeros((2, 1)), te.ULA(0.2), 2)
     tree_map(lambda g, t: np.testing.assert_equal(g.shape, t.shape), gradient, p.theta)
+
+
+# ------------------------------------------------------------------------------------ memory
+
+class Push:
+    """Gibbs sampling by a push alone."""
+
+    step = te.Gibbs.step
+
+    def push(self, probabilities, p):
+        return te.Gibbs().operator(p, p.space.grid())(probabilities)
+
+
+LARGE = {  # (p, kernel, steps, bytes that are allowed)
+    "sweep": (machine(te.Bits(12)), te.Gibbs(), 20, 8e6), "random": (machine(te.Bits(12)), te.Gibbs("random"), 20, 8e6),
+    "gradients": (machine(te.Bits(11)), te.GibbsWithGradients(), 20, 8e6), "layers": (layers(13, 9), te.BlockGibbs(), 5, 16e6),
+    "push alone": (machine(te.Bits(12)), Push(), 20, 8e6),
+    "mala": (quartic(te.Reals(1, extent=4)), te.MALA(0.05), 5, 5e6),
+    "ula": (quartic(te.Reals(1, extent=4)), te.ULA(0.05), 5, 5e6)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_memory_does_not_grow_with_steps_times_states(name, monkeypatch):
+    """The derivative of many pushes, at the peak.  Catches a tape of all pushes, or of all blocks of a matrix."""
+    p, kernel, k, most = LARGE[name]
+    monkeypatch.setattr("tinyebm.samplers.langevin.LARGEST_MATRIX", 2**16)  # streamed on 800 atoms
+    monkeypatch.setattr("tinyebm.spaces.grids.STATES", 64)
+    law = te.probabilities(p, None if p.space.discrete else 800)
+    law = law[::-1] * np.cos(np.arange(len(law))) ** 2
+    data = law / law.sum()
+    te.neglected_term(p, data, kernel, 1)  # compiles
+    tracemalloc.start()
+    te.neglected_term(p, data, kernel, k)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < most
+
+
+def test_a_push_alone_has_the_same_derivative():
+    """Catches one that holds the parameters fixed, or the masses before the last step."""
+    p, data = machine(te.Bits(4)), rng(4).dirichlet(np.ones(16))
+    one, two = (flat(te.neglected_term(p, data, kernel, 3)) for kernel in (te.Gibbs(), Push()))
+
+    np.testing.assert_allclose(two, one, rtol=1e-12)
+
+
+def test_a_derivative_that_needs_too_much_memory_is_refused(monkeypatch):
+    """Where a megabyte is allowed.  Catches an hour of work before a MemoryError."""
+    monkeypatch.setattr("tinyebm.common.checks.MEMORY", 2**20)
+    te.neglected_term(machine(te.Bits(9)), np.zeros((2, 9)), te.Gibbs(), 10)
+    with pytest.raises(te.QuadratureError, match="derivative of 10 steps over 4096 states: it would need about 0.0028 GiB"):
+        te.neglected_term(machine(te.Bits(12)), np.zeros((2, 12)), te.Gibbs(), 10)

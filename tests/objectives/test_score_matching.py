@@ -272,3 +272,17 @@ def test_kinks_are_refused(objective):
     with pytest.raises(ValueError, match=f"{type(objective).__name__} needs second derivatives, .*relu.* has kinks"):
         objective.gradient(p, x, np.random.default_rng(0))
     assert np.isfinite(te.DenoisingScoreMatching(0.3).gradient(p, x, np.random.default_rng(0)).metrics["loss"])
+
+
+def test_rows_of_many_columns_come_a_few_at_a_time(monkeypatch):
+    """Blocks of 32 rows against one block.  Catches a block lost, and a mean of blocks of different sizes."""
+    energy = lambda theta, x: ops.sum(ops.softplus(x @ theta), axis=1) + 0.5 * ops.sum(x * x, axis=1)
+    p = te.Density(energy, np.random.default_rng(0).standard_normal((5, 3)), te.Reals(5))
+    x = np.random.default_rng(1).standard_normal((70, 5))
+    whole, laplacian = te.ScoreMatching().gradient(p, x, None), te.laplacian(p, x)
+    monkeypatch.setattr("tinyebm.autodiff.blocks.SLOPES", 25)
+    found = te.ScoreMatching().gradient(p, x, None)
+
+    np.testing.assert_allclose(found.gradient, whole.gradient, rtol=1e-12)
+    assert found.metrics["loss"] == pytest.approx(whole.metrics["loss"], rel=1e-12)
+    np.testing.assert_allclose(te.laplacian(p, x), laplacian, rtol=1e-12)

@@ -60,7 +60,8 @@ OPERATORS = {
     "gradients": (machine(te.Bits(4)), te.GibbsWithGradients(), None)}  # fmt: skip
 
 
-@pytest.mark.parametrize("name, largest", [(name, 2**22) for name in OPERATORS] + [("mala", 2**10), ("mala, plane", 2**14)])
+@pytest.mark.parametrize("name, largest", [(name, 2**22) for name in OPERATORS] + [("mala", 2**10), ("mala, plane", 2**14),
+                                           *[(name, 2**8) for name in OPERATORS if name.startswith("ula")]])
 def test_derivatives_of_pushes(name, largest, monkeypatch):
     """Two pushes of an uneven law against central differences, every component of θ, also where flows are streamed.
 

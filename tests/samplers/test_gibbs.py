@@ -201,3 +201,13 @@ def test_layers_of_nan_are_refused():
     with pytest.raises(ValueError, match="x or theta holds nan: at row 0 hidden units have no distribution"):
         te.BlockGibbs().step(te.Density(rbm, theta | {"c": np.array([0.0, np.nan])}, te.Bits(3)), np.zeros((2, 3)),
                              np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("scan", SCANS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_steps_in_blocks_of_chains_are_the_same(scan, dtype, monkeypatch):
+    """Catches chains that are redrawn at the sites, or with the random numbers, of others."""
+    p, x = rough(te.Cells(3, dim=4)), te.Cells(3, dim=4).initial(101, rng(0)).astype(dtype)
+    whole = te.Gibbs(scan).step(p, x, rng(1)).x
+    monkeypatch.setattr("tinyebm.samplers.gibbs.NUMBERS", 3 * 4 * 17)
+    np.testing.assert_array_equal(te.Gibbs(scan).step(p, x, rng(1)).x, whole)

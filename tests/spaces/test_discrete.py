@@ -134,3 +134,10 @@ def test_layers_of_another_space_are_refused():
         te.BlockGibbs().step(p, np.ones((2, 3)), np.random.default_rng(0))
     with pytest.raises(ValueError, match="lie outside Bits"):
         te.mle(te.BoltzmannMachine(3), np.array([[-1.0, 1.0, 1.0]]), te.Bits(3), progress=False)
+
+
+def test_a_list_that_needs_too_much_memory_is_refused():
+    """2^25 states of 25 sites.  Catches 6 GiB taken without a word, and a smaller list that is refused."""
+    with pytest.raises(te.QuadratureError, match="a list of all 33554432 states of 25 sites: it would need about 6.2 GiB"):
+        te.Bits(25).atoms()
+    assert len(te.Bits(16).atoms()[0]) == 2**16

@@ -406,6 +406,18 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_first_step(tmp_pa
         fit(energy=NORMAL, checkpoint=tmp_path / "run.npz", objective=Failing())
 
 
+@pytest.mark.parametrize("changed", [0, 1999])
+def test_a_run_resumes_no_other_data(changed, tmp_path):
+    """16 kB of rows that differ in one number, in the last row, say.  Catches a digest of the first kilobyte."""
+    data = rng(0).standard_normal((2000, 1))
+    other = data.copy()
+    other[changed] += 1e-9
+    fit(data, NORMAL, checkpoint=tmp_path / "run.npz")
+    fit(data, NORMAL, checkpoint=tmp_path / "run.npz", resume=True, steps=11)
+    with pytest.raises(ValueError, match="data"):
+        fit(other, NORMAL, checkpoint=tmp_path / "run.npz", resume=True, steps=12)
+
+
 def test_history_of_a_target():
     """Exact at every log point, the start included.  Catches KL taken for NLL, and an NLL of the last batch."""
     target, seen = te.datasets.load("bimodal"), []

@@ -103,6 +103,8 @@ def test_where_it_starts_does_not_matter():
     assert start["mean"].tolist() == [-1.0, 2.0]
     already = mle(te.GaussianEnergy(2), PLANE, theta=found.theta, gtol=1e-8)
     assert already.history["step"] == [0] and already.history["converged"] == [True]
+    one, two = already.history["nll"]  # at the start, which was tried, and at the result
+    assert one == two == found.history["nll"][-1] == min(found.history["nll"])
 
 
 def test_running_out_of_steps_is_said():

@@ -141,6 +141,8 @@ def test_collapse_under_the_regulariser_is_named():
     with pytest.warns(UserWarning, match="the energies have collapsed: .* try a smaller alpha"):
         te.fit(net, np.clip(DATA, -2, 2), te.Box(-3, 3, 1), objective, alpha=1e4, batch_size=32, progress=False, exact=False,
                **options)
+    for energies in ([1e-3, 0.5, 0.5], [np.nan, 0.5, 1e-3]):  # at any log point, the first of which has none
+        assert "1.0e-03 nats" in next(caveats(objective, {"energy_rms": energies}))
     assert not [*caveats(objective, {"loss": [0.0]}), *caveats(objective, {"energy_rms": [np.nan, 0.1]})]
 
 

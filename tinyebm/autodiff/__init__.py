@@ -1,7 +1,8 @@
 """Automatic differentiation of any order: a tape, and a table of functions with derivatives.
 
 Read `tape` first (reverse mode), then `ops` (the table: each function, with its derivatives on the
-lines above it), then `forward` (forward mode: slopes and a Laplacian).
+lines above it), then `forward` (forward mode: slopes and a Laplacian), and `blocks` (long
+computations, whose derivatives run them again instead of storing them).
 
 You can add a function of your own in the same way.  Write its derivative with functions of `ops`;
 then it has derivatives of any order:

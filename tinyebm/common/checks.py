@@ -9,6 +9,9 @@ import types
 
 import numpy as np
 
+from tinyebm.common.errors import QuadratureError
+
+MEMORY = 2**32  # bytes that the arrays of one call may take
 REAL = "fiub"  # kinds of dtypes that hold real numbers
 # what the other parts of an energy must belong to
 ENERGY = "__call__", "hidden_logits", "visible_logits"
@@ -95,6 +98,18 @@ def require_decay(name, value):
     """
     if not 0 <= number(value) < 1:
         raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def require_memory(what, numbers):
+    """Raise QuadratureError if so many numbers in double precision take more than 4 GiB.
+
+    >>> require_memory("a list of states", 2**20)
+    """
+    if 8 * numbers > MEMORY:
+        raise QuadratureError(
+            f"{what}: it would need about {8 * numbers / 2**30:.2g} GiB of memory, and at most "
+            f"{MEMORY / 2**30:g} GiB are used"
+        )
 
 
 def did_you_mean(name, names):

@@ -20,6 +20,15 @@ from tinyebm.spaces.discrete import Bits
 from tinyebm.spaces.grids import Grid
 from tinyebm.spaces.rows import exact_rows
 
+ROWS = 4096  # rows at a time: some densities are integrals over many nodes
+
+
+def _in_blocks(function, x):
+    """function(x), (n,), in blocks of rows."""
+    if type(x) is not np.ndarray or len(x) <= ROWS:
+        return function(x)
+    return np.concatenate([function(x[i : i + ROWS]) for i in range(0, len(x), ROWS)])
+
 
 def _checked(sample):
     @wraps(sample)
@@ -78,7 +87,7 @@ class Target:
             If x is not (n, d).
         """
         x = exact_rows(x, self.space.dim)
-        return ops.logsumexp(self.log_joint(x), axis=1)
+        return _in_blocks(lambda x: ops.logsumexp(self.log_joint(x), axis=1), x)
 
     def energy(self, theta: Tree, x: Array) -> Any:
         """-log p(x), (n,): there is nothing to fit, theta is empty."""
@@ -86,8 +95,12 @@ class Target:
 
     def mode(self, x: Array) -> Array:
         """The most probable mode 0, ..., modes-1 of each row of x, (n,); -1 where p(x) = 0."""
-        joint = self.log_joint(exact_rows(x, self.space.dim))
-        return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
+
+        def mode(x):
+            joint = self.log_joint(x)
+            return np.where(joint.max(axis=1) > -math.inf, joint.argmax(axis=1), -1)
+
+        return _in_blocks(mode, exact_rows(x, self.space.dim))
 
     def variants(self) -> list:
         """A grid with other nodes; the difference of a sum over it is the error."""

@@ -10,7 +10,8 @@ from tinyebm.common.estimate import Estimate
 from tinyebm.common.kinds import AnyData
 from tinyebm.exact.likelihood import data_law, density_of
 
-ROWS = 512  # rows of a kernel matrix in memory at a time
+ROWS = 512  # rows of a kernel matrix in memory at a time,
+NUMBERS = 2**22  # if they hold no more numbers than this: 32 MiB
 SAMPLE = 1000  # points from which the default bandwidth is computed
 
 
@@ -63,7 +64,9 @@ def mmd(x: AnyData, y: AnyData, bandwidth: float | None = None) -> Estimate:
     for i, (rows, _, _) in enumerate(sides):
         n = len(rows)
         for j, (others, mass, sampled) in enumerate(sides):
-            total = np.concatenate([_kernel(part, others, h) @ mass for part in _parts(rows)])
+            total = np.concatenate(
+                [_kernel(part, others, h) @ mass for part in _parts(rows, others)]
+            )
             means[i, j] = (total * n - 1) / (n - 1) if i == j and sampled else total
     (_, p, _), (_, q, _) = sides
     value = p @ means[0, 0] + q @ means[1, 1] - 2 * (p @ means[0, 1])
@@ -92,7 +95,7 @@ def _spread(sides, means, i, j, h):
     """The mean square of the kernel between sides i and j, minus its row and column means."""
     (rows, mass, _), (others, other_mass, _) = sides[i], sides[j]
     centre, done, total = mass @ means[i, j], 0, 0.0
-    for part in _parts(rows):
+    for part in _parts(rows, others):
         here = slice(done, done + len(part))
         k = _kernel(part, others, h) - means[i, j][here, None] - means[j, i] + centre
         if i == j:
@@ -129,6 +132,7 @@ def _median_distance(x, y):
     return float(np.median(distance[~np.eye(len(z), dtype=bool)]))
 
 
-def _parts(x):
-    """The rows of x, ROWS at a time."""
-    return [x[i : i + ROWS] for i in range(0, len(x), ROWS)]
+def _parts(x, y):
+    """The rows of x in blocks whose kernels with y have a bounded size."""
+    size = max(1, min(ROWS, NUMBERS // len(y)))
+    return [x[i : i + size] for i in range(0, len(x), size)]

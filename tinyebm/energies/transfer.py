@@ -18,7 +18,8 @@ import math
 import numpy as np
 
 from tinyebm.autodiff import ops
-from tinyebm.autodiff.tape import primitive, stop_gradient, vjp
+from tinyebm.autodiff.blocks import recomputed
+from tinyebm.autodiff.tape import primitive, stop_gradient
 from tinyebm.spaces.grids import Enumeration
 
 BLOCK = 2**18  # numbers in a block of columns that are multiplied by S together
@@ -82,10 +83,9 @@ def log_z_of_columns(values, r, c, torus, coupling, bond, u):
         v, log_v = _power(turn, d, c - 1)
         return ops.log(ops.sum(v * d)) + (float(log_v) + log_scale * (c - 1) + top_u)
     states, sizes = _classes(values, r)
-    logs = []
-    for part in np.array_split(states, -(-len(states) * u.size // BLOCK)):
-        logs.append(recomputed(lambda e, part=part: log_diagonal(e, part))(exponents))
-    return ops.logsumexp(ops.concatenate(logs) + np.log(sizes)) + log_scale * c
+    parts = [(part,) for part in np.array_split(states, -(-len(states) * u.size // BLOCK))]
+    logs = recomputed(log_diagonal, lambda: parts, joined=True)(exponents)
+    return ops.logsumexp(logs + np.log(sizes)) + log_scale * c
 
 
 def _power(turn, v, n):
@@ -108,19 +108,6 @@ def _classes(values, r):
     states, _ = columns.all()
     turned = [np.roll(s, k, axis=1) for k in range(r) for s in (states, states[:, ::-1])]
     return np.unique(np.min([columns.index(s) for s in turned], axis=0), return_counts=True)
-
-
-def recomputed(function):
-    """The function of one array, with a derivative that runs it again and stores nothing.
-
-    For a long computation whose tape would not fit in memory: it costs one more run
-    (Griewank & Walther 2008, Evaluating Derivatives, ch. 12).
-
-    >>> from tinyebm import grad
-    >>> float(grad(grad(recomputed(lambda x: x * x * x)))(2.0))
-    12.0
-    """
-    return primitive(lambda g, y, x: vjp(function, x)[1](g)[0])(function)
 
 
 # ------------------------------------------------------------------- Kaufman's formula

@@ -108,7 +108,9 @@ def expectation(p: AnyDensity, f: Callable[[Array], Array], rtol: float = 1e-8) 
                 error = error + q.error * np.abs(beyond).max(axis=0)
             break
         mean, error, size = settled_mean(p, f, q, rtol)
-        change, unsettled = np.abs(mean - before), error > rtol * size
+        with np.errstate(invalid="ignore"):  # inf - inf
+            change = np.where(mean == before, 0.0, np.abs(mean - before))
+        unsettled = error > rtol * size
         error = error + change
         if np.all((change <= rtol * np.abs(mean)) | unsettled & (change <= error)):
             break

@@ -16,6 +16,7 @@ from tinyebm.common.checks import require_count, require_decay, require_positive
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import AnyData, Energy, Kernel, Space
 from tinyebm.common.progress import Progress
+from tinyebm.common.tree import compared
 from tinyebm.exact.likelihood import data_law
 from tinyebm.experiment.judging import bias, judge, said, truth_of
 from tinyebm.experiment.race import equal_seconds, require_trainable, timed
@@ -43,6 +44,7 @@ from tinyebm.training.start import space_of
 METHODS = ("mle", "cd-1", "cd-10", "pcd-10")
 
 
+@compared
 @dataclass(frozen=True, repr=False)
 class Comparison:
     """The result of `compare`: one row (a dict) per method, the fits, and the setting.

@@ -10,6 +10,7 @@ import numpy as np
 from tinyebm.common.backend import Stream
 from tinyebm.common.errors import or_nan
 from tinyebm.common.progress import Progress
+from tinyebm.common.tree import compared
 from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.experiment.judging import FAILURES, numbers, said
@@ -20,6 +21,7 @@ from tinyebm.objectives.perfect import PerfectSamples
 from tinyebm.training.start import start_of
 
 
+@compared
 class Run(NamedTuple):
     """One method: its objective, its Fit (None if it failed), its curve, and "ok" or the error.
 

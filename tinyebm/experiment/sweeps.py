@@ -13,10 +13,12 @@ import numpy as np
 from tinyebm.common.checks import require_choice, require_count, whole
 from tinyebm.common.estimate import mean_of
 from tinyebm.common.progress import Progress
+from tinyebm.common.tree import compared
 from tinyebm.experiment.results import Results
 from tinyebm.experiment.workers import Failed, outcomes
 
 
+@compared
 class Sweep(NamedTuple):
     """The result of `te.sweep`: `results[j][i]` is that of run at points[j] for seeds[i].
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyebm.autodiff.tape import vjp
+from tinyebm.common.checks import require_memory
 from tinyebm.common.kinds import AnyData, Kernel, Nodes, Tree
 from tinyebm.common.tree import tree_map
 from tinyebm.density import Density, atom_exponents, in_double
@@ -43,10 +44,11 @@ def neglected_term(p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nod
         continuous space, as MALA does (then give a Density or probabilities as data), or if the
         chain reaches points where p is 0.
     QuadratureError
-        As `exact_cd_gradient`.
+        As `exact_cd_gradient`; and if the derivative would need more than 4 GiB of memory.
 
-    The errors are those of `exact_cd_gradient`.  Cost: k pushes and their derivatives; all their
-    intermediate masses are kept in memory.
+    The errors are those of `exact_cd_gradient`.  Cost: k pushes and their derivatives, for which
+    each push is computed again, block by block: on N states of d sites about 2 k + 6 d arrays of N
+    numbers are in memory, on a continuous space k of them and one block of the kernel's matrix.
 
     >>> from tinyebm import Bits, BoltzmannMachine, Density, Gibbs
     >>> p = Density(BoltzmannMachine(2), {"W": np.array([1.0]), "b": np.zeros(2)}, Bits(2))
@@ -55,6 +57,9 @@ def neglected_term(p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nod
     """
     p = in_double(p)
     _, start, grid = chain_from(p, as_data(data), kernel, k, nodes)
+    if p.space.discrete:
+        arrays = 2 * k + 6 * p.space.dim  # as large as the list of states
+        require_memory(f"the derivative of {k} steps over {grid.size} states", arrays * grid.size)
 
     def p_k(theta):
         on_grid, stay = after_steps(replace(p, theta=theta), kernel, k, start, grid)

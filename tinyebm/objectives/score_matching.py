@@ -16,17 +16,19 @@ All three depend only on the gradient of log p.  If two regions are separated by
 loss hardly depends on how the mass divides between them.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyebm.autodiff import ops
+from tinyebm.autodiff.blocks import few_rows
 from tinyebm.autodiff.tape import vjp
 from tinyebm.common.checks import require_count, require_generator, require_positive
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, score, score_and_laplacian
 from tinyebm.objectives.step import Step, require_batch
-from tinyebm.replay.door import add, reduce_rows
+from tinyebm.replay.door import add, plain, reduce_rows
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,12 @@ def _descend(objective, loss, p, rows):
         )
     rows = (require_batch(p, rows[0]), *rows[1:])
     weights = np.zeros_like(rows[0], shape=len(rows[0])) + 1 / len(rows[0])
-    gradient, value = reduce_rows(GRADIENTS[loss], add, p, [(*rows, weights)], 0.0)
+    chunks = [(*rows, weights)]
+    if loss is _exact_loss:
+        chunks = [(x, weights[: len(x)]) for x in few_rows(rows[0])]
+    # a program of very many slopes would take more memory than its speed is worth
+    with plain() if len(chunks) > 1 else nullcontext():
+        gradient, value = reduce_rows(GRADIENTS[loss], add, p, chunks, 0.0)
     return Step(gradient, {"loss": value}, None)
 
 

@@ -14,11 +14,13 @@ import numpy as np
 
 from tinyebm.autodiff.tape import vjp
 from tinyebm.common.kinds import Tree
+from tinyebm.common.tree import compared
 from tinyebm.density import rows_of
 from tinyebm.replay.door import add, reduce_rows
 from tinyebm.spaces.rows import clean
 
 
+@compared
 class Step(NamedTuple):
     """The gradient of the loss (a tree like theta), metrics to record, and a state.
 

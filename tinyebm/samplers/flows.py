@@ -10,14 +10,17 @@ function (1) for any grid, or only `push(probabilities, p)`, for the grids of th
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from tinyebm.autodiff import ops
+from tinyebm.autodiff.blocks import in_one_array, is_differentiated, recomputed
 from tinyebm.common.checks import KERNEL, require_own
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array
-from tinyebm.density import Density, require_density
+from tinyebm.density import Density, exponent_and_score, require_density
 from tinyebm.samplers.kernels import is_kernel, offers
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
@@ -73,7 +76,11 @@ def operator_of(kernel, p, grid):
     require_push(kernel)
     if offers(kernel, "operator"):
         return kernel.operator(p, grid)
-    return lambda mass: kernel.push(mass, p)
+    if not is_differentiated(p):
+        return lambda mass: kernel.push(mass, p)
+    vector, back = in_one_array(p.theta)
+    push = recomputed(lambda mass, vector: kernel.push(mass, replace(p, theta=back(vector))))
+    return lambda mass: push(mass, vector)
 
 
 def push(kernel: Any, probabilities: Array, p: Density) -> Array:
@@ -148,3 +155,31 @@ def require_conserved(before, after):
             f"the steps take a mass of {abs(after - before):.1e} off the grid: use a larger "
             "extent, more nodes, or a smaller step_size"
         )
+
+
+def slopes(p, x):
+    """The exponent and the score at the rows of x, side by side, (n, 1 + d)."""
+    u, s = exponent_and_score(p, x)
+    return ops.concatenate([ops.reshape(u, (-1, 1)), s], axis=1)
+
+
+def row_blocks(most, rows, columns):
+    """Blocks of the rows of a matrix, of `most` / 4 entries: a function that returns (slice,) of
+    each."""
+    size = max(1, most // (4 * columns))
+    return lambda: [(slice(i, min(i + size, rows)),) for i in range(0, rows, size)]
+
+
+def contract(mass, factors):
+    """Σ_i mass_i Π_a G_a[i, j_a] for every atom j."""
+    if len(factors) == 1:
+        return mass @ factors[0]
+    first = factors[0] * mass[:, None]  # (m, n_1)
+    if len(factors) == 2:
+        return (first.T @ factors[1]).reshape(-1)
+    return ops.concatenate([contract(first[:, j], factors[1:]) for j in range(first.shape[1])])
+
+
+def normal(t, mean, scale):
+    """N(t_j; mean_i, scale²), (m, n)."""
+    return ops.exp(-0.5 * ((t - mean[:, None]) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
+from tinyebm.autodiff.blocks import in_one_array, recomputed
 from tinyebm.autodiff.tape import stop_gradient
 from tinyebm.common.backend import on_gpu
 from tinyebm.common.checks import ENERGY, part_of, require_choice
@@ -30,6 +31,7 @@ from tinyebm.samplers.kernels import Move, require_start
 from tinyebm.spaces.grids import Enumeration
 
 SCANS = ("systematic", "random")
+NUMBERS = 2**22  # in the candidates of all chains at a time: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,19 @@ class Gibbs:
                 f"{p.space} are nan or infinite"
             )
 
-        def redraw(mass, i):  # eq. (2)
-            conditional = ops.exp(u - ops.logsumexp(u, axis=i, keepdims=True))
+        def redraw(u, mass, i):  # eq. (2)
+            given_others = lambda u: ops.exp(u - ops.logsumexp(u, axis=i, keepdims=True))
+            conditional = recomputed(given_others)(u)
             return mass.sum(axis=i, keepdims=True) * conditional
 
-        def push(mass):
-            mass, sites = mass.reshape(grid.shape), range(p.space.dim)
+        def moved(u, mass):
             if self.scan == "random":
-                return sum(redraw(mass, i) for i in sites).reshape(-1) / p.space.dim
-            for i in sites:
-                mass = redraw(mass, i)
-            return mass.reshape(-1)
+                return sum(redraw(u, mass, i) for i in range(p.space.dim)) / p.space.dim
+            for i in range(p.space.dim):
+                mass = redraw(u, mass, i)
+            return mass
 
-        return push
+        return lambda mass: recomputed(moved)(u, mass.reshape(grid.shape)).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -127,15 +129,23 @@ class BlockGibbs:
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""
         _require_layers(p, "hidden_logits", "visible_logits")
-        energy, theta, hidden = p.energy, p.theta, Enumeration(grid.values, p.energy.hidden)
-        down = lambda mass: _push_layer(mass, grid, lambda v: energy.hidden_logits(theta, v))
-        up = lambda mass: _push_layer(mass, hidden, lambda h: energy.visible_logits(theta, h))
+        energy, hidden = p.energy, Enumeration(grid.values, p.energy.hidden)
+        hidden.require_listable()
+        down = lambda mass: _push_layer(mass, grid, energy.hidden_logits, p.theta)
+        up = lambda mass: _push_layer(mass, hidden, energy.visible_logits, p.theta)
         return lambda mass: up(down(mass))
 
 
 def _redraw(p, x, site, rng):
     """x with one site of every row drawn again by eq. (1); the mask `site` broadcasts to (n, d)."""
     values = np.asarray(p.space.values, dtype=x.dtype, like=x)
+    size = max(1, NUMBERS // (len(values) * x.shape[1]))
+    if len(x) > size:
+        parts = [slice(i, i + size) for i in range(0, len(x), size)]
+        sites = [site[part] if site.ndim == 2 else site for part in parts]
+        return np.concatenate(
+            [_redraw(p, x[part], site, rng) for part, site in zip(parts, sites, strict=True)]
+        )
     candidates = np.concatenate([np.where(site, value, x) for value in p.space.values])  # (q n, d)
     u = exponent(p, candidates).reshape(len(values), len(x))
     total = ops.logsumexp(u, axis=0)
@@ -146,19 +156,26 @@ def _redraw(p, x, site, rng):
     return np.where(site, np.where(np.isfinite(total), drawn, math.nan)[:, None], x)
 
 
-def _push_layer(mass, grid, logits):
+def _push_layer(mass, grid, logits, theta):
     """Σ_x mass(x) Π_j P(y_j | x) for all states y of the other layer, in blocks of x.
 
     `logits` are those of its units.  A block is one matrix product of two halves of that layer.
     """
-    pushed, done = 0.0, 0
-    for x, _ in grid.blocks():
-        z = logits(x)  # (m, units)
+    vector, back = in_one_array(theta)
+
+    def blocks():
+        done = 0
+        for x, _ in grid.blocks():
+            yield x, slice(done, done + len(x))
+            done += len(x)
+
+    def moved(vector, mass, x, rows):
+        z = logits(back(vector), x)  # (m, units)
         half = z.shape[1] // 2
         first, second = _given(z[:, :half]), _given(z[:, half:])
-        pushed = pushed + (first * mass[done : done + len(x), None]).T @ second
-        done += len(x)
-    return pushed.reshape(-1)
+        return (first * mass[rows, None]).T @ second
+
+    return recomputed(moved, blocks)(vector, mass).reshape(-1)
 
 
 def _given(z):

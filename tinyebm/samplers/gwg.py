@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinyebm.autodiff import ops
+from tinyebm.autodiff.blocks import over_blocks, recomputed
+from tinyebm.common.checks import require_memory
 from tinyebm.common.kinds import Array, Generator
 from tinyebm.density import Density, atom_exponents, exponent_and_score
 from tinyebm.samplers import flows
@@ -54,23 +56,25 @@ class GibbsWithGradients:
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` as a function of masses: site by site, mass moves between the two values."""
         _two_values(p)
-        u = atom_exponents(p, grid)
-        log_q = ops.concatenate([_proposal(p, x)[1] for x, _ in grid.blocks()])  # (N, d)
-        accepted = []
-        for i in range(p.space.dim):
-            shape = (2**i, 2, grid.size // 2 ** (i + 1))  # site i in the middle
-            u_i, q_i = u.reshape(shape), log_q[:, i].reshape(shape)
+        require_memory(f"a push over the states of {p.space}", 4 * grid.size * p.space.dim)
+        u, sites = atom_exponents(p, grid), [(i,) for i in range(p.space.dim)]
+        log_q = over_blocks(lambda p, x, _: _proposal(p, x)[1], p, grid.blocks)  # (N, d)
+        shape = lambda i: (2**i, 2, grid.size // 2 ** (i + 1))  # site i in the middle
+
+        def accepted(u, log_q, i):  # flips of site i, (1, N)
+            u_i, q_i = u.reshape(shape(i)), log_q[:, i].reshape(shape(i))
             log_ratio = (u_i + q_i)[:, ::-1] - u_i - q_i
-            accepted.append(ops.exp(q_i + ops.minimum(0.0, log_ratio)))
+            return ops.exp(q_i + ops.minimum(0.0, log_ratio)).reshape(1, -1)
 
-        def push(mass):
-            moved = mass
-            for flow in accepted:
-                out = flow * mass.reshape(flow.shape)
-                moved = moved + (out[:, ::-1] - out).reshape(-1)
-            return moved
+        flips = recomputed(accepted, lambda: sites, joined=True)(u, log_q)  # (d, N)
 
-        return push
+        def change(mass, flips, i=None):
+            if i is None:
+                return mass
+            out = (flips[i] * mass).reshape(shape(i))
+            return (out[:, ::-1] - out).reshape(-1)
+
+        return lambda mass: recomputed(change, lambda: [(), *sites])(mass, flips)
 
 
 def _proposal(p, x):

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyebm.common.checks import KERNEL, part_of, require_count, require_generator, require_own
+from tinyebm.common.tree import compared
 from tinyebm.density import rows_of
 
 
+@compared
 class Move(NamedTuple):
     """The result of a step: points (n, d), which proposals were accepted (n,), log ratios (n,).
 

@@ -18,12 +18,13 @@ At the walls of a box ULA reflects the chain, and MALA rejects the proposal.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Any
 
 import numpy as np
 
 from tinyebm.autodiff import ops
+from tinyebm.autodiff.blocks import is_differentiated, over_rows, recomputed
 from tinyebm.autodiff.ops import fused
 from tinyebm.autodiff.tape import zeros_like
 from tinyebm.common.checks import plain, require_nonnegative, require_positive
@@ -100,24 +101,47 @@ class ULA:
         return many_steps(moved, p, require_start(p, x, rng), schedule, rng, record)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
-        """`push` on a product grid, as a function of masses; mass that leaves the grid is lost."""
-        factors = self._factors(p, grid.all()[0], grid)
-        return lambda mass: _contract(mass, factors)
+        """`push` on a product grid, as a function of masses; mass that leaves the grid is lost.
+
+        Small matrices G_a are kept, others are computed again for every push, block by block.
+        """
+        mean = self._mean(p, grid.all()[0], grid)
+        most = LARGEST_MATRIX if is_differentiated(p) else 4 * LARGEST_MATRIX
+        if len(mean) * sum(grid.shape) > most:
+            return lambda mass: self._spread(p, mean, mass, grid)
+        factors = []
+        for a, n in enumerate(grid.shape):
+            factor = lambda mean, rows, a=a: self._factor(p, mean[rows], grid, a)
+            blocks = flows.row_blocks(LARGEST_MATRIX, len(mean), n)
+            factors.append(recomputed(factor, blocks, joined=True)(mean))
+        return lambda mass: flows.contract(mass, factors)
 
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x one step later: (on the grid (N,), still at the rows: zeros)."""
-        return _contract(mass, self._factors(p, x, grid)), np.zeros_like(mass)
+        return self._spread(p, self._mean(p, x, grid), mass, grid), np.zeros_like(mass)
 
-    def _factors(self, p, x, grid):
-        """The matrices G_a (m, n_a) of eq. (2); in a box with mirror images of the nodes."""
+    def _spread(self, p, mean, mass, grid):
+        """The masses on the grid of steps with these means (m, d), in blocks of rows."""
+
+        def moved(mean, mass, rows):
+            factors = [self._factor(p, mean[rows], grid, a) for a in range(len(grid.axes))]
+            return flows.contract(mass[rows], factors)
+
+        blocks = flows.row_blocks(LARGEST_MATRIX, len(mean), sum(grid.shape))
+        return recomputed(moved, blocks)(mean, mass)
+
+    def _mean(self, p, x, grid):
+        """The means (m, d) of steps from the rows of x to atoms of a grid."""
         require_continuous(p, self)
         flows.require_resolution(self.noise_scale, grid)
-        mean, factors = p.space.fold(self.drift(p, x)), []
-        for a, (nodes, log_w) in enumerate(grid.axes):
-            images = p.space.images(nodes, 9 * self.noise_scale)
-            density = sum(_normal(image, mean[:, a], self.noise_scale) for image in images)
-            factors.append(np.exp(log_w) * density)
-        return factors
+        return p.space.fold(over_rows(self.drift, p, x))
+
+    def _factor(self, p, mean, grid, a):
+        """The matrix G_a (m, n_a) of eq. (2); in a box with mirror images of the nodes."""
+        nodes, log_w = grid.axes[a]
+        images = p.space.images(nodes, 9 * self.noise_scale)
+        density = sum(flows.normal(image, mean[:, a], self.noise_scale) for image in images)
+        return np.exp(log_w) * density
 
 
 @dataclass(frozen=True)
@@ -187,45 +211,50 @@ class MALA:
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a product grid, as a function of masses; a small matrix is kept."""
         x = grid.all()[0]
-
-        def streamed(mass):
-            moved, left = self.spread(p, x, mass, grid)
-            return moved + left
-
         if grid.size**2 > LARGEST_MATRIX:
-            return streamed
-        blocks = [(flow, stay) for flow, stay, _ in self._flows(p, x, grid)]
-        flow, stay = map(ops.concatenate, zip(*blocks, strict=True))
+            return lambda mass: add(*self.spread(p, x, mass, grid))
+        here, flows_from, blocks = self._flows(p, x, grid)
+        flow = recomputed(flows_from, blocks, joined=True)(here, here)
+        stay = 1 - flow.sum(axis=1)
         return lambda mass: mass @ flow + mass * stay
 
     def spread(self, p: Density, x: Array, mass: Array, grid: Any) -> tuple[Array, Array]:
         """Masses at the rows of x one step later: (on the grid (N,), still at the rows (m,))."""
-        moved: Any = 0.0
-        left = []
-        for flow, stay, rows in self._flows(p, x, grid):
-            moved = moved + mass[rows] @ flow
-            left.append(mass[rows] * stay)
-        return moved, ops.concatenate(left)
+        here, flows_from, blocks = self._flows(p, x, grid)
+        there = over_rows(flows.slopes, p, grid.all()[0])
+
+        def moved(mass, here, there, rows):
+            flow = flows_from(here, there, rows)
+            left = mass[rows] * (1 - flow.sum(axis=1))
+            return ops.concatenate([mass[rows] @ flow, ops.scatter(left, rows, mass.shape)])
+
+        both = recomputed(moved, blocks)(mass, here, there)
+        return both[: grid.size], both[grid.size :]
 
     def _flows(self, p, x, grid):
-        """Yield (P(accepted move) (m, N), P(rejection) (m,), rows of x) by blocks."""
+        """(`flows.slopes` at the rows of x, a function that returns P(accepted move) from some rows,
+        blocks of rows)."""
         require_continuous(p, self)
         flows.require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
-        (u, s), (u_y, s_y) = exponent_and_score(p, x), exponent_and_score(p, y)
         step_size, twice_variance = self.step_size, 2 * self.noise_scale**2
         log_norm = 0.5 * x.shape[1] * math.log(math.pi * twice_variance)
-        size = max(1, LARGEST_MATRIX // (4 * len(y)))
-        for start in range(0, len(x), size):
-            rows = slice(start, start + size)
-            gap = y.T[:, None] - x[rows].T[:, :, None]  # (d, m, N)
-            forward = ((gap - step_size * s[rows].T[:, :, None]) ** 2).sum(axis=0)
+
+        def flows_from(here, there, rows):  # slopes at x and at y -> (rows, N)
+            u, s, u_y, s_y = here[rows, :1], here[rows, 1:], there[:, 0], there[:, 1:]
+            gap = y.T[:, None] - x[rows].T[:, :, None]  # (d, rows, N)
+            forward = ((gap - step_size * s.T[:, :, None]) ** 2).sum(axis=0)
             backward = ((gap + step_size * s_y.T[:, None]) ** 2).sum(axis=0)
             with np.errstate(invalid="ignore"):
-                log_ratio = ops.where(u_y == -np.inf, -np.inf, u_y - u[rows, None])
+                log_ratio = ops.where(u_y == -np.inf, -np.inf, u_y - u)
             log_flow = ops.minimum(-forward / twice_variance, log_ratio - backward / twice_variance)
-            flow = ops.exp(log_flow + (log_w - log_norm))
-            yield flow, 1 - flow.sum(axis=1), rows
+            return ops.exp(log_flow + (log_w - log_norm))
+
+        return (
+            over_rows(flows.slopes, p, x),
+            flows_from,
+            flows.row_blocks(LARGEST_MATRIX, len(x), len(y)),
+        )
 
 
 @fused
@@ -237,18 +266,3 @@ def diffuse(x, s, noise, step_size, noise_scale):
 def moved(p, x, noise, step_size, noise_scale):
     """The rows of x after eq. (1) with this noise, (n, d), without walls: a step of ULA."""
     return diffuse(x, exponent_and_score(p, x)[1], noise, step_size, noise_scale)
-
-
-def _contract(mass, factors):
-    """Σ_i mass_i Π_a G_a[i, j_a] for every atom j."""
-    if len(factors) == 1:
-        return mass @ factors[0]
-    first = factors[0] * mass[:, None]  # (m, n_1)
-    if len(factors) == 2:
-        return (first.T @ factors[1]).reshape(-1)
-    return ops.concatenate([_contract(first[:, j], factors[1:]) for j in range(first.shape[1])])
-
-
-def _normal(t, mean, scale):
-    """N(t_j; mean_i, scale²), (m, n)."""
-    return ops.exp(-0.5 * ((t - mean[:, None]) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))

@@ -18,11 +18,13 @@ import numpy as np
 
 from tinyebm.common.checks import number, plain, require_nonnegative, require_positive
 from tinyebm.common.kinds import Array, Generator
+from tinyebm.common.tree import compared
 from tinyebm.density import Density, exponent_and_score
 from tinyebm.samplers.kernels import require_continuous, require_start
 from tinyebm.samplers.langevin import diffuse
 
 
+@compared
 class ClippedMove(NamedTuple):
     """A `Move` with the fraction of gradient components that were clipped."""
 

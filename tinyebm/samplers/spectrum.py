@@ -42,7 +42,10 @@ def transition_matrix(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
             f"most {LARGEST} atoms: use kernel.push, which never forms it"
         )
     push = operator_of(kernel, p, grid)
-    return np.stack([push(row) for row in np.eye(grid.size)])
+    P = np.eye(grid.size)
+    for row in P:
+        row[:] = push(row.copy())
+    return P
 
 
 def spectrum(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
@@ -59,10 +62,15 @@ def spectrum(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
     P, u = transition_matrix(p, kernel, nodes), atom_exponents(p, p.space.grid(nodes))
     mass = np.exp(u - u.max())  # of p, up to a constant
     require_conserved(1.0, float(mass @ P.sum(axis=1) / mass.sum()))
+    S = u[:, None] - u
     with np.errstate(over="ignore", invalid="ignore"):
-        S = P * np.exp((u[:, None] - u) / 2)  # symmetric if p_i P_ij = p_j P_ji
-    reversible = np.isfinite(S).all() and np.allclose(S, S.T, rtol=0, atol=1e-10)
-    values = np.linalg.eigvalsh((S + S.T) / 2) if reversible else np.linalg.eigvals(P)
+        np.exp(np.divide(S, 2, S), S)
+        S *= P  # symmetric if p_i P_ij = p_j P_ji
+    near = (bool((np.abs(S[i] - S[:, i]) <= 1e-10).all()) for i in range(len(S)))
+    if np.isfinite(S).all() and all(near):
+        values = np.linalg.eigvalsh((S + S.T) / 2)
+    else:
+        values = np.linalg.eigvals(P)
     return values[np.argsort(-np.abs(values))]
 
 

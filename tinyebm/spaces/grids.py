@@ -18,7 +18,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from tinyebm.common.checks import require_memory
 from tinyebm.common.errors import QuadratureError
+from tinyebm.common.tree import compared
 
 BLOCK = 512  # atoms in a block: the activations of a layer of 64 units then fit the L2 cache
 CHUNK = 2**16  # coordinates in a block that is cut into tiles later: half a megabyte
@@ -27,7 +29,8 @@ STATES = 1024  # states in a block: with 24 bits 192 KiB
 MAX_STATES = 2**26
 
 
-@dataclass(frozen=True)
+@compared
+@dataclass(frozen=True, eq=False)
 class Grid:
     """A product of rules: `axes` holds a (nodes, log weights) pair per dimension.
 
@@ -148,9 +151,15 @@ class Enumeration:
             yield np.concatenate([np.broadcast_to(first, (m, len(first))), last], axis=1), zeros
 
     def all(self):
-        """All states at once: (N, dim) and log weights (N,)."""
-        ((states, log_w),) = self.blocks(self.size)
-        return states, log_w
+        """All states at once: (N, dim) and log weights (N,), in at most 4 GiB."""
+        self.require_listable()
+        require_memory(
+            f"a list of all {self.size} states of {self.dim} sites", self.size * self.dim
+        )
+        q, states = len(self.values), np.empty((self.size, self.dim))
+        for i in range(self.dim):  # site i in the middle
+            states.reshape(q**i, q, -1, self.dim)[..., i] = np.array(self.values)[:, None]
+        return states, np.zeros(self.size)
 
     def index(self, x):
         """The number of each row of x among the states, (n,); the rows must be states."""
@@ -168,7 +177,8 @@ class Enumeration:
         return np.array(self.values)[(number[:, None] // places) % len(self.values)]
 
 
-@dataclass(frozen=True)
+@compared
+@dataclass(frozen=True, eq=False)
 class Atoms:
     """Any list of atoms: `states` (N, d) and `log_weights` (N,), with the blocks of a `Grid`."""
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tinyebm.common.backend import Stream
 from tinyebm.common.kinds import AnyData, Energy, Objective, Space, Tree, is_population
 from tinyebm.common.progress import Progress
-from tinyebm.common.tree import tree_map
+from tinyebm.common.tree import compared, tree_map
 from tinyebm.density import Density
 from tinyebm.exact.likelihood import data_law
 from tinyebm.exact.sampling import population
@@ -41,6 +41,7 @@ from tinyebm.training.start import (
 from tinyebm.training.watch import caveats
 
 
+@compared
 class Fit(NamedTuple):
     """A fitted model, as `te.fit` and `te.mle` return it.
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import tinyebm as te
 from random_densities import LINES, PLANES, judge, lines_mixture, mixture, plain, plane_stepped, wrong
@@ -30,6 +31,18 @@ def test_many_narrow_kernels_and_one_apart():
 
     assert known(p, 0.0) and abs(mean - 5 / 41) <= mean.error < 1e-8
     assert (te.sample(p, 2000, np.random.default_rng(0)) > 4).any()
+
+
+@pytest.mark.parametrize("space", [te.Reals(1), te.Box(-1, 12, 1)])
+def test_twelve_narrow_peaks_and_a_kink(space):
+    """Gaussians a unit apart times e^{-|x - 5| / 10}, by boxes.  Catches the ninth peak, if boxes are halved beside eight."""
+    centres, width, a = np.arange(12.0), 3e-4, 0.1
+    log_peaks = lambda theta, x: ops.logsumexp(-0.5 * ops.square((x - centres) / width), axis=1) - a * ops.abs(x[:, 0] - 5)
+    part = np.exp(-a * np.abs(centres - 5) + 0.5 * (a * width) ** 2)
+    part[5] *= 2 * stats.norm.sf(a * width)  # the kink is at its tip
+    log_z = math.log(part.sum() * width * math.sqrt(2 * math.pi))
+
+    assert known(te.Density(lambda theta, x: -log_peaks(theta, x), {}, space), log_z)
 
 
 @pytest.mark.parametrize("n", [50, 133, 272])
