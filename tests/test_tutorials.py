@@ -76,7 +76,7 @@ def assert_same(fresh, stored, varies):
         if "image/png" in a.get("data", {}):
             one, other = picture(a), picture(b)
             assert one.shape == other.shape
-            assert varies or np.abs(one - other).mean() < 0.02
+            assert varies or np.abs(one - other).mean() < 0.03  # 0.023 between Matplotlib 3.8 and 3.11
 
 
 def assert_same_words(fresh, stored, varies):
