@@ -573,3 +573,13 @@ def test_an_energy_of_ones_own_leaves_its_parameters(tmp_path):
     for method, fit in found.fits.items():
         theta, notes = load_tree(tmp_path / f"{method}.npz")
         assert theta["k"] == fit.theta["k"] and "trained_on" in notes
+
+
+def test_results_are_compared_without_an_error():
+    """Fits, sweeps and comparisons hold arrays.  Catches NumPy's "truth value of an array is ambiguous"."""
+    quick = {"steps": 2, "hidden": (2,), "race": False, "progress": False, "seed": 0}
+    one, two, three = (te.compare("bimodal", ["cd-1"], **quick | change) for change in ({}, {}, {"seed": 1}))
+    fits = [found.fits["cd-1"] for found in (one, two, three)]
+    assert fits[0] == fits[1] != fits[2] and one != three and (one == two) in (True, False)  # seconds differ
+    sweeps = [te.sweep(lambda seed: np.arange(3.0) + x, {}, 2, progress=False) for x in (0, 0, 1)]
+    assert sweeps[0] == sweeps[1] != sweeps[2]

@@ -238,7 +238,7 @@ def compare(
     truth = truth_of(data, rows)
     require_trainable(experiment, objectives)
 
-    runs = {}
+    runs: dict = {}
     for method, objective in objectives.items():
         runs[method] = timed(experiment, objective, progress and method, first=not runs)
     if test is None:
