@@ -581,5 +581,5 @@ def test_results_are_compared_without_an_error():
     one, two, three = (te.compare("bimodal", ["cd-1"], **quick | change) for change in ({}, {}, {"seed": 1}))
     fits = [found.fits["cd-1"] for found in (one, two, three)]
     assert fits[0] == fits[1] != fits[2] and one != three and (one == two) in (True, False)  # seconds differ
-    sweeps = [te.sweep(lambda seed: np.arange(3.0) + x, {}, 2, progress=False) for x in (0, 0, 1)]
+    sweeps = [te.sweep(lambda seed, x=x: np.arange(3.0) + x, {}, 2, progress=False) for x in (0, 0, 1)]
     assert sweeps[0] == sweeps[1] != sweeps[2]
