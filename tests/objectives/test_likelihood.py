@@ -5,7 +5,8 @@ import pytest
 
 import tinyebm as te
 from tinyebm.common.tree import ravel, tree_map
-from tinyebm.objectives import likelihood
+from tinyebm.exact.nodes import follow as nodes
+from tinyebm.exact.nodes.follow import follow
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
@@ -57,29 +58,30 @@ def test_atoms_without_mass_are_left_out():
     """In the plane most atoms of a product grid carry nothing: a Gaussian fills π/4 of a square at best."""
     p, x = te.Density(NET, NET.init(rng(3)), te.Reals(2)), np.zeros((1, 2))
     state = te.ExactLikelihood(1e-6).gradient(p, x, None).state
-    grid = likelihood.quadrature(p, 1e-6).grid
+    grid = follow(p, 1e-6, x)[0].grid
 
     assert len(state["states"]) == len(state["log_weights"]) < 0.8 * grid.size
 
 
-def test_atoms_are_kept_and_then_refreshed(monkeypatch):
-    """refresh = 3: chosen at steps 0, 3, 6.  Catches atoms never chosen anew, or at every step."""
-    chosen, choose = [], likelihood._heavy_atoms
-    monkeypatch.setattr(likelihood, "_heavy_atoms", lambda p, rtol, rows: chosen.append(i) or choose(p, rtol, rows))
+def test_atoms_are_kept_and_then_checked(monkeypatch):
+    """After 1, 3, 3, ... steps with refresh = 3.  Catches atoms never chosen anew, or at every step."""
+    checked, check = [], nodes.follow
+    monkeypatch.setattr(nodes, "follow", lambda *arguments: checked.append(i) or check(*arguments))
     objective, state, x = te.ExactLikelihood(refresh=3), None, np.array([[0.0], [2.0]])
 
-    for i in range(8):
-        p = line(precision=1.0 + i / 2)
+    for i in range(12):
+        p = line(precision=1.0 + i / 200)
         gradient, _, state = objective.gradient(p, x, None, state)
         assert relative_error(gradient, te.nll_gradient(p, x)) < 1e-3
 
-    assert chosen == [0, 3, 6]
+    assert checked == [0, 1, 4, 7, 10]
 
 
 def test_the_state_is_what_is_summed_over():
     """Given the atoms {1, 2, 3} the model is a law on three points: catches a state that is saved but never read."""
     p, x = line(), np.array([[0.0], [2.0]])
-    state = {"states": np.array([[1.0], [2.0], [3.0]]), "log_weights": np.log([1.0, 2.0, 1.0]), "age": np.array(0)}
+    state = {"states": np.array([[1.0], [2.0], [3.0]]), "log_weights": np.log([1.0, 2.0, 1.0]), "age": np.array(0),
+             "every": np.array(9)}  # fmt: skip
     before = tree_map(np.copy, state)
     gradient, metrics, after = te.ExactLikelihood().gradient(p, x, None, state)
 
@@ -104,7 +106,7 @@ def test_defaults_are_the_documented_ones():
 @pytest.mark.parametrize("value, message", [(np.nan, r"the energy is nan at x = \[2.0\]"), (np.inf, r"\+inf everywhere")])
 def test_a_model_that_breaks_on_its_kept_atoms_is_refused(value, message):
     """Between two refreshes nobody integrates.  Catches NaN in the gradient, or a logarithm of 0 that does not say why."""
-    state = {"states": np.array([[1.0], [2.0]]), "log_weights": np.zeros(2), "age": np.array(1)}
+    state = {"states": np.array([[1.0], [2.0]]), "log_weights": np.zeros(2), "age": np.array(1), "every": np.array(9)}
     broken = lambda theta, x: theta["w"] * x[:, 0] + np.where((x[:, 0] == 2) | np.isinf(value), value, 0.0)
     p = te.Density(broken, {"w": np.array(1.0)}, te.Reals(1))
 

@@ -39,6 +39,17 @@ def _weighted_gradient(p, x, weights):
     return vjp(lambda theta: p.energy(theta, x), p.theta)[1](weights)[0]
 
 
+def weighted_energy(p, x, weights):
+    """(Σ_i weights_i E_θ(x_i), its gradient by θ), in one pass."""
+    x = rows_of(p, x)
+    return reduce_rows(_weighted_energy, add, p, [(x, weights)], 0.0)
+
+
+def _weighted_energy(p, x, weights):
+    energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
+    return (weights * energies).sum(), pullback(weights)[0]
+
+
 def exact_phase(p, rtol=1e-8, finer=False, rows=None):
     """(log Z, E_p[∇_θ E_θ]) by the cheapest exact method: a formula, a sum, or quadrature.
 

@@ -10,9 +10,9 @@ import numpy as np
 from tinyebm.common.checks import require_count, require_fraction
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.common.tree import tree_map
-from tinyebm.density import Density, exponents, in_double
-from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
-from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
+from tinyebm.density import Density, in_double
+from tinyebm.exact.gradient import exact_phase, weighted_energy
+from tinyebm.exact.nodes.follow import follow_atoms
 from tinyebm.exact.sums import model_phase
 from tinyebm.objectives.step import Step, require_batch
 from tinyebm.spaces.grids import Atoms
@@ -29,8 +29,9 @@ class ExactLikelihood:
         Relative error of Z for which the atoms are chosen.  On a discrete space the atoms are
         all states.
     refresh : int
-        The atoms are kept, as the state, for so many steps; then they are chosen again.  Atoms
-        that hold less than rtol / 100 of the mass together are left out.
+        The atoms are kept, as the state, for at most so many steps; then they are checked, and
+        follow the model (`exact.nodes.follow`).  Atoms that hold less than rtol / 100 of the mass
+        together are left out.  state["error"] bounds the error of log Z.
 
     Metrics: "loss", the exact mean negative log-likelihood of the rows of x, in nats.  It is
     computed in double precision, and the gradient has the type of θ.
@@ -54,17 +55,10 @@ class ExactLikelihood:
         if p.space.discrete:
             log_z, model = exact_phase(p)
         else:
-            if state is None or state["age"] >= self.refresh:
-                state = {**_heavy_atoms(p, self.rtol, x), "age": np.array(0)}
+            state = follow_atoms(p, self.rtol, self.refresh, x, state)
             log_z, model = model_phase(p, Atoms(state["states"], state["log_weights"]))
-            state = {**state, "age": state["age"] + 1}
         weights = np.zeros_like(x, shape=len(x)) + 1 / len(x)
-        data = weighted_energy_gradient(p, x, weights)
+        energy, data = weighted_energy(p, x, weights)
+        loss = log_z + energy - np.mean(p.space.log_base(x))
         gradient = tree_map(lambda a, b, t: (a - b).astype(t.dtype), data, model, theta)
-        return Step(gradient, {"loss": log_z - exponents(p, x).mean()}, state)
-
-
-def _heavy_atoms(p, rtol, rows):
-    """The atoms of p's quadrature that carry mass, as a tree of arrays."""
-    states, log_weights, _ = heavy_atoms(p, quadrature(p, rtol, rows=rows), rtol)
-    return {"states": states, "log_weights": log_weights}
+        return Step(gradient, {"loss": loss}, state)

@@ -122,11 +122,22 @@ def find_peaks(p, rows=None):
     return distinct(p, np.concatenate([peaks, found]), np.concatenate([top, level]))
 
 
+def far_nodes(p):
+    """The nodes of the wide scan, (n, d): their distances from the origin grow in equal ratios."""
+    near, far = REACH[p.space.dim]
+    unit = p.space.base_scale or 1.0
+    return _geometric_grid(np.zeros(p.space.dim), unit * near, unit * far).all()[0]
+
+
 def _geometric_scan(p, centre, near, far):
     """A Scan with nodes at distances from a centre that grow in equal ratios, along every axis."""
-    half = np.geomspace(near, far, FAR_SCAN[p.space.dim] // 2)
+    return Scan(p, _geometric_grid(centre, near, far))
+
+
+def _geometric_grid(centre, near, far):
+    half = np.geomspace(near, far, FAR_SCAN[len(centre)] // 2)
     ticks = np.concatenate([-half[::-1], [0.0], half])
-    return Scan(p, Grid(tuple((c + ticks, 0 * ticks) for c in centre)))
+    return Grid(tuple((c + ticks, 0 * ticks) for c in centre))
 
 
 def require_reached(p, peaks, top):

@@ -1,0 +1,215 @@
+"""Nodes that follow a density whose parameters change a little at a time, as in training.
+
+`exact.nodes.quadrature` searches for all peaks of a density and then refines a grid until log Z has
+converged far beyond rtol.  In training the density is nearly the one of a few updates before.  So
+the box and the step of its grid are kept, and only checked: log Z is computed on the grid and on
+two others, whose nodes lie elsewhere.  With log Z_k the sum over grid k,
+
+    error = 2 max_k |log Z_k - mean log Z|.                                             (1)
+
+The step shrinks where the error is above rtol / STRICT, and grows where it is far below.  A face of the
+box moves outwards where log p on it comes within EDGE nats of its maximum.
+
+A peak that appears elsewhere would be missed by the grid.  It is noticed by
+
+* rows of data at which log p is higher than at all nodes, or that have mass outside the box;
+* a sparse scan of the space outside the box, one part of PARTS at each check, which finds what the
+  wide scan of `exact.nodes.peaks` finds;
+* a search for all peaks at the checks 1, 5, 21, 85, 149, ...
+
+After the first two, all peaks are searched at once.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyebm.common.backend import beside, to_numpy
+from tinyebm.density import exponents, on_host
+from tinyebm.exact.nodes.peaks import far_nodes
+from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
+from tinyebm.exact.nodes.window import DROPS, Window, find_window
+from tinyebm.exact.sums import log_sum
+from tinyebm.spaces.grids import Atoms
+
+EDGE, MARGIN = 20.0, 6.0  # nats: the least fall of log p to a face, and more for the next box
+PARTS = 8  # of the sparse scan
+LONGEST = 64  # checks from one search for all peaks to the next, at most
+MOST = 2**18  # nodes of a grid that is kept
+TRIES = 60  # changes of box and step in one check
+FINER, COARSER = 1.25, 1.1  # factors of the step
+# The error (1) of a grid is so many times smaller than rtol: θ moves before the next check.  At the
+# first call it is smaller still, because derivatives of log Z have larger errors.
+STRICT, FIRST = 4, 50
+START = 1.5  # the step of the first grid, in units of the finest scale of the density
+
+
+class Box(NamedTuple):
+    """The box of a grid, and its steps, (d,) each; the steps are nan if no grid can be kept."""
+
+    low: Any
+    high: Any
+    step: Any
+
+    def rule(self, space):
+        """(The quadrature rule in this box, its number of nodes per axis)."""
+        counts = np.maximum(np.ceil((self.high - self.low) / self.step).astype(int) + 1, 8)
+        if not space.bounded:
+            nothing, wide = np.zeros((0, space.dim)), np.full(space.dim, np.inf)
+            space = Window(self.low, self.high, 0.0, nothing, nothing, None, None, wide)
+        return space, tuple(counts.tolist())
+
+
+class Grids(NamedTuple):
+    """A grid, the mask of its atoms that carry mass, log Z on it, its error, and the next Box."""
+
+    grid: Any
+    heavy: Any
+    log_z: float
+    error: float
+    box: Box
+
+
+def follow_atoms(p, rtol, refresh, rows, state=None):
+    """The atoms of p's quadrature that carry mass, as a tree of arrays, for some updates.
+
+    Parameters
+    ----------
+    p : Density on R^d or in a box, d ≤ 3
+    rtol : float
+        Accepted relative error of Z.
+    refresh : int
+        The atoms are checked after at most so many updates; earlier at the start, and if log Z on
+        the atoms of the check before was off by rtol / 2 at their end.
+    rows : array (n, d)
+        Rows of data.
+    state : tree, optional
+        What this function returned for the parameters of the update before.
+
+    Returns
+    -------
+    dict
+        "states" (m, d) and "log_weights" (m,), and "error", a bound of the error of log Z that
+        includes how far it was off at the end of the last atoms' time.  The other entries are for
+        the next call.
+    """
+    if state is not None and state["age"] < state["every"]:
+        return {**state, "age": np.asarray(state["age"] + 1)}
+    every, drift, longer = 1, 0.0, 1.0
+    found, memory = follow(p, rtol, rows, state)
+    if state is not None:
+        drift = abs(log_sum(p, Atoms(state["states"], state["log_weights"])) - found.log_z)
+        every = before = int(state["every"])
+        every = max(1, every // 2) if drift > rtol / 2 else every + 2 * (drift < rtol / 4)
+        every = min(every, refresh)
+        longer = every / before
+    atoms = [part[found.heavy] for part in found.grid.all()]
+    states, log_weights = beside(p.theta, *atoms)
+    numbers = {"age": 1, "every": every, "error": found.error + 2 * drift * longer + rtol / 4}
+    numbers = {name: np.array(value) for name, value in numbers.items()}
+    return {"states": states, "log_weights": log_weights, **memory, **numbers}
+
+
+def follow(p, rtol, rows, memory=None):
+    """(The Grids of p, the memory for the next call): one check, or a search for all peaks.
+
+    `memory` is that of the call for a density of some updates before, a tree of arrays.  Raises the
+    errors of `exact.nodes.quadrature`.
+    """
+    calls, search, found = 1, 1, None
+    if memory is not None:
+        calls, search = int(memory["calls"]) + 1, int(memory["search"])
+        box = Box(*[memory[name] for name in Box._fields])
+        if np.isfinite(box.step).all() and calls < search:
+            found = _checked(p, rtol, to_numpy(rows), box, calls)
+    if found is None:
+        found = _searched(p, rtol, to_numpy(rows), STRICT if memory else FIRST)
+        search = calls + min(3 * calls + 1, LONGEST)
+    numbers = {"calls": np.array(calls), "search": np.array(search)}
+    return found, found.box._asdict() | numbers
+
+
+def _searched(p, rtol, rows, strict):
+    """The Grids after a search for all peaks; of `quadrature`, if p is not smooth."""
+    host, d = on_host(p), p.space.dim
+    if getattr(p.energy, "smooth", True) and type(p.space).__name__ in ("Reals", "Box"):
+        if p.space.bounded:
+            low, high = (np.full(d, float(end)) for end in (p.space.low, p.space.high))
+            step = (high - low) / np.subtract(p.space.counts(1.0), 1)
+        else:
+            window = find_window(host, rtol, DROPS[0], rows[p.space.contains(rows)])
+            low, high, step = window.low, window.high, START * window.scale
+        found = _checked(p, rtol, rows, Box(low, high, step), strict=strict)
+        if found is not None:
+            return found
+    q = quadrature(p, rtol, rows=rows)
+    heavy, nothing = to_numpy(heavy_atoms(p, q, rtol)[2]), np.full(d, np.nan)
+    return Grids(q.grid, heavy, q.log_z, q.error, Box(nothing, nothing, nothing))
+
+
+def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
+    """The Grids from a Box, with an error (1) of at most rtol / strict, or None if it is not enough.
+
+    With the number of `calls`, peaks elsewhere are looked for.
+    """
+    for _ in range(TRIES):
+        rule, counts = box.rule(p.space)
+        if math.prod(counts) > MOST:
+            return None
+        grid = rule.grid(counts)
+        x, log_w = grid.all()
+        u = _exponents(p, x)
+        top, faces = u.max(), _faces(u.reshape(grid.shape))
+        if not np.isfinite(top):
+            return None
+        if not p.space.bounded and faces.max() > top - EDGE:
+            low, high = (faces > top - EDGE) * 4 * box.step
+            box = box._replace(low=box.low - low, high=box.high + high)
+            continue
+        log_z = _log_sum(u + log_w)
+        sums = [log_z, *[log_sum(p, other) for other in rule.variants(counts)[:2]]]
+        error = 2 * float(np.abs(np.subtract(sums, np.mean(sums))).max())
+        if error <= rtol / strict:
+            break
+        box = box._replace(step=box.step / FINER)
+    else:
+        return None
+    if calls is not None and _missed(p, rows, box, top, faces.max(), calls):
+        return None
+    heavy = u + log_w - log_z > math.log(0.01 * rtol / len(u))
+    step = box.step * COARSER if error < rtol / STRICT / 25 else box.step
+    box = box._replace(step=step)
+    if not p.space.bounded:
+        kept = x[u > top - EDGE - MARGIN]
+        box = box._replace(low=kept.min(axis=0) - step, high=kept.max(axis=0) + step)
+    return Grids(grid, heavy, log_z, error, box)
+
+
+def _exponents(p, x):
+    """The exponents of p at rows x (n, d) of the host, as an array of the host."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return to_numpy(exponents(p, *beside(p.theta, x)))
+
+
+def _log_sum(u):
+    return float(u.max() + math.log(np.exp(u - u.max()).sum()))
+
+
+def _faces(u):
+    """The maximum of u on both faces of a grid across every axis, (2, d)."""
+    return np.array([[u.take(end, axis).max() for axis in range(u.ndim)] for end in (0, -1)])
+
+
+def _missed(p, rows, box, top, edge, calls):
+    """Whether log p shows mass that the nodes in the box lack; `edge` is its maximum on a face."""
+    rows = rows[p.space.contains(rows)]
+    outside = lambda x: ((x < box.low) | (x > box.high)).any(axis=1)
+    u = _exponents(p, rows)
+    if u.max(initial=-np.inf) > top + 1:
+        return True
+    if p.space.bounded:
+        return False
+    x = far_nodes(p)[calls % PARTS :: PARTS]
+    beyond = _exponents(p, x[outside(x)])
+    return bool((u[outside(rows)] > top - EDGE).any() or (beyond > edge).any())
