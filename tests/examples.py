@@ -1,6 +1,7 @@
 """What tests of several rooms share: densities, and the members that the folders' pages define."""
 
 import doctest
+import signal
 
 import numpy as np
 
@@ -27,3 +28,8 @@ def of_page(page, name):
         if example.source.startswith(("import", "from", "class", "@")):
             exec(example.source, names)
     return names[name]
+
+
+def hears_ctrl_c():
+    """To be called in a new process: a job in the background would ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from examples import hears_ctrl_c
 from tinyebm import __main__ as module
 
 SPY = """import os, sys
@@ -93,7 +94,7 @@ def test_ctrl_c_under_the_launcher():
     root = os.path.dirname(os.path.dirname(module.__file__))
     environment = {name: value for name, value in os.environ.items() if name not in module.SETTINGS} | {"PYTHONPATH": root}
     run = subprocess.Popen([sys.executable, "-c", LAUNCHER], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           text=True, start_new_session=True)
+                           text=True, start_new_session=True, preexec_fn=hears_ctrl_c)
     assert run.stdout.readline() == "ready\n"
     os.killpg(run.pid, signal.SIGINT)
     out, err = run.communicate()

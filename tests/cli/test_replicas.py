@@ -14,6 +14,7 @@ import sys
 import pytest
 
 import tinyebm as te
+from examples import hears_ctrl_c
 from sweep_runs import alive, until
 from tinyebm.cli import parser as cli
 
@@ -45,7 +46,7 @@ def study(tmp_path):
     folder, root = tmp_path / "study", pathlib.Path(te.__file__).parent.parent
     command = [sys.executable, "-m", "tinyebm", *COMMAND.split(), "--seeds", "10000", "--workers", "2", "--out", str(folder)]
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(root)}, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+                               stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hears_ctrl_c)
     try:
         until(lambda: lines(folder) > 1 or process.poll() is not None)
         assert process.poll() is None

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import tinyebm as te
+from examples import hears_ctrl_c
 from sweep_runs import alive, until
 from tinyebm.experiment.workers import worker_pool
 
@@ -28,7 +29,7 @@ def test_nobody_waits_for_a_run(name, tmp_path):
     (tmp_path / "study.py").write_text(STUDY)
     path = os.pathsep.join(map(str, [pathlib.Path(__file__).parent.parent, pathlib.Path(te.__file__).parent.parent]))
     process = subprocess.Popen([sys.executable, str(tmp_path / "study.py"), str(tmp_path)], env=os.environ | {"PYTHONPATH": path},
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+                               stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hears_ctrl_c)  # fmt: skip
     try:
         until(lambda: len(list(tmp_path.glob("*.note"))) == 2 or process.poll() is not None)
         os.killpg(process.pid, signal.SIGINT) if name == "SIGINT" else process.send_signal(getattr(signal, name))

@@ -2,9 +2,8 @@
 
     -∇_θ mean_i log p_θ(x_i)  =  mean_i ∇_θ E_θ(x_i)  -  E_{p_θ}[∇_θ E_θ(x)]     (1)
 
-The first phase is a mean over the data, the second an expectation under the model.  The second is
--∇_θ log Z.  It is summed over a grid together with log Z (`sums.model_phase`), or it is the
-derivative of a formula of log Z.
+The first phase is a mean over the data.  The second is -∇_θ log Z, an expectation under the model,
+summed over a grid together with log Z (`sums.model_phase`), or the derivative of its formula.
 """
 
 from dataclasses import replace
@@ -29,25 +28,23 @@ from tinyebm.exact.sums import model_phase
 from tinyebm.replay.door import add, reduce_rows
 
 
+def weighted_energy(p, x, weights):
+    """(Σ_i weights_i E_θ(x_i), its gradient by θ), in one pass over the rows."""
+    return reduce_rows(_weighted_energy, add, p, [(rows_of(p, x), weights)], 0.0)
+
+
 def weighted_energy_gradient(p, x, weights):
     """Σ_i weights_i ∇_θ E_θ(x_i), a tree like theta."""
-    x = rows_of(p, x)
-    return reduce_rows(_weighted_gradient, add, p, [(x, weights)], 0.0)
-
-
-def _weighted_gradient(p, x, weights):
-    return vjp(lambda theta: p.energy(theta, x), p.theta)[1](weights)[0]
-
-
-def weighted_energy(p, x, weights):
-    """(Σ_i weights_i E_θ(x_i), its gradient by θ), in one pass."""
-    x = rows_of(p, x)
-    return reduce_rows(_weighted_energy, add, p, [(x, weights)], 0.0)
+    return reduce_rows(_weighted_gradient, add, p, [(rows_of(p, x), weights)], 0.0)
 
 
 def _weighted_energy(p, x, weights):
     energies, pullback = vjp(lambda theta: p.energy(theta, x), p.theta)
     return (weights * energies).sum(), pullback(weights)[0]
+
+
+def _weighted_gradient(p, x, weights):
+    return _weighted_energy(p, x, weights)[1]
 
 
 def exact_phase(p, rtol=1e-8, finer=False, rows=None):

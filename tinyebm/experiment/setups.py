@@ -117,7 +117,7 @@ def named_objective(method, kernel, noise=None):
         return method
     whole, number = r"([1-9]\d*)", r"(\d+\.?\d*|\.\d+)"
     makers = {
-        "mle": lambda: ExactLikelihood(rtol=1e-3, refresh=20),
+        "mle": lambda: ExactLikelihood(rtol=1e-3),
         "perfect": PerfectSamples,
         f"cd-{whole}": lambda k: ContrastiveDivergence(kernel, int(k)),
         f"pcd-{whole}": lambda k: PersistentContrastiveDivergence(kernel, int(k), restart=0.0),

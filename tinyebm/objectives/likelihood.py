@@ -29,9 +29,8 @@ class ExactLikelihood:
         Relative error of Z for which the atoms are chosen.  On a discrete space the atoms are
         all states.
     refresh : int
-        The atoms are kept, as the state, for at most so many steps; then they are checked, and
-        follow the model (`exact.nodes.follow`).  Atoms that hold less than rtol / 100 of the mass
-        together are left out.  state["error"] bounds the error of log Z.
+        The atoms, the state, are kept for at most so many steps; then they follow the model
+        (`exact.nodes.follow`).  Atoms that hold less than rtol / 100 of the mass are left out.
 
     Metrics: "loss", the exact mean negative log-likelihood of the rows of x, in nats.  It is
     computed in double precision, and the gradient has the type of θ.

@@ -2,10 +2,10 @@
 
 `exact.nodes.quadrature` searches for all peaks of a density and then refines a grid until log Z has
 converged far beyond rtol.  In training the density is nearly the one of a few updates before.  So
-the box and the step of its grid are kept, and only checked: log Z is computed on the grid and on
-two others, whose nodes lie elsewhere.  With log Z_k the sum over grid k,
+the box and the step of its grid are kept, and only checked: log Z is also computed on another grid,
+whose nodes lie elsewhere (after a search on two).  With log Z_k the sum over grid k,
 
-    error = 2 max_k |log Z_k - mean log Z|.                                             (1)
+    error = 2 max_k |log Z_k - log Z|.                                                  (1)
 
 The step shrinks where the error is above rtol / STRICT, and grows where it is far below.  A face of the
 box moves outwards where log p on it comes within EDGE nats of its maximum.
@@ -30,8 +30,10 @@ from tinyebm.density import exponents, on_host
 from tinyebm.exact.nodes.peaks import far_nodes
 from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
 from tinyebm.exact.nodes.window import DROPS, Window, find_window
-from tinyebm.exact.sums import log_sum
+from tinyebm.exact.structure import require_normalisable
+from tinyebm.exact.sums import log_sum, rounding
 from tinyebm.spaces.grids import Atoms
+from tinyebm.spaces.own import OwnSpace
 
 EDGE, MARGIN = 20.0, 6.0  # nats: the least fall of log p to a face, and more for the next box
 PARTS = 8  # of the sparse scan
@@ -40,8 +42,9 @@ MOST = 2**18  # nodes of a grid that is kept
 TRIES = 60  # changes of box and step in one check
 FINER, COARSER = 1.25, 1.1  # factors of the step
 # The error (1) of a grid is so many times smaller than rtol: θ moves before the next check.  At the
-# first call it is smaller still, because derivatives of log Z have larger errors.
-STRICT, FIRST = 4, 50
+# first call it is smaller still, because derivatives of log Z have larger errors.  On the line few
+# more nodes make it far smaller.
+STRICT, FIRST = {1: 1e4, 2: 4, 3: 4}, {1: 1e4, 2: 50, 3: 50}
 START = 1.5  # the step of the first grid, in units of the finest scale of the density
 
 
@@ -124,7 +127,7 @@ def follow(p, rtol, rows, memory=None):
         if np.isfinite(box.step).all() and calls < search:
             found = _checked(p, rtol, to_numpy(rows), box, calls)
     if found is None:
-        found = _searched(p, rtol, to_numpy(rows), STRICT if memory else FIRST)
+        found = _searched(p, rtol, to_numpy(rows), FIRST if memory is None else STRICT)
         search = calls + min(3 * calls + 1, LONGEST)
     numbers = {"calls": np.array(calls), "search": np.array(search)}
     return found, found.box._asdict() | numbers
@@ -132,8 +135,9 @@ def follow(p, rtol, rows, memory=None):
 
 def _searched(p, rtol, rows, strict):
     """The Grids after a search for all peaks; of `quadrature`, if p is not smooth."""
-    host, d = on_host(p), p.space.dim
-    if getattr(p.energy, "smooth", True) and type(p.space).__name__ in ("Reals", "Box"):
+    host, d = on_host(require_normalisable(p)), p.space.dim
+    smooth = getattr(p.energy, "smooth", True)
+    if smooth and d <= 3 and not isinstance(p.space, OwnSpace):
         if p.space.bounded:
             low, high = (np.full(d, float(end)) for end in (p.space.low, p.space.high))
             step = (high - low) / np.subtract(p.space.counts(1.0), 1)
@@ -168,9 +172,11 @@ def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
             box = box._replace(low=box.low - low, high=box.high + high)
             continue
         log_z = _log_sum(u + log_w)
-        sums = [log_z, *[log_sum(p, other) for other in rule.variants(counts)[:2]]]
-        error = 2 * float(np.abs(np.subtract(sums, np.mean(sums))).max())
-        if error <= rtol / strict:
+        others = rule.variants(counts)[:2]
+        if calls is not None:
+            others = others[calls % 2 :: 2]
+        error = 2 * max(abs(log_sum(p, other) - log_z) for other in others)
+        if error <= max(rtol / strict[p.space.dim], 4 * rounding(log_z)):
             break
         box = box._replace(step=box.step / FINER)
     else:
@@ -178,7 +184,7 @@ def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
     if calls is not None and _missed(p, rows, box, top, faces.max(), calls):
         return None
     heavy = u + log_w - log_z > math.log(0.01 * rtol / len(u))
-    step = box.step * COARSER if error < rtol / STRICT / 25 else box.step
+    step = box.step * COARSER if error < rtol / strict[p.space.dim] / 25 else box.step
     box = box._replace(step=step)
     if not p.space.bounded:
         kept = x[u > top - EDGE - MARGIN]

@@ -144,6 +144,8 @@ def _settled(p, rule, window, rtol, max_nodes, scan):
     `_differences` to other grids are added, and error_k ≤ rtol must hold again.
     """
     growth, refinement = GROWTH[p.space.dim], _first_refinement(p, window)
+    # with a user's atoms, means of other functions have no boxes to be refined in
+    margin = 1 if isinstance(p.space, OwnSpace) else NO_CHANGE
     before, change = np.inf, np.inf
     while math.prod(counts := rule.counts(refinement)) <= min(max_nodes, SMOOTH_NODES[p.space.dim]):
         grid = rule.grid(counts)
@@ -151,7 +153,7 @@ def _settled(p, rule, window, rtol, max_nodes, scan):
         change_before, change = change, abs(log_z - before)
         floor = rounding(log_z)
         error = max(change, change_before / 4) + window.tail + floor
-        fast = change <= max(change_before / 100, NO_CHANGE * floor)
+        fast = change <= max(change_before / 100, margin * floor)
         if fast and error <= rtol:
             error += _differences(p, rule, counts, log_z, error, scan)
             if error <= rtol:
