@@ -283,3 +283,19 @@ def test_widths_end_at_the_first_fall_of_a_nat():
 
     nat = 0.02 * np.sqrt(2)
     assert nat / 2 < width <= nat
+
+
+@pytest.mark.parametrize("width", [3e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize("gap", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("many", [3, 12])
+def test_narrow_peaks_at_equal_distances(many, gap, width):
+    """Laplace's peaks: between two of them log p falls by a thousand nats.  Catches widths that are asked for at distances
+    at which the next peak stands, so that all peaks count as one."""
+    centres = gap * np.arange(many)
+
+    def energy(theta, x):
+        return -te.ops.logsumexp(-te.ops.abs(x - centres) / width - np.log(2 * width * many), axis=1)
+
+    p = te.Density(energy, {}, te.Reals(1))
+    assert abs(te.log_partition(p)) < 1e-8
+    assert len(find_window(p).peaks) >= many

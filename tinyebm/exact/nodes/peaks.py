@@ -35,6 +35,7 @@ DOUBLINGS = 2.0 ** np.arange(1, 9)[:, None, None]  # tried at once
 LEVEL = 0.1  # nats; a summit is found where every step falls by less
 NEGLIGIBLE = 40.0  # nats: e^-40 = 4e-18, below the rounding error of a sum in double precision
 ASLANT = np.array([1.0, 0.7549, 0.5698])  # a direction that lies in no plane of symmetry
+PARTS = (1.0, 0.7549, 0.5698)  # parts of a distance: no two peaks lie at all of them
 ASIDE = 1e-4  # strides: how far a start is moved in that direction
 DECIMALS = 11  # of log p at a peak; the others are rounding
 TIE = 1e-6  # nats: a fall of log p that differs less from what it is compared with is equal to it
@@ -315,10 +316,14 @@ def _ascend(p, x, u, step, low, high):
 def _width(p, x, u, width, low, high):
     """The distance on which log p falls by one nat, on the side where it falls less, (m, d).
 
-    A first guess `width` (m, d) is halved or doubled until it is right within a factor of two.
+    A first guess `width` (m, d) is halved or doubled until it is right within a factor of two.  Log
+    p may be high again at that distance, at another peak, so that parts of it are looked at, too.
     """
 
     def too_wide(widths):  # (k, m, d)
+        return np.any([falls(part * widths) for part in PARTS], axis=0)
+
+    def falls(widths):
         k, m, d = widths.shape
         step, start, level = widths.reshape(-1, d), np.tile(x, (k, 1)), np.tile(u, k)
         there, fall = _falls(p, start, level, step, low, high)
