@@ -104,7 +104,7 @@ def test_certain_conditionals():
 
 
 def test_what_gibbs_is_not_for():
-    with pytest.raises(ValueError, match="scan must be one of systematic, random, got 'sweep'"):
+    with pytest.raises(ValueError, match="scan must be one of systematic, random, coloured, got 'sweep'"):
         te.Gibbs("sweep")
     for ask in (lambda p: te.Gibbs().step(p, np.zeros((2, 1)), rng(0)), lambda p: te.Gibbs().push(np.ones(8) / 8, p)):
         with pytest.raises(ValueError, match="Gibbs redraws sites with a few values each: Reals.* is not discrete"):

@@ -1,0 +1,132 @@
+"""Redrawing sites by the formulas that an energy offers for their conditional distributions.
+
+Two sites that do not see each other can be redrawn in either order, or at the same time.  So a
+sweep takes sets of sites.  The sites get numbers in their order 0, 1, ..., and a set is the sites
+with one number:
+
+    systematic   1 + the largest number of the earlier sites that see this one: set by set is then
+                 the same as site by site
+    coloured     the least number that none of them has: the sets, few and large, are the colours
+                 of a map; a lattice with even sides has two, like a chessboard
+"""
+
+import itertools
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from tinyebm.autodiff import ops
+from tinyebm.common.backend import on_gpu
+from tinyebm.common.checks import ENERGY, part_of
+from tinyebm.common.tree import tree_flatten
+from tinyebm.spaces.discrete import Bits, Cells, Spins
+
+SPACES = Bits, Spins, Cells  # their states have the same weight, so that u is -E
+TOGETHER = 4096  # numbers that are redrawn at a time: their arrays then fit the cache
+
+
+def offers_sites(p, x):
+    """Whether sites of the rows x can be redrawn by the formulas of p's energy.
+
+    Numbers that are not finite need whole energies, which show where the density is 0 or nan.  (On
+    a GPU they are not looked for, because a check there would wait for the device.)
+    """
+    if type(p.space) not in SPACES or part_of(p.energy, "site_logits", ENERGY) is None:
+        return False
+    numbers = [x, *tree_flatten(p.theta)[0]]
+    return on_gpu(x) or all(np.isfinite(part).all() for part in numbers)
+
+
+def sets(p, scan):
+    """Index arrays of the sites that are redrawn together, in the order of a sweep.
+
+    Sites of an energy without `neighbours` may all see each other: each is a set by itself.
+    """
+    d, neighbours = p.space.dim, part_of(p.energy, "neighbours", ENERGY)
+    if neighbours is None:
+        return tuple(np.arange(d)[:, None])
+    table = np.asarray(neighbours())
+    if table.ndim != 2 or len(table) != d or table.dtype.kind not in "iu" or not _inside(table, d):
+        raise ValueError(
+            f"neighbours() of {p.energy!r} must return the numbers of sites that each site sees, "
+            f"({d}, k) integers from 0 to {d - 1}, got {table.dtype} of shape {table.shape}"
+        )
+    return _sets(table.astype(np.intp).tobytes(), d, scan)
+
+
+def sweep(p, x, scan, rng):
+    """The rows x (n, d) after one sweep, by the formulas of p's energy; site i takes the i-th draws
+    of n uniform numbers."""
+    energy, theta, values = p.energy, p.theta, p.space.values
+    x = x.T.copy()  # (d, n): the chains of a site are neighbours in memory
+    types = [x.dtype, *(leaf.dtype for leaf in tree_flatten(theta)[0])]
+    uniform = rng.random(x.shape, dtype=np.result_type(*types))
+    in_turn = part_of(energy, "in_turn", (*ENERGY, "site_logits"))
+    with np.errstate(over="ignore"):  # e^{large} in `draw`
+        if in_turn and part_of(energy, "neighbours", ENERGY) is None:
+            for i, logits in enumerate(in_turn(theta, x.T, values)):
+                x[i] = draw(logits.T, uniform[i], values)
+            return x.T
+        for sites in _parts(sets(p, scan), x):
+            logits = energy.site_logits(theta, x.T, sites, values)
+            x[sites] = draw(logits.T, uniform[sites], values)
+    return x.T
+
+
+def redraw_one(p, x, chosen, rng):
+    """The rows x (n, d) with site chosen (n, 1) of each drawn again, by formulas of p's energy."""
+    n, d = x.shape
+    sites = np.arange(d) if on_gpu(x) else np.unique(chosen)
+    logits = p.energy.site_logits(p.theta, x, sites, p.space.values)
+    place = chosen if on_gpu(x) else np.searchsorted(sites, chosen)
+    logits = logits[np.arange(n, like=x), place[:, 0]]  # (n,) or (n, q)
+    uniform = rng.random(n, dtype=logits.dtype)
+    with np.errstate(over="ignore"):
+        drawn = draw(logits.T, uniform, p.space.values)
+    return np.where(np.arange(d, like=x) == chosen, drawn[:, None], x).astype(x.dtype)
+
+
+def draw(logits, uniform, values):
+    """Values of sites by inversion of uniform numbers (...,); nan where no value is possible.
+
+    logits: for two values log P(second) - log P(first) (...,), else log P + const (q, ...).
+    """
+    if logits.ndim == uniform.ndim:
+        low, high = values
+        first = np.exp(logits)
+        first += 1
+        first = np.divide(1, first, out=first)  # its probability
+        first -= uniform
+        second = np.heaviside(-first, 1.0)  # 1 where P(first) <= uniform, else 0
+        return second if (low, high) == (0.0, 1.0) else low + (high - low) * second
+    values = np.asarray(values, dtype=uniform.dtype, like=uniform)
+    total = ops.logsumexp(logits, axis=0)
+    with np.errstate(invalid="ignore"):  # no value is possible: nan
+        conditional = np.exp(logits - total)
+    below = np.cumsum(conditional, axis=0)[:-1] <= uniform
+    return np.where(np.isfinite(total), values[below.sum(axis=0)], math.nan)
+
+
+def _parts(sets, x):
+    """The sets, in parts of at most TOGETHER numbers; on a GPU each launch costs time: whole."""
+    size = x.shape[0] if on_gpu(x) else max(1, TOGETHER // max(x.shape[1], 1))
+    return (sites[i : i + size] for sites in sets for i in range(0, len(sites), size))
+
+
+def _inside(table, d):
+    return table.size == 0 or (table.min() >= 0 and table.max() < d)
+
+
+@lru_cache(maxsize=64)
+def _sets(table, d, scan):
+    sees = [set(row) for row in np.frombuffer(table, np.intp).reshape(d, -1).tolist()]
+    for i, row in enumerate(sees):
+        for j in tuple(row):
+            sees[j].add(i)
+    number: list = []
+    for i in range(d):
+        taken = {number[j] for j in sees[i] if j < i}
+        free = (k for k in itertools.count() if k not in taken)
+        number.append(next(free) if scan == "coloured" else 1 + max(taken, default=-1))
+    return tuple(np.flatnonzero(np.equal(number, k)) for k in range(max(number) + 1))
