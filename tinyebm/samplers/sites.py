@@ -60,8 +60,7 @@ def sweep(p, x, scan, rng):
     of n uniform numbers."""
     energy, theta, values = p.energy, p.theta, p.space.values
     x = x.T.copy()  # (d, n): the chains of a site are neighbours in memory
-    types = [x.dtype, *(leaf.dtype for leaf in tree_flatten(theta)[0])]
-    uniform = rng.random(x.shape, dtype=np.result_type(*types))
+    uniform = _uniform(p, x, x.shape, rng)
     in_turn = part_of(energy, "in_turn", (*ENERGY, "site_logits"))
     with np.errstate(over="ignore"):  # e^{large} in `draw`
         if in_turn and part_of(energy, "neighbours", ENERGY) is None:
@@ -77,11 +76,12 @@ def sweep(p, x, scan, rng):
 def redraw_one(p, x, chosen, rng):
     """The rows x (n, d) with site chosen (n, 1) of each drawn again, by formulas of p's energy."""
     n, d = x.shape
-    sites = np.arange(d) if on_gpu(x) else np.unique(chosen)
+    every = on_gpu(x) or n == 0
+    sites = np.arange(d) if every else np.unique(chosen)
     logits = p.energy.site_logits(p.theta, x, sites, p.space.values)
-    place = chosen if on_gpu(x) else np.searchsorted(sites, chosen)
+    place = chosen if every else np.searchsorted(sites, chosen)
     logits = logits[np.arange(n, like=x), place[:, 0]]  # (n,) or (n, q)
-    uniform = rng.random(n, dtype=logits.dtype)
+    uniform = _uniform(p, x, n, rng)
     with np.errstate(over="ignore"):
         drawn = draw(logits.T, uniform, p.space.values)
     return np.where(np.arange(d, like=x) == chosen, drawn[:, None], x).astype(x.dtype)
@@ -106,6 +106,12 @@ def draw(logits, uniform, values):
         conditional = np.exp(logits - total)
     below = np.cumsum(conditional, axis=0)[:-1] <= uniform
     return np.where(np.isfinite(total), values[below.sum(axis=0)], math.nan)
+
+
+def _uniform(p, x, shape, rng):
+    """Uniform numbers in the precision of energies."""
+    types = [leaf.dtype for leaf in tree_flatten(p.theta)[0]]
+    return rng.random(shape, dtype=np.result_type(x.dtype, *types))
 
 
 def _parts(sets, x):
