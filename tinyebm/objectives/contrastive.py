@@ -64,6 +64,15 @@ class ContrastiveDivergence:
         return Step(*contrast(p, x, negatives, self.alpha, info), state=None)
 
 
+class Pool(dict):
+    """The state {"chains": (chains, d)} of an objective; `moved` holds the rows that are new in it.
+
+    `fit` checks the new rows alone: the others were checked when they were new.
+    """
+
+    moved: Any = None
+
+
 @dataclass(frozen=True)
 class PersistentContrastiveDivergence:
     """PCD-k: negatives after k kernel steps of chains that continue from update to update.
@@ -107,8 +116,9 @@ class PersistentContrastiveDivergence:
         points = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
         slots, start = pool.lend(points, min(len(x), self.chains), p.space, rng)
         negatives, info = walk(self.kernel, p, start, self.k, rng)
-        state = {"chains": pool.give_back(points, slots, negatives)}
-        return Step(*contrast(p, x, negatives, self.alpha, info), state)
+        after = Pool({"chains": pool.give_back(points, slots, negatives)})
+        after.moved = after["chains"] if state is None else negatives
+        return Step(*contrast(p, x, negatives, self.alpha, info), after)
 
 
 @dataclass(frozen=True)
