@@ -299,3 +299,14 @@ def test_numbers_that_are_not_finite(energy, space, bad):
             with np.errstate(all="ignore"):
                 found, expected = (te.Gibbs(scan).step(d, start, rng(2)).x for d in (density, bare(density)))
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("q, shape", [(2, (5, 6, 2)), (2, (6, 5)), (2, (5,)), (3, (5, 6)), (3, (3, 6, 5)), (3, (5, 6, 2))])
+def test_formulas_of_another_shape_are_refused(q, shape):
+    """In all scans.  Catches logits that broadcast, or whose rows are taken for sites."""
+    own = type("Own", (HardCore,), {"site_logits": lambda self, theta, x, sites, values: np.zeros(
+        tuple({5: len(x), 6: len(sites)}.get(n, n) for n in shape))})(6, q)
+    p = te.Density(own, {"b": np.array(0.8)}, te.Cells(q, 6))
+    for scan in ("systematic", "random", "coloured"):
+        with pytest.raises(ValueError, match=r"site_logits of .* must return an array of shape \(5, .* got \("):
+            te.Gibbs(scan).step(p, np.zeros((5, 6)), rng(0))

@@ -36,7 +36,7 @@ def of_values(u):
 
 @lru_cache(maxsize=64)
 def lattice(rows, cols, wraps_rows, wraps_cols):
-    """(neighbours (d, 4), own (d,) or None) of the sites of a lattice, numbered row by row.
+    """(neighbours (4, d), own (d,) or None) of the sites of a lattice, numbered row by row.
 
     The neighbours are those above, below, left and right.  One that does not exist is replaced by
     the site itself; `own` counts how often, and is None if it never happened.  `wraps_rows` says
@@ -44,7 +44,7 @@ def lattice(rows, cols, wraps_rows, wraps_cols):
 
     >>> neighbours, own = lattice(1, 3, False, True)
     >>> neighbours.tolist(), own.tolist()
-    ([[0, 0, 2, 1], [1, 1, 0, 2], [2, 2, 1, 0]], [2, 2, 2])
+    ([[0, 1, 2], [0, 1, 2], [2, 0, 1], [1, 2, 0]], [2, 2, 2])
     """
     site = np.arange(rows * cols).reshape(rows, cols)
     neighbours = []
@@ -54,15 +54,16 @@ def lattice(rows, cols, wraps_rows, wraps_cols):
             if not wraps:
                 np.moveaxis(other, axis, 0)[edge] = np.moveaxis(site, axis, 0)[edge]
             neighbours.append(other.ravel())
-    table = np.stack(neighbours, axis=1)
-    own = (table == site.reshape(-1, 1)).sum(axis=1)
+    table = np.stack(neighbours)
+    own = (table == site.ravel()).sum(axis=0)
     table.flags.writeable = False  # it is kept
     return table, own if own.any() else None
 
 
 def sum_around(s, sites, neighbours, own):
     """Σ_j s_j over the neighbours j of some sites, (m, n), from the values s (d, n)."""
-    total = s.take(np.asarray(neighbours[sites], like=s), axis=0).sum(axis=1)
+    near = np.asarray(neighbours.take(sites, axis=1), like=s)
+    total = s.take(near, axis=0).sum(axis=0)
     if own is not None:
         total -= np.asarray(own[sites, None], dtype=s.dtype, like=s) * s[sites]
     return total

@@ -68,7 +68,7 @@ class Ising:
 
     def neighbours(self) -> Array:
         """The neighbours of every site, (d, 4); the site itself in place of missing ones."""
-        return _around(self)[0]
+        return _around(self)[0].T
 
     @property
     def multilinear(self) -> bool:
@@ -160,7 +160,7 @@ class Potts:
 
     def neighbours(self) -> Array:
         """The neighbours of every site, (d, 4); the site itself in place of missing ones."""
-        return _around(self)[0]
+        return _around(self)[0].T
 
     def site_logits(self, theta: Tree, x: Array, sites: Array, values: tuple) -> Array:
         """log P(s_i = a | its neighbours) of some sites (`tinyebm.energies`): J times the number of

@@ -13,7 +13,7 @@ from tinyebm.density import Density, atom_exponents, exponent_and_score
 from tinyebm.samplers import flows
 from tinyebm.samplers.kernels import Move, require_start
 from tinyebm.samplers.metropolis import accept
-from tinyebm.samplers.sites import offers_sites
+from tinyebm.samplers.sites import logits_of, offers_sites
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _by_gradient(p, x):
 def _by_sites(p, x):
     """(None, δ (n, d)) of eq. (1), by what each site sees."""
     low, high = p.space.values
-    logits = p.energy.site_logits(p.theta, x, np.arange(p.space.dim), p.space.values)
+    logits = logits_of(p, x, np.arange(p.space.dim))
     return None, (low + high - 2 * x) * (logits / (high - low))
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.common.backend import on_gpu
 from tinyebm.common.checks import KERNEL, part_of, require_count, require_generator, require_own
 from tinyebm.density import rows_of
 
@@ -124,4 +125,6 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
         info |= {"acceptance": rates.mean(), "acceptance_per_chain": rates}
     if clipped:
         info["clipped"] = sum(clipped) / len(clipped)
+    if not on_gpu(x):
+        x = np.ascontiguousarray(x)  # Gibbs keeps the chains of a site together
     return x, info

@@ -34,8 +34,21 @@ def offers_sites(p, x):
     """
     if type(p.space) not in SPACES or part_of(p.energy, "site_logits", ENERGY) is None:
         return False
-    numbers = [x, *tree_flatten(p.theta)[0]]
-    return on_gpu(x) or all(np.isfinite(part).all() for part in numbers)
+    return on_gpu(x) or all(np.isfinite(part).all() for part in (x, *_arrays(p.theta)))
+
+
+def logits_of(p, x, sites):
+    """`site_logits` of p's energy; ValueError if they have another shape than is documented."""
+    values = p.space.values
+    found = p.energy.site_logits(p.theta, x, sites, values)
+    wanted = (len(x), len(sites), len(values))[: 2 if len(values) == 2 else 3]
+    if getattr(found, "shape", None) != wanted:
+        raise ValueError(
+            f"site_logits of {p.energy!r} must return an array of shape {wanted} for {len(x)} rows, "
+            f"{len(sites)} sites and {len(values)} values, got "
+            f"{getattr(found, 'shape', type(found).__name__)}"
+        )
+    return found
 
 
 def sets(p, scan):
@@ -58,18 +71,18 @@ def sets(p, scan):
 def sweep(p, x, scan, rng):
     """The rows x (n, d) after one sweep, by the formulas of p's energy; site i takes the i-th draws
     of n uniform numbers."""
-    energy, theta, values = p.energy, p.theta, p.space.values
+    energy, values = p.energy, p.space.values
     x = x.T.copy()  # (d, n): the chains of a site are neighbours in memory
     uniform = _uniform(p, x, x.shape, rng)
     in_turn = part_of(energy, "in_turn", (*ENERGY, "site_logits"))
     with np.errstate(over="ignore"):  # e^{large} in `draw`
         if in_turn and part_of(energy, "neighbours", ENERGY) is None:
-            for i, logits in enumerate(in_turn(theta, x.T, values)):
+            for i, logits in enumerate(in_turn(p.theta, x.T, values)):
                 x[i] = draw(logits.T, uniform[i], values)
             return x.T
         for sites in _parts(sets(p, scan), x):
-            logits = energy.site_logits(theta, x.T, sites, values)
-            x[sites] = draw(logits.T, uniform[sites], values)
+            u = uniform.take(np.asarray(sites, like=x), axis=0)
+            x[sites] = draw(logits_of(p, x.T, sites).T, u, values)
     return x.T
 
 
@@ -78,9 +91,8 @@ def redraw_one(p, x, chosen, rng):
     n, d = x.shape
     every = on_gpu(x) or n == 0
     sites = np.arange(d) if every else np.unique(chosen)
-    logits = p.energy.site_logits(p.theta, x, sites, p.space.values)
     place = chosen if every else np.searchsorted(sites, chosen)
-    logits = logits[np.arange(n, like=x), place[:, 0]]  # (n,) or (n, q)
+    logits = logits_of(p, x, sites)[np.arange(n, like=x), place[:, 0]]  # (n,) or (n, q)
     uniform = _uniform(p, x, n, rng)
     with np.errstate(over="ignore"):
         drawn = draw(logits.T, uniform, p.space.values)
@@ -93,13 +105,13 @@ def draw(logits, uniform, values):
     logits: for two values log P(second) - log P(first) (...,), else log P + const (q, ...).
     """
     if logits.ndim == uniform.ndim:
-        low, high = values
         first = np.exp(logits)
         first += 1
         first = np.divide(1, first, out=first)  # its probability
-        first -= uniform
-        second = np.heaviside(-first, 1.0)  # 1 where P(first) <= uniform, else 0
-        return second if (low, high) == (0.0, 1.0) else low + (high - low) * second
+        drawn = np.where(first <= uniform, values[1], values[0])
+        # the sum of squares is nan if one of them is
+        lost = on_gpu(first) or math.isnan(np.vdot(first, first))
+        return np.where(np.isnan(first), math.nan, drawn) if lost else drawn
     values = np.asarray(values, dtype=uniform.dtype, like=uniform)
     total = ops.logsumexp(logits, axis=0)
     with np.errstate(invalid="ignore"):  # no value is possible: nan
@@ -110,8 +122,12 @@ def draw(logits, uniform, values):
 
 def _uniform(p, x, shape, rng):
     """Uniform numbers in the precision of energies."""
-    types = [leaf.dtype for leaf in tree_flatten(p.theta)[0]]
-    return rng.random(shape, dtype=np.result_type(x.dtype, *types))
+    types = [part.dtype for part in (x, *_arrays(p.theta))]
+    return rng.random(shape, dtype=np.result_type(*types))
+
+
+def _arrays(theta):
+    return [leaf for leaf in tree_flatten(theta)[0] if hasattr(leaf, "dtype")]
 
 
 def _parts(sets, x):
