@@ -121,9 +121,59 @@ def test_colour_by_colour(energy, space):
     np.testing.assert_array_equal(te.Gibbs("coloured").step(p, x, rng(2)).x, y)
 
 
+@pytest.mark.parametrize("space", [te.Spins, te.Bits])
+@pytest.mark.parametrize("energy", [te.Ising((4, 4)), te.Ising((3, 5)), te.Ising((2, 3), simple=False)], ids=repr)
+@pytest.mark.parametrize("coupling", [0.6, -0.6, 0.0, 40.0])
+def test_counts_of_neighbours(coupling, energy, space, monkeypatch):
+    """Sweeps by counts are those of whole energies, every recorded point too, in one call or step by step.
+
+    Catches probabilities shifted by one count, neighbours of the other value counted for a coupling below 0, and trajectories
+    of another step.
+    """
+    theta = {"coupling": np.array(coupling), "field": np.array(0.3)}
+    p = te.Density(energy, theta, space(energy.dim))
+    x = p.space.initial(100, rng(0))
+    for kernel in (te.Gibbs(), te.Gibbs("coloured")):
+        found, info = te.run(kernel, p, x, 7, rng(1), record=3)
+        y, r, seen = x, rng(1), [x]
+        for step in range(1, 8):
+            y = kernel.step(p, y, r).x
+            seen += [y] if step % 3 == 0 else []
+        np.testing.assert_array_equal(found, y)
+        np.testing.assert_array_equal(info["trajectory"], seen)
+        with monkeypatch.context() as patch:
+            patch.setattr(te.samplers.gibbs, "counted_sweeps", lambda *args: None)
+            np.testing.assert_array_equal(te.run(kernel, p, x, 7, rng(1))[0], found)
+    np.testing.assert_array_equal(te.run(te.Gibbs(), bare(p), x, 7, rng(1))[0], te.run(te.Gibbs(), p, x, 7, rng(1))[0])
+
+
+def test_sweeps_at_once_are_for_gibbs_itself():
+    """Kernels that inherit from it, and mixed ones, take their own steps.  Catches steps of the parent."""
+    class Frozen(te.Gibbs):
+        def step(self, p, x, rng):
+            return te.Move(x)
+
+    p = bits_of(te.Ising((4, 4)), te.Spins(16))
+    x = p.space.initial(10, rng(0))
+    np.testing.assert_array_equal(te.run(Frozen(), p, x, 5, rng(1))[0], x)
+    scans = {1: te.Gibbs(), 2: te.Gibbs("coloured"), 3: te.Gibbs("random")}
+    y, r = x, rng(1)
+    for kernel in scans.values():
+        y = kernel.step(p, y, r).x
+    np.testing.assert_array_equal(te.run(scans.get, p, x, 3, rng(1))[0], y)
+    half = np.where(np.arange(16) == 3, 0.5, x)  # no state: its neighbours see 0.5
+    np.testing.assert_array_equal(te.Gibbs().step(p, half, rng(1)).x, te.Gibbs().step(bare(p), half, rng(1)).x)
+
+
+def test_two_numbers_for_the_sum():
+    own = type("Own", (te.Ising,), {"sum_logits": lambda self, theta, values: (np.zeros(5), 0.0)})
+    with pytest.raises(ValueError, match=r"sum_logits of .* must return two numbers"):
+        te.Gibbs().step(bits_of(own((4, 4)), te.Spins(16)), te.Spins(16).initial(5, rng(0)), rng(1))
+
+
 def test_many_chains_in_parts(monkeypatch):
     """Parts of a colour give the numbers of the whole.  Catches a part that is lost or redrawn twice."""
-    p = bits_of(te.Ising((6, 8)), te.Spins(48))
+    p = bits_of(te.Ising((6, 8), False), te.Spins(48))
     x, found = p.space.initial(10, rng(0)), []
     for together in (1, 30, 70, 10**6):
         monkeypatch.setattr(sites, "TOGETHER", together)

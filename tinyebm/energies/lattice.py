@@ -21,7 +21,7 @@ from tinyebm.common.checks import require_parameters, whole
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.energies.analytic import scalars
-from tinyebm.energies.conditionals import lattice, of_slope, of_values, sum_around
+from tinyebm.energies.conditionals import lattice, of_values, sum_around
 from tinyebm.energies.transfer import log_z_of_columns, log_z_of_torus
 from tinyebm.spaces.grids import MAX_STATES, Enumeration
 from tinyebm.spaces.rows import rows
@@ -80,12 +80,20 @@ class Ising:
 
         A bond of the site with itself adds J a².
         """
+        if len(values) == 2:
+            slope, shift = self.sum_logits(theta, values)
+            return (slope * sum_around(x.T, sites, *_around(self)) + shift).T
         require_parameters(self, theta, coupling=(), field=())
-        J, loops = theta["coupling"], _loops(self)
-        slope = J * sum_around(x.T, sites, *_around(self)) + theta["field"]  # (m, n)
-        if loops:
-            return of_values([(a * slope + loops * a * a * J).T for a in values])
-        return of_slope(slope.T, values)
+        J, field = theta["coupling"], theta["field"]
+        slope, loops = J * sum_around(x.T, sites, *_around(self)) + field, _loops(self)
+        return of_values([(a * slope + loops * a * a * J).T for a in values])
+
+    def sum_logits(self, theta: Tree, values: tuple) -> tuple:
+        """(a, b) of `site_logits` = a Σ_j s_j + b for two values (`tinyebm.energies`)."""
+        require_parameters(self, theta, coupling=(), field=())
+        (low, high), J = values, theta["coupling"]
+        of_loops = _loops(self) * (high * high - low * low) * J
+        return (high - low) * J, (high - low) * theta["field"] + of_loops
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z without a sum over states, a differentiable scalar; None on other values than -1

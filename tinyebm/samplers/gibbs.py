@@ -27,7 +27,7 @@ from tinyebm.density import Density, atom_exponents, exponent
 from tinyebm.exact.structure import other_layer
 from tinyebm.samplers import flows
 from tinyebm.samplers.kernels import Move, require_start
-from tinyebm.samplers.sites import draw, offers_sites, redraw_one, sets, sweep
+from tinyebm.samplers.sites import counted_sweeps, draw, offers_sites, redraw_one, sets, sweep
 from tinyebm.spaces.grids import Enumeration
 
 SCANS = ("systematic", "random", "coloured")
@@ -76,10 +76,24 @@ class Gibbs:
                 redraw_one(p, x, chosen, rng) if fast else _redraw(p, x, sites == chosen, rng)
             )
         if fast:
-            return Move(sweep(p, x, self.scan, rng))
+            counted = counted_sweeps(p, x, self.scan, rng)
+            return Move(counted[0] if counted else sweep(p, x, self.scan, rng))
         for i in self._order(p):
             x = _redraw(p, x, sites == i, rng)
         return Move(x)
+
+    @staticmethod
+    def all_at_once(kernels, p, x, rng, record):
+        """(x, trajectory or None) after sweeps by counts of neighbours; None if they do not do.
+
+        The kernels must be one Gibbs itself: a class that inherits from it may have another step.
+        """
+        kernel = kernels[0]
+        one = all(k is kernel for k in kernels) and type(kernel) is Gibbs
+        if not one or kernel.scan == "random" or not offers_sites(p, x):
+            return None
+        x = require_start(p, x, rng)
+        return counted_sweeps(p, x, kernel.scan, rng, len(kernels), record)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""

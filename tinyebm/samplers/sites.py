@@ -23,6 +23,7 @@ from tinyebm.common.tree import tree_flatten
 from tinyebm.spaces.discrete import Bits, Cells, Spins
 
 SPACES = Bits, Spins, Cells  # their states have the same weight, so that u is -E
+MOST = 100  # neighbours, so that their number fits eight bits
 TOGETHER = 4096  # numbers that are redrawn at a time: their arrays then fit the cache
 
 
@@ -84,6 +85,42 @@ def sweep(p, x, scan, rng):
             u = uniform.take(np.asarray(sites, like=x), axis=0)
             x[sites] = draw(logits_of(p, x.T, sites).T, u, values)
     return x.T
+
+
+def counted_sweeps(p, x, scan, rng, steps=1, record=None):
+    """(x (n, d), trajectory or None) after sweeps by counts of neighbours; None if they do not do.
+
+    If the log odds are a Σ_j x_j + b over k neighbours, those of two values (`sum_logits`), P(first)
+    takes k + 1 values, one for each count of neighbours.  Of a uniform number only the least count
+    that leads to the other value matters, so a sweep compares small integers.  The draws are those
+    of `sweep`.
+    """
+    offer = part_of(p.energy, "sum_logits", (*ENERGY, "site_logits", "neighbours"))
+    if offer is None or on_gpu(x) or len(p.space.values) != 2:
+        return None
+    parts, near, (low, high) = sets(p, scan), np.asarray(p.energy.neighbours()).T, p.space.values
+    up, (k, d) = x.T == high, near.shape
+    if k >= MOST or (near == np.arange(d)).any() or not (up | (x.T == low)).all():
+        return None
+    slope, shift = offer(p.theta, p.space.values)
+    if np.ndim(slope) or np.ndim(shift):
+        raise ValueError(f"sum_logits of {p.energy!r} must return two numbers")
+    with np.errstate(over="ignore"):
+        first = 1 / (1 + np.exp(slope * (low * k + (high - low) * np.arange(k + 1)) + shift))
+    rising = bool(slope >= 0)  # else the neighbours with the first value are counted
+    counted, first = (up == rising).astype(np.int8, order="C"), first if rising else first[::-1]
+    parts = [(sites, near[:, sites]) for sites in parts]
+    read = lambda: np.where(counted.T == rising, high, low).astype(x.dtype)
+    trajectory = [x]
+    for step in range(1, steps + 1):
+        uniform = _uniform(p, x, (d, len(x)), rng)
+        least = sum((value > uniform).view(np.int8) for value in first.astype(uniform.dtype))
+        for sites, around in parts:
+            count = counted.take(around, axis=0).sum(axis=0, dtype=np.int8)
+            counted[sites] = (count >= least.take(sites, axis=0)) == rising
+        if record is not None and step % record == 0:
+            trajectory.append(read())
+    return read(), np.stack(trajectory) if record is not None else None
 
 
 def redraw_one(p, x, chosen, rng):
