@@ -190,7 +190,7 @@ te.MALA([0.1]) -> step_size must be positive and finite, got [0.1]
 te.HMC(0, 5) -> step_size must be positive and finite, got 0
 te.HMC(0.1, 0) -> steps must be a positive number of leapfrog steps, got 0
 te.HMC(0.1, 2.5) -> steps must be a positive number of leapfrog steps, got 2.5
-te.Gibbs("sistematic") -> scan must be one of systematic, random, got 'sistematic': did you mean
+te.Gibbs("sistematic") -> scan must be one of systematic, random, coloured, got 'sistematic': did you mean
 te.ULA(0.1).step(p, x[:, :1], rng) -> x must have shape (n, 2), got (6, 1)
 te.ULA(0.1).step(p, x, 0) -> rng must be a generator, like np.random.default_rng(0), got 0
 te.ULA(0.1).step(b, bits, rng) -> ULA moves by small steps, and Bits is discrete: use Gibbs or its relatives

@@ -89,6 +89,8 @@ DISCRETE = {
     "rbm": (te.RBM(5, 3), te.Bits(5)),
     "mlp": (te.MLP((5, 4, 1)), te.Bits(5)),
     "ising": (te.Ising((2, 3)), te.Spins(6)),
+    "open": (te.Ising((2, 3), False), te.Spins(6)),
+    "potts": (te.Potts(3, (2, 3)), te.Cells(3, 6)),
     "tabular": (te.TabularEnergy(6), te.Cells(6)),
 }
 
@@ -141,7 +143,9 @@ def test_samplers_on_vectors(device, kernel, space, dtype):
 
 @pytest.mark.parametrize("name, kernel", [
     ("boltzmann", te.Gibbs()), ("boltzmann", te.Gibbs("random")), ("mlp", te.GibbsWithGradients()), ("rbm", te.BlockGibbs()),
-    ("rbm", te.Gibbs()), ("ising", te.Gibbs()),
+    ("rbm", te.Gibbs()), ("ising", te.Gibbs()), ("ising", te.Gibbs("coloured")), ("ising", te.Gibbs("random")),
+    ("potts", te.Gibbs("coloured")), ("potts", te.Gibbs("random")), ("open", te.Gibbs()), ("rbm", te.Gibbs("coloured")),
+    ("ising", te.GibbsWithGradients()), ("boltzmann", te.GibbsWithGradients()),
 ], ids=repr)  # fmt: skip
 def test_samplers_on_states(device, name, kernel):
     energy, space = DISCRETE[name]

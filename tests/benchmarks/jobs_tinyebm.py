@@ -90,7 +90,22 @@ def annealing():
             lambda: [])
 
 
+def ising(side, sweeps, scan="coloured"):
+    p = te.Density(te.Ising((side, side)), {"coupling": np.array(pb.COUPLING), "field": np.array(0.0)}, te.Spins(side**2))
+    x, rng = pb.spins(side), np.random.default_rng(0)
+    chains = lambda steps: te.run(te.Gibbs(scan), p, x, steps, rng)[0]
+    return lambda: chains(sweeps), lambda: pb.require_bonds(chains(pb.BURN_IN).reshape(-1, side, side)) or []
+
+
+def machine(sweeps):
+    (W, b), rng = pb.machine(), np.random.default_rng(0)
+    p = te.Density(te.BoltzmannMachine(len(b)), {"W": W[np.triu_indices(len(b), 1)], "b": b}, te.Bits(len(b)))
+    x = p.space.initial(pb.GIBBS_CHAINS, rng)
+    return lambda: te.run(te.Gibbs(), p, x, sweeps, rng), lambda: []
+
+
 JOBS = {
     "langevin": langevin, "contrastive": contrastive, "likelihood": likelihood, "own_nodes": own_nodes, "to_the_end": to_the_end,
     "score_matching": score_matching, "boltzmann": boltzmann, "bits_net": bits_net, "annealing": annealing,
+    "ising": ising, "machine": machine,
 }

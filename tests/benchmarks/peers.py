@@ -27,6 +27,7 @@ PACKAGES = {
     "torch": ["torch==2.13.0", "numpy", "ebmkit==0.16.0", "torchebm==0.8.9"],
     "jax": ["jax==0.10.2", "numpy"],
     "autograd": ["autograd==1.9.1", "numpy"],
+    "thrml": ["thrml==0.1.4", "jax==0.10.2", "numpy"],
 }
 TOLERANCE = {"float32": 2e-4, "float64": 1e-11}  # of the largest entry of a gradient
 LONG, LEAST_SAMPLES = 2.0, 3  # seconds of a call from which on so many samples do
@@ -45,6 +46,8 @@ LIBRARIES = {
     "jax tiled": ("jobs_jax", "jax", "{}_tiled"),
     "jax forward": ("jobs_jax", "jax", "{}_forward"),
     "autograd": ("jobs_autograd", "autograd", {}),
+    "numpy": ("jobs_numpy", None, {}),
+    "thrml": ("jobs_thrml", "thrml", {}),
 }
 EVERYBODY = ("tinyebm", "floor", "jax", "torch eager", "ebmkit", "torchebm")
 
@@ -72,6 +75,11 @@ def cells():
     yield "E", "Boltzmann machine, 20 bits", "boltzmann", {}, "float64", ("tinyebm", "jax", "torch eager")
     yield "E", "20-64-64-1 on 20 bits", "bits_net", {}, "float64", ("tinyebm", "floor", "jax", "torch eager")
     yield "E", "AIS, 2-64-64-1, 256 chains", "annealing", {}, "float64", ("tinyebm", "jax", "torch eager")
+    for side in pb.BONDS:
+        problem = {"side": side, "sweeps": 100}
+        yield "G", f"Ising {side} x {side}", "ising", problem, "float64", ("tinyebm", "numpy", "thrml")
+        yield "G", f"Ising {side} x {side}, in order", "ising", problem | {"scan": "systematic"}, "float64", ("tinyebm",)
+    yield "G", "Boltzmann machine, 64 bits", "machine", {"sweeps": 100}, "float64", ("tinyebm", "numpy")
 
 
 def python_of(environment, root):
@@ -151,20 +159,29 @@ def require_agreement(title, answers, tolerance):
                 raise SystemExit(f"{title}: {library} differs from tinyebm by {gap:.1e}")
 
 
-def starts(root, samples=3):
-    """Job F: seconds from the start of a process to the end of N CD-20 updates of 2-128-128-1, on one core."""
+STARTS = {  # job -> [(title, name there, problem, libraries)]
+    "F": [(f"{n} updates", "contrastive", {"net": "2-128-128-1", "updates": n},
+           ("tinyebm", "jax", "torch eager", "ebmkit", "torchebm"))
+          for n in (1, 500, 2000)],
+    "G": [(f"Ising {side} x {side}, 1000 sweeps from the start of a process", "ising", {"side": side, "sweeps": 1000},
+           ("tinyebm", "numpy", "thrml")) for side in (8, 16)],
+}  # fmt: skip
+
+
+def starts(letter, root, samples=3):
+    """{title: {library: seconds from the start of a process to the end of a call}}, on one core."""
     line = ("import sys; sys.path.insert(0, {here!r}); sys.argv = ['', {module!r}, '1']; import worker, importlib; "
-            "importlib.import_module({module!r}).JOBS[{name!r}](net='2-128-128-1', updates={n})[0]()")
+            "importlib.import_module({module!r}).JOBS[{name!r}](**{problem!r})[0]()")
     found = {}
-    for n in (1, 500, 2000):
-        for library in ("tinyebm", "jax", "torch eager", "ebmkit", "torchebm"):
+    for title, job, problem, libraries in STARTS.get(letter, ()):
+        for library in libraries:
             module, environment, names = LIBRARIES[library]
-            name = names.format("contrastive") if names else "contrastive"
-            code = line.format(here=str(HERE), module=module, name=name, n=n)
+            name = names.format(job) if names else job
+            code = line.format(here=str(HERE), module=module, name=name, problem=problem)
             shell = 'TIMEFORMAT=%R; time "$0" -c "$1" >/dev/null 2>&1'
             command = ["bash", "-c", shell, python_of(environment, root), code]
             times = [float(subprocess.run(command, capture_output=True, text=True, check=True).stderr) for _ in range(samples)]
-            found.setdefault(f"{n} updates", {})[library] = {"seconds": median(times)}
+            found.setdefault(title, {})[library] = {"seconds": median(times)}
     return found
 
 
@@ -188,7 +205,7 @@ def table(results):
 def main():
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", default="A,B,C,D1,D2,E,F")
+    parser.add_argument("--jobs", default="A,B,C,D1,D2,E,F,G")
     parser.add_argument("--cores", default="1,2")
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--only", default="", help="cells whose title holds this")
@@ -211,10 +228,10 @@ def main():
                     options.out.write_text(json.dumps(results, indent=1))
                     report = {name: f"{1e3 * f['seconds']:.3g} ms" if "seconds" in f else "failed" for name, f in found.items()}
                     print(threads, cell[0], cell[1], report, flush=True)
-        if "F" in options.jobs.split(",") and threads == "1":
-            for title, found in starts(options.envs).items():
-                results["cells"].setdefault(threads, {})[f"F: {title}"] = found
-                print("F", title, found, flush=True)
+        for letter in options.jobs.split(",") if threads == "1" and not options.only else ():
+            for title, found in starts(letter, options.envs).items():
+                results["cells"].setdefault(threads, {})[f"{letter}: {title}"] = found
+                print(letter, title, found, flush=True)
             options.out.write_text(json.dumps(results, indent=1))
     print(table(results))
 

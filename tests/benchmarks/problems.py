@@ -10,6 +10,9 @@ STEPS, CD_STEPS = 60, 20
 BATCH, SCORE_BATCH, SIGMA = 256, 512, 0.1
 GRID, EXTENT = 200, 4.0
 BITS, TEMPERATURES = 20, 1000
+GIBBS_CHAINS, COUPLING, BURN_IN, UNITS = 64, 0.3, 300, 64
+# Σ s_i s_j over the bonds of a torus, per site: its mean and variance at this coupling, by Kaufman's formula
+BONDS = {8: (0.712467, 3.459759), 16: (0.704533, 3.183544), 32: (0.704499, 3.181002)}
 
 
 def weights(sizes, dtype):
@@ -45,3 +48,23 @@ def couplings():
 def states():
     """All states of {0, 1}^BITS, (2^BITS, BITS), the first bit the most significant."""
     return ((np.arange(2**BITS)[:, None] >> np.arange(BITS)[::-1]) & 1).astype(float)
+
+
+def spins(side):
+    """Random spins (chains, side²)."""
+    return np.random.default_rng(3).choice([-1.0, 1.0], (GIBBS_CHAINS, side * side))
+
+
+def require_bonds(s):
+    """Stop unless chains s (n, side, side) have the exact mean of the bond sum, to five standard errors."""
+    mean, variance = BONDS[s.shape[1]]
+    found = (s * np.roll(s, 1, 1) + s * np.roll(s, 1, 2)).mean()
+    if abs(found - mean) > 5 * np.sqrt(variance / s.size):
+        raise ValueError(f"the bond sum is {found} per site, not {mean}")
+
+
+def machine():
+    """The symmetric matrix (zero diagonal) and the fields of the Boltzmann machine of job G."""
+    rng = np.random.default_rng(4)
+    W = np.triu(0.1 * rng.standard_normal((UNITS, UNITS)), 1)
+    return W + W.T, 0.1 * rng.standard_normal(UNITS)

@@ -16,7 +16,7 @@ MEMBERS = [te.MLP((2, 5, 4, 1)), te.MLP((3, 4, 1), "tanh", 0.3), te.MLP((1, 6, 1
            te.GaussianEnergy(3), te.GaussianMixtureEnergy(4, 1), te.GaussianMixtureEnergy(3, 2), te.DoubleWell(), te.Quartic(),
            te.Ring(), te.Banana(), te.Funnel(2), te.Funnel(4), te.GaussianBernoulliRBM(3, 2), of_page(te.energies, "Basin")(2),
            te.TabularEnergy(5), te.BoltzmannMachine(4), te.RBM(4, 3), te.Ising((2, 3)), te.Ising((3, 2), False),
-           te.Potts(3, (2, 3))]  # fmt: skip
+           te.Potts(3, (2, 3)), te.Ising((1, 3), simple=False), te.Potts(2, (3, 3))]  # fmt: skip
 every_energy = pytest.mark.parametrize("energy", MEMBERS, ids=repr)
 
 
@@ -130,3 +130,79 @@ def test_log_z_by_a_formula_is_the_integral(energy):
         return
     bare = te.Density(lambda theta, x: energy(theta, x), p.theta, p.space)
     assert te.log_partition(p) == pytest.approx(te.log_partition(bare), abs=1e-8)
+
+
+# ------------------------------------------------------- what a site sees of the others (`site_logits`)
+
+OFFERING = [energy for energy in MEMBERS if hasattr(energy, "site_logits")]
+every_offer = pytest.mark.parametrize("energy", OFFERING, ids=repr)
+VALUES = [(0.0, 1.0), (-1.0, 1.0), (0.0, 1.0, 2.0), (2.0,)]
+
+
+def by_energies(energy, theta, x, i, values):
+    """`site_logits` of one site by its definition: -E with each value there, for two values the difference."""
+    u = np.stack([-energy(theta, np.where(np.arange(x.shape[1]) == i, a, x)) for a in values], axis=-1)
+    return u[:, 1] - u[:, 0] if len(values) == 2 else u - u.mean(axis=1, keepdims=True)
+
+
+def centred(logits, values):
+    return logits if len(values) == 2 else logits - logits.mean(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("values", VALUES, ids=str)
+@every_offer
+def test_what_a_site_sees(energy, values):
+    """The differences of -E at every site, for sites in any order, x of any memory order, in both precisions.
+
+    Catches fields without b or with half of W, a bond of a site with itself, a difference of the wrong sign.
+    """
+    p, _ = example(energy, 9)
+    x = space_with(values, energy.dim).initial(11, np.random.default_rng(0)) if len(values) > 1 else np.full((11, energy.dim), 2.0)
+    sites = np.random.default_rng(1).permutation(energy.dim)
+    expected = np.stack([by_energies(energy, p.theta, x, i, values) for i in sites], axis=1)
+    for same in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], np.repeat(x, 3, axis=1)[:, ::3]):
+        found = energy.site_logits(p.theta, same, sites, values)
+        assert found.shape == ((11, len(sites)) if len(values) == 2 else (11, len(sites), len(values)))
+        np.testing.assert_allclose(centred(found, values), expected, atol=1e-12)
+    single = tree_map(lambda leaf: leaf.astype("float32"), p.theta)
+    assert energy.site_logits(single, x.astype("float32"), sites[:1], values).dtype == np.float32
+    assert energy.site_logits(p.theta, x[:0], sites, values).shape[:2] == (0, len(sites))
+
+
+@pytest.mark.parametrize("values", VALUES[:3], ids=str)
+@pytest.mark.parametrize("energy", [*filter(lambda e: hasattr(e, "in_turn"), OFFERING), te.BoltzmannMachine(71)], ids=repr)
+def test_what_a_site_sees_after_the_others_have_changed(energy, values):
+    """`in_turn` equals `site_logits` at the present x, also across blocks.  Catches fields that do not follow a change."""
+    p, _ = example(energy, 9)
+    space, rng = space_with(values, energy.dim), np.random.default_rng(0)
+    for x in (space.initial(11, rng), np.asfortranarray(space.initial(11, rng))):
+        turns = 0
+        for i, logits in enumerate(energy.in_turn(p.theta, x, values)):
+            expected = energy.site_logits(p.theta, x, np.array([i]), values)[:, 0]
+            np.testing.assert_allclose(logits, expected, atol=1e-12)
+            x[:, i], turns = space.initial(11, rng)[:, i], turns + 1
+        assert turns == energy.dim
+
+
+@every_offer
+def test_sites_that_do_not_see_each_other(energy):
+    """E(x) - E(x with a) - E(x with b) + E(x with both) = 0 for all pairs that are not `neighbours`; and they are mutual."""
+    p, x = example(energy, 9, 20)
+    if not hasattr(energy, "neighbours"):
+        return
+    table, d = energy.neighbours(), energy.dim
+    other, site = np.roll(x, 1, axis=0), np.arange(d)
+    pairs = {(i, j) for i in site for j in table[i]}
+    assert table.shape[0] == d and pairs == {(j, i) for i, j in pairs}
+    at = lambda *changed: energy(p.theta, np.where(np.isin(site, changed), other, x))
+    mixed = {(i, j): np.abs(at() - at(i) - at(j) + at(i, j)).max() for i in site for j in site if i != j}
+    assert {pair for pair, size in mixed.items() if size > 1e-12} <= pairs
+
+
+@every_offer
+def test_linear_in_every_site(energy):
+    """E on 0, 1, 2 of each site is on a line exactly if the energy says so.  Catches a promise that RBM cannot keep."""
+    p, x = example(energy, 9, 20)
+    at = lambda i, a: energy(p.theta, np.where(np.arange(energy.dim) == i, a, x))
+    bend = max(np.abs(at(i, 0.0) - 2 * at(i, 1.0) + at(i, 2.0)).max() for i in range(energy.dim))
+    assert getattr(energy, "multilinear", False) == (bend < 1e-12) or isinstance(energy, te.Potts)

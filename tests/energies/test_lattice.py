@@ -52,6 +52,32 @@ def test_energy_bond_by_bond(shape, periodic, simple):
     np.testing.assert_allclose(te.Potts(3, shape, periodic, simple)({"coupling": np.array(0.7)}, x), potts, atol=1e-13)
 
 
+@pytest.mark.parametrize("simple", [True, False])
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("shape", [*SHAPES, (3, 3), (5, 3)], ids=str)
+def test_a_site_sees_its_bonds(shape, periodic, simple):
+    """On spins, bits and three values: J times the sum over its bonds, found by walking; no others are `neighbours`.
+
+    Catches a neighbour counted once on a ring of two, the wrong edge of an open side, and a bond of a site with itself.
+    """
+    d, pairs = math.prod(shape), bonds(shape, periodic, simple)
+    for values in ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0, 2.0)):
+        x = rng(0).choice(values, (9, d))
+        for energy, bond in ((te.Ising(shape, periodic, simple), lambda s, t: s * t),
+                             (te.Potts(3, shape, periodic, simple), lambda s, t: 1.0 * (s == t))):
+            theta = {"coupling": np.array(0.7)} | ({"field": np.array(-0.4)} if isinstance(energy, te.Ising) else {})
+            u = np.zeros((9, d, len(values)))
+            for i in range(d):
+                for k, a in enumerate(values):
+                    s = np.where(np.arange(d) == i, a, x)
+                    u[:, i, k] = 0.7 * sum(bond(s[:, m], s[:, n]) for m, n in pairs if i in (m, n)) - 0.4 * a * ("field" in theta)
+            found = energy.site_logits(theta, x, np.arange(d), values)
+            expected = u[..., 1] - u[..., 0] if len(values) == 2 else u - u[..., :1]
+            np.testing.assert_allclose(found if len(values) == 2 else found - found[..., :1], expected, atol=1e-13)
+    seen = [{j for pair in pairs if i in pair for j in pair} | {i} for i in range(d)]
+    assert [set(row) | {i} for i, row in enumerate(te.Ising(shape, periodic, simple).neighbours())] == seen
+
+
 @pytest.mark.parametrize("name", ["2x2_torus_double", "2x2_torus_simple", "2x2_open", "3x3_torus_simple", "3x3_open",
                                   "4x4_torus_simple", "4x4_open"])  # fmt: skip
 def test_small_squares(oracle, name):

@@ -215,3 +215,26 @@ def test_impossible_options(name, options):
 def test_impossible_pools(options):
     with pytest.raises(ValueError, match="must be"):
         te.PersistentContrastiveDivergence(Count(), **options)
+
+
+@pytest.mark.parametrize("chains", [8, 40])
+def test_chains_are_checked_when_they_are_new(chains):
+    """The whole pool at the first update, then those that moved; one outside stops a fit.  Catches a check of all of them."""
+    class Counting(te.Reals):
+        seen = []
+
+        def contains(self, x):
+            self.seen.append(len(x))
+            return super().contains(x)
+
+    class Jump:
+        def step(self, p, x, rng):
+            return te.Move(x + (1.0 if len(Counting.seen) < 4 else np.inf))
+
+    objective = te.PersistentContrastiveDivergence(Jump(), chains=chains)
+    energy = lambda theta, x: theta["w"] * x[:, 0]
+    fit = lambda: te.fit(energy, np.zeros((8, 1)), Counting(1), objective, theta={"w": np.zeros(())}, steps=9, batch_size=8,
+                         exact=False, progress=False)  # fmt: skip
+    with pytest.raises(FloatingPointError, match="some persistent chains are nan or outside"):
+        fit()
+    assert Counting.seen[-3:] == [8, 8, 8] and Counting.seen.count(chains) == (1 if chains == 40 else len(Counting.seen))

@@ -38,6 +38,12 @@ def machine(space):
     return te.Density(te.BoltzmannMachine(d), theta, space)
 
 
+def lattice(energy, space):
+    """A lattice, rough enough that no value is drawn like another."""
+    theta = {"coupling": np.array(0.4), "field": np.array(-0.3)}
+    return te.Density(energy, theta if isinstance(energy, te.Ising) else {"coupling": np.array(0.7)}, space)
+
+
 def rbm(visible, hidden):
     shapes = {"W": (visible, hidden), "b": (visible,), "c": (hidden,)}
     theta = {name: rng(2).normal(0, 1, shape) for name, shape in shapes.items()}
@@ -52,6 +58,10 @@ CONTINUOUS = [
 DISCRETE = [
     *[(te.Gibbs(scan), rough(space)) for scan in ("systematic", "random")
       for space in (te.Bits(3), te.Spins(3), te.Cells(3, dim=2), te.Cells(4))],
+    *[(te.Gibbs(scan), p) for scan in ("systematic", "random", "coloured")
+      for p in (lattice(te.Ising((1, 3)), te.Spins(3)), lattice(te.Ising((2, 2), simple=False), te.Spins(4)),
+                lattice(te.Potts(3, (1, 3)), te.Cells(3, 3)), machine(te.Bits(3)), rbm(4, 2))],
+    (te.Gibbs("coloured"), lattice(te.Ising((1, 5)), te.Spins(5))), (te.Gibbs("coloured"), rough(te.Bits(3))),
     (te.BlockGibbs(), rbm(3, 2)), (te.BlockGibbs(), rbm(2, 5)), (te.BlockGibbs(), rbm(1, 1)),
     (te.GibbsWithGradients(), machine(te.Bits(3))), (te.GibbsWithGradients(), machine(te.Spins(4))),
     (Flip(), rbm(3, 2))]  # fmt: skip

@@ -126,3 +126,30 @@ def test_a_step_from_an_impossible_state_is_no_rejection():
     good = KERNEL.step(p, x[:300], rng(0)).x
 
     assert p.space.contains(good).all() and (pair(good) == 0).all()
+
+
+@pytest.mark.parametrize("energy, space", [
+    (te.Ising((3, 4)), te.Spins(12)), (te.Ising((1, 3), simple=False), te.Spins(3)), (te.Ising((2, 3), False), te.Bits(6)),
+    (te.BoltzmannMachine(9), te.Bits(9)), (te.BoltzmannMachine(9), te.Spins(9)), (te.RBM(6, 3), te.Bits(6))], ids=repr)
+def test_the_proposals_of_gradients(energy, space):
+    """The same draws, decisions and ratios as by gradients of whole energies, which a bare energy needs.
+
+    Catches formulas that are no slopes (RBM, a spin joined to itself), fields of the state before the flip, and a lost sign.
+    """
+    theta = energy.init(rng(0))
+    p = te.Density(energy, {name: leaf + rng(1).normal(0, 0.5, leaf.shape) for name, leaf in theta.items()}, space)
+    bare, x = te.Density(lambda theta, x: energy(theta, x), p.theta, space), space.initial(300, rng(2))
+    for _ in range(3):
+        found, expected = KERNEL.step(p, x, rng(3)), KERNEL.step(bare, x, rng(3))
+        np.testing.assert_array_equal(found.x, expected.x)
+        np.testing.assert_array_equal(found.accepted, expected.accepted)
+        np.testing.assert_allclose(found.log_ratio, expected.log_ratio, atol=1e-12)
+        x = found.x
+
+
+def test_linear_energies_are_not_differentiated(monkeypatch):
+    """Catches the offers of an energy that are not used."""
+    monkeypatch.setattr(te.samplers.gwg, "exponent_and_score", None)
+    KERNEL.step(machine(te.Bits(8))[0], te.Bits(8).initial(5, rng(0)), rng(1))
+    with pytest.raises(TypeError):
+        KERNEL.step(network(te.Bits(6)), te.Bits(6).initial(5, rng(0)), rng(1))

@@ -4,6 +4,9 @@ Sites are numbered row by row.  Every site has a bond to its right and to its lo
 periodic boundaries add bonds from the last column and row to the first, which makes a torus.  On a
 side of 2 these join the same pairs a second time: they count if not `simple`.  On a side of 1 they
 join a site to itself: they count if not `simple`.
+
+A site sees its neighbours alone, so Gibbs sampling redraws many sites at a time (`neighbours`,
+`site_logits`).
 """
 
 import math
@@ -18,6 +21,7 @@ from tinyebm.common.checks import require_parameters, whole
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.energies.analytic import scalars
+from tinyebm.energies.conditionals import lattice, of_values, sum_around
 from tinyebm.energies.transfer import log_z_of_columns, log_z_of_torus
 from tinyebm.spaces.grids import MAX_STATES, Enumeration
 from tinyebm.spaces.rows import rows
@@ -61,6 +65,35 @@ class Ising:
         x = rows(x, self.dim)
         bonds = _bond_sum(self, x, _product)
         return -(theta["coupling"] * bonds + theta["field"] * ops.sum(x, axis=1))
+
+    def neighbours(self) -> Array:
+        """The neighbours of every site, (d, 4); the site itself in place of missing ones."""
+        return _around(self)[0].T
+
+    @property
+    def multilinear(self) -> bool:
+        """Whether no site is joined to itself, so that E is linear in every spin."""
+        return not _loops(self)
+
+    def site_logits(self, theta: Tree, x: Array, sites: Array, values: tuple) -> Array:
+        """log P(s_i = a | its neighbours) of some sites (`tinyebm.energies`): a J Σ_j s_j + a h.
+
+        A bond of the site with itself adds J a².
+        """
+        if len(values) == 2:
+            slope, shift = self.sum_logits(theta, values)
+            return (slope * sum_around(x.T, sites, *_around(self)) + shift).T
+        require_parameters(self, theta, coupling=(), field=())
+        J, field = theta["coupling"], theta["field"]
+        slope, loops = J * sum_around(x.T, sites, *_around(self)) + field, _loops(self)
+        return of_values([(a * slope + loops * a * a * J).T for a in values])
+
+    def sum_logits(self, theta: Tree, values: tuple) -> tuple:
+        """(a, b) of `site_logits` = a Σ_j s_j + b for two values (`tinyebm.energies`)."""
+        require_parameters(self, theta, coupling=(), field=())
+        (low, high), J = values, theta["coupling"]
+        of_loops = _loops(self) * (high * high - low * low) * J
+        return (high - low) * J, (high - low) * theta["field"] + of_loops
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z without a sum over states, a differentiable scalar; None on other values than -1
@@ -132,6 +165,19 @@ class Potts:
         require_parameters(self, theta, coupling=())
         x = stop_gradient(rows(x, self.dim))
         return -theta["coupling"] * _bond_sum(self, x, _equal)
+
+    def neighbours(self) -> Array:
+        """The neighbours of every site, (d, 4); the site itself in place of missing ones."""
+        return _around(self)[0].T
+
+    def site_logits(self, theta: Tree, x: Array, sites: Array, values: tuple) -> Array:
+        """log P(s_i = a | its neighbours) of some sites (`tinyebm.energies`): J times the number of
+        neighbours with the value a.
+        """
+        require_parameters(self, theta, coupling=())
+        J, s = theta["coupling"], stop_gradient(x).T
+        equal = [sum_around(_equal(s, a), sites, *_around(self)) for a in values]  # (m, n) each
+        return of_values([(J * count).T for count in equal])
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z without a sum over states, a differentiable scalar; None on other values than
@@ -207,6 +253,16 @@ def _listed(model, where, also):
         f"{model!r} at {where}, only with a side of at most {side}{also}; te.ais estimates log Z, "
         "te.Pseudolikelihood and te.ContrastiveDivergence train without it"
     )
+
+
+def _around(model):
+    """(the neighbours of every site, how many of them are missing): `conditionals.lattice`."""
+    return lattice(*model.shape, *(_wraps(model, side) for side in model.shape))
+
+
+def _loops(model):
+    """The number of bonds that join a site to itself."""
+    return sum(side == 1 and _wraps(model, side) for side in model.shape)
 
 
 def _wraps(model, side):

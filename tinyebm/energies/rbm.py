@@ -6,6 +6,7 @@ also a sum over the 2^hidden states of the hidden layer (`other_layer`).
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from tinyebm.autodiff import ops
 from tinyebm.common.checks import require_count, require_parameters
 from tinyebm.common.kinds import Array, Energy, Generator, Tree
 from tinyebm.energies.analytic import is_plain
+from tinyebm.energies.conditionals import of_values
 from tinyebm.spaces.rows import rows
 
 
@@ -53,6 +55,33 @@ class RBM:
         _require(self, theta)
         x = rows(x, self.visible)
         return -(x @ theta["b"]) - ops.softplus_sum(self.hidden_logits(theta, x))
+
+    def site_logits(self, theta: Tree, x: Array, sites: Array, values: tuple) -> Array:
+        """log P(v_i = a | the other visible units) of some sites (`tinyebm.energies`),
+
+        a b_i + Σ_j softplus(z_j + (a - v_i) W_ij),    z the logits of the hidden units.
+        """
+        _require(self, theta)
+        z, W = self.hidden_logits(theta, x), theta["W"]
+        rest = lambda i: z - x[:, i, None] * W[i]
+        return np.stack([self._logits_of(theta, rest(i), i, values) for i in sites], axis=1)
+
+    def in_turn(self, theta: Tree, x: Array, values: tuple) -> Iterator[Array]:
+        """`site_logits` of one site after the other, while x changes (`tinyebm.energies`).
+
+        The hidden logits z follow the changes: a site costs O(n · hidden).
+        """
+        _require(self, theta)
+        z, W = self.hidden_logits(theta, x), theta["W"]
+        for i in range(self.visible):
+            z = z - x[:, i, None] * W[i]
+            yield self._logits_of(theta, z, i, values)
+            z = z + x[:, i, None] * W[i]
+
+    def _logits_of(self, theta, z, i, values):
+        """The logits of unit i, given those of the hidden units at v_i = 0, (n, hidden)."""
+        W, b = theta["W"][i], theta["b"][i]
+        return of_values([a * b + ops.softplus_sum(z + a * W) for a in values])
 
     def hidden_logits(self, theta: Tree, v: Array) -> Array:
         """log P(h_j = 1 | v) / P(h_j = 0 | v), (n, hidden)."""

@@ -44,7 +44,7 @@ def _weighted_energy(p, x, weights):
 
 
 def _weighted_gradient(p, x, weights):
-    return _weighted_energy(p, x, weights)[1]
+    return vjp(lambda theta: p.energy(theta, x), p.theta)[1](weights)[0]
 
 
 def exact_phase(p, rtol=1e-8, finer=False, rows=None):

@@ -18,7 +18,7 @@ from tinyebm.common.checks import require_nonnegative
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density
 from tinyebm.objectives.step import Step, contrast, require_batch
-from tinyebm.samplers.chains import Chains
+from tinyebm.samplers.chains import Chains, Pool
 from tinyebm.samplers.kernels import require_kernel, require_steps, walk
 
 
@@ -107,8 +107,9 @@ class PersistentContrastiveDivergence:
         points = pool.start(p.space, rng).astype(x.dtype) if state is None else state["chains"]
         slots, start = pool.lend(points, min(len(x), self.chains), p.space, rng)
         negatives, info = walk(self.kernel, p, start, self.k, rng)
-        state = {"chains": pool.give_back(points, slots, negatives)}
-        return Step(*contrast(p, x, negatives, self.alpha, info), state)
+        after = Pool({"chains": pool.give_back(points, slots, negatives)})
+        after.moved = after["chains"] if state is None else negatives
+        return Step(*contrast(p, x, negatives, self.alpha, info), after)
 
 
 @dataclass(frozen=True)

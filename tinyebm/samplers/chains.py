@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -157,6 +158,15 @@ def caveat_of(kernel, steps, clipped):
     return caveat and caveat(clipped)
 
 
+class Pool(dict):
+    """The state {"chains": (chains, d)} of an objective; `moved` holds the rows that are new in it.
+
+    `fit` checks the new rows alone: the others were checked when they were new.
+    """
+
+    moved: Any = None
+
+
 @dataclass(frozen=True)
 class Chains:
     """A pool of persistent chains (a replay buffer), of which some restart before they move.
@@ -199,11 +209,13 @@ class Chains:
                 f"a pool of {self.size} chains cannot lend {n}: use chains >= the batch size"
             )
         slots = np.argsort(rng.random(self.size))[:n]
-        fresh = space.initial(n, rng).astype(pool.dtype)
-        return slots, np.where((rng.random(n) < self.restart)[:, None], fresh, pool[slots])
+        fresh, points = space.initial(n, rng), pool[slots]
+        restarts = (rng.random(n) < self.restart)[:, None]
+        np.copyto(points, fresh, where=restarts, casting="unsafe")
+        return slots, points
 
     def give_back(self, pool: Array, slots: Array, x: Array) -> Array:
         """The pool with the points x in the slots from which they were lent, a new array."""
-        pool = pool.copy()
+        pool = np.empty_like(pool) if len(slots) == len(pool) else pool.copy()
         pool[slots] = x
         return pool

@@ -2,16 +2,17 @@
 
     P(x_i = a | x_-i) = e^{u(x with x_i = a)} / Σ_b e^{u(x with x_i = b)},    u = log p + const    (1)
 
-(Geman & Geman 1984, IEEE PAMI 6:721).  The kernels live on discrete spaces, where a distribution
-is a vector of probabilities over all states.  Seen as an array with one axis per site, a push
-through (1) sums over axis i and multiplies by the conditional distribution,
+(Geman & Geman 1984, IEEE PAMI 6:721).  An energy that offers `site_logits` (`tinyebm.energies`)
+gives (1) by the sums over other sites on which it depends; of any other the energies of all
+candidates are computed.  The kernels live on discrete spaces, where a distribution is a vector of
+probabilities over all states.  Seen as an array with one axis per site, a push through (1) sums
+over axis i and multiplies by the conditional distribution,
 
     p'(x) = P(x_i | x_-i) Σ_a p(x with x_i = a),                                                   (2)
 
 which costs O(N) for N states, and needs no (N, N) matrix.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,20 +29,31 @@ from tinyebm.density import Density, atom_exponents, exponent
 from tinyebm.exact.structure import other_layer
 from tinyebm.samplers import flows
 from tinyebm.samplers.kernels import Move, require_start
+from tinyebm.samplers.sites import counted_sweeps, draw, offers_sites, redraw_one, sets, sweep
 from tinyebm.spaces.grids import Enumeration
 
-SCANS = ("systematic", "random")
+SCANS = ("systematic", "random", "coloured")
 NUMBERS = 2**22  # in the candidates of all chains at a time: 32 MiB
 
 
 @dataclass(frozen=True)
 class Gibbs:
-    """Eq. (1) for every site in turn ("systematic"), or for one random site per step ("random").
+    """Eq. (1) for every site in turn ("systematic"), for one random site per step ("random"), or for
+    all sites, colour by colour ("coloured").
 
-    Both leave p invariant; the random scan is reversible, the systematic one is not.  They run on
-    Bits, Spins and Cells, for finite energies.  A row becomes nan if no value of a site is possible
-    or if an energy is nan.  A step costs q d energies per chain (systematic) or q (random), where q
-    is the number of values of a site.  A push costs O(d N) for N states.
+    All leave p invariant; only the random scan is reversible.  They run on Bits, Spins and Cells,
+    for finite energies.  A row becomes nan if no value of a site is possible or if an energy is
+    nan.  A push costs O(d N) for N states.
+
+    No two sites of a colour see each other, so they are redrawn at the same time.  Ising and Potts
+    have two colours if both sides are even, at most five otherwise (`tinyebm.samplers.sites`).  Of
+    other energies, which may couple any two sites, every site has its own colour, and the scan is
+    the systematic one.
+
+    Cost of a sweep, per chain: Ising and Potts O(d), fastest if "coloured"; BoltzmannMachine O(d²),
+    about one product x @ W; RBM O(visible · hidden); any other energy q d energies, where q is the
+    number of values of a site.  A step of the random scan computes the site of every chain for all
+    chains, in the first three cases; else q energies.
 
     >>> from tinyebm import Cells, Density, TabularEnergy
     >>> p = Density(TabularEnergy(2), {"energy": np.log([3.0, 1.0])}, Cells(2))
@@ -60,13 +72,31 @@ class Gibbs:
         """A Move from the rows of x (n, d), never rejected: one sweep, or one random site."""
         _require_discrete(p, self)
         x = require_start(p, x, rng)
-        sites = np.arange(p.space.dim, like=x)
+        sites, fast = np.arange(p.space.dim, like=x), offers_sites(p, x)
         if self.scan == "random":
             chosen = rng.integers(0, p.space.dim, size=(len(x), 1))
-            return Move(_redraw(p, x, sites == chosen, rng))
-        for i in range(p.space.dim):
+            return Move(
+                redraw_one(p, x, chosen, rng) if fast else _redraw(p, x, sites == chosen, rng)
+            )
+        if fast:
+            counted = counted_sweeps(p, x, self.scan, rng)
+            return Move(counted[0] if counted else sweep(p, x, self.scan, rng))
+        for i in self._order(p):
             x = _redraw(p, x, sites == i, rng)
         return Move(x)
+
+    @staticmethod
+    def all_at_once(kernels, p, x, rng, record):
+        """(x, trajectory or None) after sweeps by counts of neighbours; None if they do not do.
+
+        The kernels must be one Gibbs itself: a class that inherits from it may have another step.
+        """
+        kernel = kernels[0]
+        one = all(k is kernel for k in kernels) and type(kernel) is Gibbs
+        if not one or kernel.scan == "random" or not offers_sites(p, x):
+            return None
+        x = require_start(p, x, rng)
+        return counted_sweeps(p, x, kernel.scan, rng, len(kernels), record)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push`, set up once to be applied often."""
@@ -78,6 +108,8 @@ class Gibbs:
                 f"{p.space} are nan or infinite"
             )
 
+        order = self._order(p)
+
         def redraw(u, mass, i):  # eq. (2)
             given_others = lambda u: ops.exp(u - ops.logsumexp(u, axis=i, keepdims=True))
             conditional = recomputed(given_others)(u)
@@ -85,12 +117,18 @@ class Gibbs:
 
         def moved(u, mass):
             if self.scan == "random":
-                return sum(redraw(u, mass, i) for i in range(p.space.dim)) / p.space.dim
-            for i in range(p.space.dim):
+                return sum(redraw(u, mass, i) for i in order) / p.space.dim
+            for i in order:
                 mass = redraw(u, mass, i)
             return mass
 
         return lambda mass: recomputed(moved)(u, mass.reshape(grid.shape)).reshape(-1)
+
+    def _order(self, p):
+        """The sites in the order of a sweep."""
+        if self.scan == "coloured":
+            return np.concatenate(sets(p, self.scan)).tolist()
+        return range(p.space.dim)
 
 
 @dataclass(frozen=True)
@@ -138,8 +176,7 @@ class BlockGibbs:
 
 def _redraw(p, x, site, rng):
     """x with one site of every row drawn again by eq. (1); the mask `site` broadcasts to (n, d)."""
-    values = np.asarray(p.space.values, dtype=x.dtype, like=x)
-    size = max(1, NUMBERS // (len(values) * x.shape[1]))
+    size = max(1, NUMBERS // (len(p.space.values) * x.shape[1]))
     if len(x) > size:
         parts = [slice(i, i + size) for i in range(0, len(x), size)]
         sites = [site[part] if site.ndim == 2 else site for part in parts]
@@ -147,13 +184,9 @@ def _redraw(p, x, site, rng):
             [_redraw(p, x[part], site, rng) for part, site in zip(parts, sites, strict=True)]
         )
     candidates = np.concatenate([np.where(site, value, x) for value in p.space.values])  # (q n, d)
-    u = exponent(p, candidates).reshape(len(values), len(x))
-    total = ops.logsumexp(u, axis=0)
-    with np.errstate(invalid="ignore"):  # no value is possible: nan
-        conditional = np.exp(u - total)
-    below = np.cumsum(conditional, axis=0)[:-1] <= rng.random(len(x), dtype=u.dtype)
-    drawn = values[below.sum(axis=0)]  # (n,)
-    return np.where(site, np.where(np.isfinite(total), drawn, math.nan)[:, None], x)
+    u = exponent(p, candidates).reshape(len(p.space.values), len(x))
+    drawn = draw(u, rng.random(len(x), dtype=u.dtype), p.space.values)  # (n,)
+    return np.where(site, drawn.astype(x.dtype)[:, None], x)
 
 
 def _push_layer(mass, grid, logits, theta):

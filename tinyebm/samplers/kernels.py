@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.common.backend import on_gpu
 from tinyebm.common.checks import KERNEL, part_of, require_count, require_generator, require_own
 from tinyebm.common.tree import compared
 from tinyebm.density import rows_of
@@ -126,4 +127,5 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
         info |= {"acceptance": rates.mean(), "acceptance_per_chain": rates}
     if clipped:
         info["clipped"] = sum(clipped) / len(clipped)
-    return x, info
+    # Gibbs keeps the chains of a site together
+    return (x if on_gpu(x) else np.ascontiguousarray(x)), info

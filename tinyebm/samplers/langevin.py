@@ -232,8 +232,7 @@ class MALA:
         return both[: grid.size], both[grid.size :]
 
     def _flows(self, p, x, grid):
-        """(`flows.slopes` at the rows of x, a function that returns P(accepted move) from some rows,
-        blocks of rows)."""
+        """(`flows.slopes` at the rows of x, the function P(accepted move) of some rows, blocks)."""
         require_continuous(p, self)
         flows.require_resolution(self.noise_scale, grid)
         y, log_w = grid.all()
@@ -250,11 +249,8 @@ class MALA:
             log_flow = ops.minimum(-forward / twice_variance, log_ratio - backward / twice_variance)
             return ops.exp(log_flow + (log_w - log_norm))
 
-        return (
-            over_rows(flows.slopes, p, x),
-            flows_from,
-            flows.row_blocks(LARGEST_MATRIX, len(x), len(y)),
-        )
+        blocks = flows.row_blocks(LARGEST_MATRIX, len(x), len(y))
+        return over_rows(flows.slopes, p, x), flows_from, blocks
 
 
 @fused

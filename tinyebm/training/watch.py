@@ -39,6 +39,7 @@ def look(space, step, theta):
     number is 0, or nan if one of their numbers is not finite (or a chain is outside the space).
     """
     chains = step.state.get("chains") if isinstance(step.state, dict) else None
+    chains = getattr(step.state, "moved", chains)  # of a `Pool` the rows that are new
     seen = {} if chains is None else {"chains": _nan_unless([space.contains(chains)])}
     return {
         **seen,
