@@ -15,7 +15,8 @@ from tinyebm.samplers import sites
 
 rng = np.random.default_rng  # every test makes its own
 SIDES = [(1, 1), (1, 2), (1, 5), (4, 1), (2, 2), (2, 3), (3, 3), (4, 6), (5, 4), (5, 7), (3, 5)]
-LATTICES = [te.Ising(shape, periodic, simple) for shape in SIDES for periodic, simple in ((True, True), (True, False), (False, True))]
+KINDS = [(True, True), (True, False), (False, True)]
+LATTICES = [te.Ising(shape, *kind) for shape in SIDES for kind in KINDS]
 
 
 def bits_of(energy, space, seed=0, dtype="float64"):
@@ -26,7 +27,8 @@ def bits_of(energy, space, seed=0, dtype="float64"):
 
 
 OFFERS = [(te.Ising((5, 4)), te.Spins(20)), (te.Ising((3, 5)), te.Spins(15)), (te.Ising((2, 3), simple=False), te.Spins(6)),
-          (te.Ising((1, 3), simple=False), te.Bits(3)), (te.Ising((3, 3), False), te.Cells(3, 9)), (te.Ising((2, 2)), te.Cells(1, 4)),
+          (te.Ising((1, 3), simple=False), te.Bits(3)), (te.Ising((3, 3), False), te.Cells(3, 9)),
+          (te.Ising((2, 2)), te.Cells(1, 4)),
           (te.Potts(3, (3, 5)), te.Cells(3, 15)), (te.Potts(2, (4, 4)), te.Bits(16)), (te.BoltzmannMachine(40), te.Bits(40)),
           (te.BoltzmannMachine(7), te.Spins(7)), (te.BoltzmannMachine(7), te.Cells(3, 7)), (te.RBM(9, 5), te.Bits(9)),
           (te.RBM(9, 5), te.Spins(9))]  # fmt: skip

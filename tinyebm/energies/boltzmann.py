@@ -16,6 +16,7 @@ from tinyebm.spaces.rows import rows
 
 BLOCK = 32  # sites whose fields are computed by one matrix product
 
+
 @dataclass(frozen=True)
 class BoltzmannMachine:
     """E(x) = -½ xᵀ W x - b·x on Bits or Spins, W symmetric with zero diagonal.

@@ -59,7 +59,7 @@ class RBM:
     def site_logits(self, theta: Tree, x: Array, sites: Array, values: tuple) -> Array:
         """log P(v_i = a | the other visible units) of some sites (`tinyebm.energies`),
 
-            a b_i + Σ_j softplus(z_j + (a - v_i) W_ij),    z the logits of the hidden units.
+        a b_i + Σ_j softplus(z_j + (a - v_i) W_ij),    z the logits of the hidden units.
         """
         _require(self, theta)
         z, W = self.hidden_logits(theta, x), theta["W"]
