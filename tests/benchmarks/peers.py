@@ -161,8 +161,7 @@ def require_agreement(title, answers, tolerance):
 
 STARTS = {  # job -> [(title, name there, problem, libraries)]
     "F": [(f"{n} updates", "contrastive", {"net": "2-128-128-1", "updates": n},
-           ("tinyebm", "jax", "torch eager", "ebmkit", "torchebm"))
-          for n in (1, 500, 2000)],
+           ("tinyebm", "jax", "torch eager", "ebmkit", "torchebm")) for n in (1, 500, 2000)],
     "G": [(f"Ising {side} x {side}, 1000 sweeps from the start of a process", "ising", {"side": side, "sweeps": 1000},
            ("tinyebm", "numpy", "thrml")) for side in (8, 16)],
 }  # fmt: skip

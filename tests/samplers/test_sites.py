@@ -15,8 +15,8 @@ from tinyebm.samplers import sites
 
 rng = np.random.default_rng  # every test makes its own
 SIDES = [(1, 1), (1, 2), (1, 5), (4, 1), (2, 2), (2, 3), (3, 3), (4, 6), (5, 4), (5, 7), (3, 5)]
-BORDERS = ((True, True), (True, False), (False, True))  # periodic, simple
-LATTICES = [te.Ising(shape, *border) for shape in SIDES for border in BORDERS]
+KINDS = [(True, True), (True, False), (False, True)]
+LATTICES = [te.Ising(shape, *kind) for shape in SIDES for kind in KINDS]
 
 
 def bits_of(energy, space, seed=0, dtype="float64"):

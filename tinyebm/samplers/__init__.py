@@ -14,8 +14,9 @@ Exact contrastive divergence, `te.transition_matrix` and `te.spectral_gap` need 
 grid is then chosen by `drift` and `noise_scale`; without these it is the grid of the space.
 
 Read `kernels` and `langevin`, then `chains` (many steps, `te.run`).  `hmc`, `gibbs`, `gwg` and
-`recipes` hold further kernels.  `metropolis` accepts or rejects proposals, `flows` holds the parts
-that pushes share, and `spectrum` the transition matrix and its eigenvalues.
+`recipes` hold further kernels.  `metropolis` accepts or rejects proposals, `sites` redraws many
+sites at a time, `flows` holds the parts that pushes share, and `spectrum` the transition matrix and
+its eigenvalues.
 
 To add a kernel, write its `step`.  Write a `push`, too, if you need its exact distribution; use
 `te.ops` in it if you need derivatives by theta.  This kernel proposes to flip one bit at random:

@@ -95,32 +95,44 @@ def counted_sweeps(p, x, scan, rng, steps=1, record=None):
     that leads to the other value matters, so a sweep compares small integers.  The draws are those
     of `sweep`.
     """
+    found = _by_counts(p, x)
+    if found is None:
+        return None
+    counted, value, first, near = found
+    other = sum(p.space.values) - value
+    parts = [(sites, near[:, sites]) for sites in sets(p, scan)]
+    read = lambda: np.where(counted.T == 1, value, other).astype(x.dtype)
+    trajectory = [x]
+    for step in range(1, steps + 1):
+        uniform = _uniform(p, x, counted.shape, rng)
+        least = sum((chance > uniform).view(np.int8) for chance in first.astype(uniform.dtype))
+        for sites, around in parts:
+            count = counted.take(around, axis=0).sum(axis=0, dtype=np.int8)
+            second = count >= least.take(sites, axis=0)
+            counted[sites] = second == (value == p.space.values[1])
+        if record is not None and step % record == 0:
+            trajectory.append(read())
+    return read(), np.stack(trajectory) if record is not None else None
+
+
+def _by_counts(p, x):
+    """(which x_i have the value v (d, n), v, P(first value) if 0, ..., k neighbours have it, the
+    neighbours (k, d)), or None; P falls, because v is the value that favours the second."""
     offer = part_of(p.energy, "sum_logits", (*ENERGY, "site_logits", "neighbours"))
     if offer is None or on_gpu(x) or len(p.space.values) != 2:
         return None
-    parts, near, (low, high) = sets(p, scan), np.asarray(p.energy.neighbours()).T, p.space.values
-    up, (k, d) = x.T == high, near.shape
-    if k >= MOST or (near == np.arange(d)).any() or not (up | (x.T == low)).all():
+    (low, high), near = p.space.values, np.asarray(p.energy.neighbours()).T
+    k, up = len(near), x.T == high
+    if k >= MOST or (near == np.arange(p.space.dim)).any() or not (up | (x.T == low)).all():
         return None
     slope, shift = offer(p.theta, p.space.values)
     if np.ndim(slope) or np.ndim(shift):
         raise ValueError(f"sum_logits of {p.energy!r} must return two numbers")
     with np.errstate(over="ignore"):
         first = 1 / (1 + np.exp(slope * (low * k + (high - low) * np.arange(k + 1)) + shift))
-    rising = bool(slope >= 0)  # else the neighbours with the first value are counted
-    counted, first = (up == rising).astype(np.int8, order="C"), first if rising else first[::-1]
-    parts = [(sites, near[:, sites]) for sites in parts]
-    read = lambda: np.where(counted.T == rising, high, low).astype(x.dtype)
-    trajectory = [x]
-    for step in range(1, steps + 1):
-        uniform = _uniform(p, x, (d, len(x)), rng)
-        least = sum((value > uniform).view(np.int8) for value in first.astype(uniform.dtype))
-        for sites, around in parts:
-            count = counted.take(around, axis=0).sum(axis=0, dtype=np.int8)
-            counted[sites] = (count >= least.take(sites, axis=0)) == rising
-        if record is not None and step % record == 0:
-            trajectory.append(read())
-    return read(), np.stack(trajectory) if record is not None else None
+    if slope >= 0:
+        return up.astype(np.int8, order="C"), high, first, near
+    return (~up).astype(np.int8, order="C"), low, first[::-1], near
 
 
 def redraw_one(p, x, chosen, rng):
