@@ -7,8 +7,8 @@ whose nodes lie elsewhere (after a search on two).  With log Z_k the sum over gr
 
     error = 2 max_k |log Z_k - log Z|.                                                  (1)
 
-The step shrinks where the error is above rtol / STRICT, and grows where it is far below.  A face of the
-box moves outwards where log p on it comes within EDGE nats of its maximum.
+The step shrinks where the error is above rtol / STRICT, and grows where it is far below.  A face of
+the box moves outwards where log p on it comes within EDGE nats of its maximum.
 
 A peak that appears elsewhere would be missed by the grid.  It is noticed by
 
