@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 import tinyebm as te
 from tinyebm.common.tree import tree_flatten, tree_map
@@ -152,3 +153,18 @@ def test_a_model_that_breaks_is_refused(value, message):
     _, memory = follow(p, RTOL, np.zeros((1, 1)))
     with pytest.raises(ValueError, match=message):
         follow(te.Density(broken, {"w": np.array(1.0)}, te.Reals(1)), RTOL, np.zeros((1, 1)), memory)
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-8])
+@pytest.mark.parametrize("power", [2.5, 4.0, 8.0])
+def test_tails_that_fall_like_a_power(power, rtol):
+    """Student's distribution, (1 + x²)^{-power / 2}.  Catches a box that is cut at a height and leaves out the mass beyond."""
+    energy = lambda theta, x: theta["a"] / 2 * te.ops.log(1 + te.ops.sum(x * x, axis=1))
+    state = None
+    for i in range(6):
+        p = te.Density(energy, {"a": np.array(power + 0.001 * i)}, te.Reals(1))
+        state = follow_atoms(p, rtol, 2, np.zeros((1, 1)), state)
+        a = power + 0.001 * i
+        exact = 0.5 * np.log(np.pi) + special.gammaln((a - 1) / 2) - special.gammaln(a / 2)
+        assert abs(log_sum(p, Atoms(state["states"], state["log_weights"])) - exact) < max(rtol, 3 * float(state["error"]))
+        assert float(state["error"]) < 3 * rtol or i > 0

@@ -8,7 +8,7 @@ whose nodes lie elsewhere (after a search on two).  With log Z_k the sum over gr
     error = 2 max_k |log Z_k - log Z|.                                                  (1)
 
 The step shrinks where the error is above rtol / STRICT, and grows where it is far below.  A face of
-the box moves outwards where log p on it comes within EDGE nats of its maximum.
+the box moves outwards where log p on it comes within EDGE - log rtol nats of its maximum.
 
 A peak that appears elsewhere would be missed by the grid.  It is noticed by
 
@@ -35,7 +35,8 @@ from tinyebm.exact.sums import log_sum, rounding
 from tinyebm.spaces.grids import Atoms
 from tinyebm.spaces.own import OwnSpace
 
-EDGE, MARGIN = 20.0, 6.0  # nats: the least fall of log p to a face, and more for the next box
+# nats: log p falls by at least EDGE - log rtol to every face, and by MARGIN more in the next box
+EDGE, MARGIN = 13.0, 6.0
 PARTS = 8  # of the sparse scan
 LONGEST = 64  # checks from one search for all peaks to the next, at most
 MOST = 2**18  # nodes of a grid that is kept
@@ -157,6 +158,7 @@ def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
 
     With the number of `calls`, peaks elsewhere are looked for.
     """
+    edge = EDGE - math.log(rtol)
     for _ in range(TRIES):
         rule, counts = box.rule(p.space)
         if math.prod(counts) > MOST:
@@ -167,8 +169,8 @@ def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
         top, faces = u.max(), _faces(u.reshape(grid.shape))
         if not np.isfinite(top):
             return None
-        if not p.space.bounded and faces.max() > top - EDGE:
-            low, high = (faces > top - EDGE) * 4 * box.step
+        if not p.space.bounded and faces.max() > top - edge:
+            low, high = (faces > top - edge) * 4 * box.step
             box = box._replace(low=box.low - low, high=box.high + high)
             continue
         log_z = _log_sum(u + log_w)
@@ -181,13 +183,13 @@ def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
         box = box._replace(step=box.step / FINER)
     else:
         return None
-    if calls is not None and _missed(p, rows, box, top, faces.max(), calls):
+    if calls is not None and _missed(p, rows, box, top, edge, faces.max(), calls):
         return None
     heavy = u + log_w - log_z > math.log(0.01 * rtol / len(u))
     step = box.step * COARSER if error < rtol / strict[p.space.dim] / 25 else box.step
     box = box._replace(step=step)
     if not p.space.bounded:
-        kept = x[u > top - EDGE - MARGIN]
+        kept = x[u > top - edge - MARGIN]
         box = box._replace(low=kept.min(axis=0) - step, high=kept.max(axis=0) + step)
     return Grids(grid, heavy, log_z, error, box)
 
@@ -207,8 +209,8 @@ def _faces(u):
     return np.array([[u.take(end, axis).max() for axis in range(u.ndim)] for end in (0, -1)])
 
 
-def _missed(p, rows, box, top, edge, calls):
-    """Whether log p shows mass that the nodes in the box lack; `edge` is its maximum on a face."""
+def _missed(p, rows, box, top, edge, face, calls):
+    """Whether log p shows mass that the nodes in the box lack; `face` is its maximum on a face."""
     rows = rows[p.space.contains(rows)]
     outside = lambda x: ((x < box.low) | (x > box.high)).any(axis=1)
     u = _exponents(p, rows)
@@ -218,4 +220,4 @@ def _missed(p, rows, box, top, edge, calls):
         return False
     x = far_nodes(p)[calls % PARTS :: PARTS]
     beyond = _exponents(p, x[outside(x)])
-    return bool((u[outside(rows)] > top - EDGE).any() or (beyond > edge).any())
+    return bool((u[outside(rows)] > top - edge).any() or (beyond > face).any())
