@@ -50,6 +50,11 @@ GOALS = [  # what is asked for, the ratios it is about, the least that is asked
      {"cores": "1", "where": lambda t: not t.startswith("2-64")}, 1 / 1.4),
     ("A at most 1.6 times the floor with 64 units and 512 chains or more, one core", ("A", ("floor",)),
      {"cores": "1", "where": lambda t: t.startswith("2-64") and not t.endswith(" 128")}, 1 / 1.6),
+    ("G at most 1.3 times a checkerboard in NumPy, one core", ("G", ("numpy",)),
+     {"cores": "1", "where": lambda t: t.startswith("Ising") and "start" not in t}, 1 / 1.3),
+    ("G at most 1.5 times local fields in NumPy, one core", ("G", ("numpy",)),
+     {"cores": "1", "where": lambda t: t.startswith("Boltzmann")}, 1 / 1.5),
+    ("G at most 1.3 times thrml, one core", ("G", ("thrml",)), {"cores": "1"}, 1 / 1.3),
 ]
 
 

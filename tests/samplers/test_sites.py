@@ -81,7 +81,13 @@ def test_a_site_that_is_seen_sees():
                                    np.zeros(4, int)], ids=str)
 def test_other_tables_are_refused(table):
     """Catches a negative number that counts from the end, and sites that do not exist."""
-    p = bits_of(type("Own", (te.Ising,), {"neighbours": lambda self: table})((2, 2)), te.Spins(4))
+    own = {"neighbours": lambda self: table}
+    for more in ({}, {"sum_logits": lambda self, theta, values: (1.0, 0.0)}):
+        p = bits_of(type("Own", (te.Ising,), own | more)((2, 2)), te.Spins(4))
+        refuses_neighbours(p)
+
+
+def refuses_neighbours(p):
     with pytest.raises(ValueError, match=r"must return the numbers of sites that each site sees, \(4, k\) integers from 0 to 3"):
         te.Gibbs("coloured").step(p, p.space.initial(3, rng(0)), rng(1))
 

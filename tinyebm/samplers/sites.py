@@ -95,12 +95,12 @@ def counted_sweeps(p, x, scan, rng, steps=1, record=None):
     that leads to the other value matters, so a sweep compares small integers.  The draws are those
     of `sweep`.
     """
-    found = _by_counts(p, x)
+    groups, found = sets(p, scan), _by_counts(p, x)
     if found is None:
         return None
     counted, value, first, near = found
     other = sum(p.space.values) - value
-    parts = [(sites, near[:, sites]) for sites in sets(p, scan)]
+    parts = [(sites, near[:, sites]) for sites in groups]
     read = lambda: np.where(counted.T == 1, value, other).astype(x.dtype)
     trajectory = [x]
     for step in range(1, steps + 1):
