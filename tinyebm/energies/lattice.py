@@ -177,7 +177,8 @@ class Potts:
         require_parameters(self, theta, coupling=())
         s, u = stop_gradient(x).T, []
         for a in values:
-            equal = sum_around(s, sites, *_around(self), lambda s, a=a: _equal(s, a))  # (m, n)
+            near, own = _around(self)
+            equal = sum_around(s, sites, near, own, lambda s, a=a: _equal(s, a))  # (m, n)
             u.append((theta["coupling"] * equal).T)
         return of_values(u)
 
