@@ -199,7 +199,7 @@ def _sets(table, d, scan):
     for i, row in enumerate(sees):
         for j in tuple(row):
             sees[j].add(i)
-    number: list = []
+    number = []
     for i in range(d):
         taken = {number[j] for j in sees[i] if j < i}
         free = (k for k in itertools.count() if k not in taken)
