@@ -60,10 +60,11 @@ def lattice(rows, cols, wraps_rows, wraps_cols):
     return table, own if own.any() else None
 
 
-def sum_around(s, sites, neighbours, own):
-    """Σ_j s_j over the neighbours j of some sites, (m, n), from the values s (d, n)."""
+def sum_around(s, sites, neighbours, own, feature=lambda s: s):
+    """Σ_j f(s_j) over the neighbours j of some sites, (m, n), from the values s (d, n) and a feature
+    f of values."""
     near = np.asarray(neighbours.take(sites, axis=1), like=s)
-    total = s.take(near, axis=0).sum(axis=0)
+    total = feature(s.take(near, axis=0)).sum(axis=0)
     if own is not None:
-        total -= np.asarray(own[sites, None], dtype=s.dtype, like=s) * s[sites]
+        total -= np.asarray(own[sites, None], dtype=s.dtype, like=s) * feature(s[sites])
     return total

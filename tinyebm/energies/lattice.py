@@ -175,9 +175,12 @@ class Potts:
         neighbours with the value a.
         """
         require_parameters(self, theta, coupling=())
-        J, s = theta["coupling"], stop_gradient(x).T
-        equal = [sum_around(_equal(s, a), sites, *_around(self)) for a in values]  # (m, n) each
-        return of_values([(J * count).T for count in equal])
+        s, u = stop_gradient(x).T, []
+        for a in values:
+            near, own = _around(self)
+            equal = sum_around(s, sites, near, own, lambda s, a=a: _equal(s, a))  # (m, n)
+            u.append((theta["coupling"] * equal).T)
+        return of_values(u)
 
     def log_partition(self, theta: Tree, space: Any) -> Any:
         """log Z without a sum over states, a differentiable scalar; None on other values than

@@ -109,9 +109,9 @@ class Gibbs:
         """
         kernel = kernels[0]
         one = all(k is kernel for k in kernels) and type(kernel) is Gibbs
+        x = require_start(p, x, rng)
         if not one or kernel.scan == "random" or not offers_sites(p, x):
             return None
-        x = require_start(p, x, rng)
         return counted_sweeps(p, x, kernel.scan, rng, len(kernels), record)
 
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:

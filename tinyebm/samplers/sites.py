@@ -81,7 +81,7 @@ def sweep(p, x, scan, rng):
             for i, logits in enumerate(in_turn(p.theta, x.T, values)):
                 x[i] = draw(logits.T, uniform[i], values)
             return x.T
-        for sites in _parts(sets(p, scan), x):
+        for sites in _parts(sets(p, scan), x, TOGETHER):
             u = uniform.take(np.asarray(sites, like=x), axis=0)
             x[sites] = draw(logits_of(p, x.T, sites).T, u, values)
     return x.T
@@ -100,12 +100,16 @@ def counted_sweeps(p, x, scan, rng, steps=1, record=None):
         return None
     counted, value, first, near = found
     other = sum(p.space.values) - value
-    parts = [(sites, near[:, sites]) for sites in groups]
+    parts = [(sites, near[:, sites]) for sites in _parts(groups, counted, 8 * TOGETHER)]
+    least, blocks = np.empty_like(counted), _parts([np.arange(len(counted))], counted, 8 * TOGETHER)
+    blocks = [slice(rows[0], rows[-1] + 1) for rows in blocks]
     read = lambda: np.where(counted.T == 1, value, other).astype(x.dtype)
     trajectory = [x]
     for step in range(1, steps + 1):
-        uniform = _uniform(p, x, counted.shape, rng)
-        least = sum((chance > uniform).view(np.int8) for chance in first.astype(uniform.dtype))
+        for rows in blocks:
+            uniform = _uniform(p, x, counted[rows].shape, rng)
+            chances = first.astype(uniform.dtype)
+            least[rows] = sum((chance > uniform).view(np.int8) for chance in chances)
         for sites, around in parts:
             count = counted.take(around, axis=0).sum(axis=0, dtype=np.int8)
             second = count >= least.take(sites, axis=0)
@@ -179,9 +183,9 @@ def _arrays(theta):
     return [leaf for leaf in tree_flatten(theta)[0] if hasattr(leaf, "dtype")]
 
 
-def _parts(sets, x):
-    """The sets, in parts of at most TOGETHER numbers; on a GPU each launch costs time: whole."""
-    size = x.shape[0] if on_gpu(x) else max(1, TOGETHER // max(x.shape[1], 1))
+def _parts(sets, x, together):
+    """The sets, in parts of `together` numbers at most; on a GPU each launch costs time: whole."""
+    size = x.shape[0] if on_gpu(x) else max(1, together // max(x.shape[1], 1))
     return (sites[i : i + size] for sites in sets for i in range(0, len(sites), size))
 
 
@@ -195,7 +199,7 @@ def _sets(table, d, scan):
     for i, row in enumerate(sees):
         for j in tuple(row):
             sees[j].add(i)
-    number: list = []
+    number = []
     for i in range(d):
         taken = {number[j] for j in sees[i] if j < i}
         free = (k for k in itertools.count() if k not in taken)
