@@ -272,13 +272,18 @@ def test_steps_on_which_coarse_grids_agree_by_chance(seed):
     assert abs(z - known.log_z) <= z.error
 
 
-def test_widths_end_at_the_first_fall_of_a_nat():
-    """Two equal peaks half a box apart: a step from one of them onto the other falls by nothing.
+PEAK = lambda x: 0.5 * ((x[:, 0] - 0.25) / 0.02) ** 2  # the energy of a peak beside others
+
+
+@pytest.mark.parametrize("energy", [
+    lambda x: -ops.logsumexp(-0.5 * ((x - np.array([0.25, 0.75])) / 0.02) ** 2, axis=1),
+    lambda x: ops.where((x[:, 0] > 0.35) & (x[:, 0] < 0.95), 0.0, PEAK(x))], ids=["peak", "plateau"])  # fmt: skip
+def test_widths_end_at_the_first_fall_of_a_nat(energy):
+    """Another peak, or a plateau, of the same height half a box away: a step onto it falls by nothing.
 
     Catches a width that goes on beyond the valley between them.
     """
-    p = plain(lambda x: -ops.logsumexp(-0.5 * ((x - np.array([0.25, 0.75])) / 0.02) ** 2, axis=1), te.Box(0, 1, 1))
-    x = np.array([[0.25]])
+    p, x = plain(energy, te.Box(0, 1, 1)), np.array([[0.25]])
     [[width]] = peaks._width(p, x, exponents(p, x), np.full((1, 1), 1 / 256), np.zeros(1), np.ones(1))
 
     nat = 0.02 * np.sqrt(2)
