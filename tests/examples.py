@@ -31,5 +31,6 @@ def of_page(page, name):
 
 
 def hears_ctrl_c():
-    """To be called in a new process: a job in the background would ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """To be called in a new process: a job in the background would ignore SIGINT and SIGHUP."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyebm.common.backend import on_gpu
 from tinyebm.common.checks import KERNEL, part_of, require_count, require_generator, require_own
 from tinyebm.common.tree import compared
 from tinyebm.density import rows_of
@@ -128,4 +127,4 @@ def walk(kernel, p, x, steps, rng, record=None, strict=False):
     if clipped:
         info["clipped"] = sum(clipped) / len(clipped)
     # Gibbs keeps the chains of a site together
-    return (x if on_gpu(x) else np.ascontiguousarray(x)), info
+    return (np.ascontiguousarray(x) if type(x) is np.ndarray else x), info
