@@ -86,11 +86,10 @@ def grown(place, masses, width=1.0, rows=None, d=1):
     return np.array(errors)
 
 
-@pytest.mark.parametrize("d", [1, 2])
-@pytest.mark.parametrize("place", [8.0, 12.0, 40.0])
+@pytest.mark.parametrize("place, d", [(8.0, 1), (12.0, 1), (40.0, 1), (12.0, 2)])
 def test_a_peak_that_grows_elsewhere_is_noticed(place, d):
-    """From e^-60 to as much as the first, 0.5 nats a step; no row of data is there.  Catches a mode that training never sees."""
-    errors = grown(place, np.arange(-60.0, 0.5, 0.5), d=d)
+    """From e^-40 to as much as the first, 0.5 nats a step; no row of data is there.  Catches a mode that training never sees."""
+    errors = grown(place, np.arange(-40.0, 0.5, 0.5), d=d)
     assert (errors > RTOL).mean() < 0.05 and errors[-1] < RTOL
 
 
