@@ -22,6 +22,11 @@ for objective in (te.ContrastiveDivergence(te.ULA(0.01), 3), te.ExactLikelihood(
     for dtype in ("float64", "float32"):
         fit = te.fit(net, moons, objective=objective, dtype=dtype, **quick)
         found += [ravel(fit.theta)[0], *fit.history.values()]
+class Product:
+    def gradient(self, p, x, rng, state=None):
+        a, b = np.random.default_rng(1).random((2, 200_000))
+        return te.Step(te.ExactLikelihood().gradient(p, x, rng).gradient, {"loss": float(a @ b)}, None)
+found.append(te.fit(te.GaussianEnergy(2), moons, te.Reals(2), Product(), exact=False, **quick).history["loss"][-1])
 wide = lambda theta, x: te.ops.sum(te.ops.tanh(x @ theta["a"]) @ theta["b"], axis=1) + te.ops.sum(x * x, axis=1)
 draw = np.random.default_rng(0).standard_normal
 theta = {"a": draw((2, 256)), "b": draw((256, 256)) / 256}
