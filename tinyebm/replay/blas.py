@@ -16,9 +16,11 @@ import os
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock, local
+from threading import Lock
 
 import numpy as np
+
+from tinyebm.replay.mode import THREAD
 
 NAMES = (
     "scipy_openblas_{}_num_threads64_",
@@ -66,13 +68,6 @@ class _Blocks:
     """How many blocks hold linear algebra at one thread, and its number of threads outside them."""
 
     lock, count, former = Lock(), 0, 1
-
-
-class _Thread(local):
-    alone = False  # whether this thread is inside `one_blas_thread`
-
-
-THREAD = _Thread()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Whether this thread replays, and which programs it keeps for a while."""
+"""The state of each thread on which replay depends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,10 +6,12 @@ from threading import local
 
 
 class _Thread(local):
-    """The state of each thread: whether it runs plainly, and the open blocks of `remembering`."""
+    """The state of each thread: whether it runs plainly, the open blocks of `remembering`, and
+    whether it is inside `one_blas_thread`."""
 
     plain = False
     scopes = ()
+    alone = False
 
 
 THREAD = _Thread()

@@ -230,7 +230,7 @@ def fit(
 
     with still(), remembering(energy, space) as require_unchanged:
         if resume and checkpoint and Path(checkpoint).exists():
-            if theta is None and hasattr(energy, "init"):
+            if theta is None and hasattr(energy, "init"):  # for the classes of its NamedTuples
                 theta = energy.init(stream.at(0))
             state, history = file.load(steps, theta)
             state = stream.place(state)

@@ -129,8 +129,9 @@ class Checkpoint:
         if "identity" not in notes:
             return "it holds no run"
         for name, value in self.identity.items():
-            left_out = name == "theta" and value is None
-            if found := None if left_out else difference(notes["identity"].get(name), value, name):
+            if name == "theta" and value is None:  # a resumed run may leave its start out
+                continue
+            if found := difference(notes["identity"].get(name), value, name):
                 where, there, here = found
                 inside = "" if where == name else f"another one: {where} is "
                 return f"its {name} is {inside}{there}, not {here}"

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.autodiff.ops import logsumexp
 from tinyebm.common.backend import beside, to_numpy
 from tinyebm.density import exponents, on_host
 from tinyebm.exact.nodes.peaks import far_nodes
@@ -49,7 +50,7 @@ STRICT, FIRST = {1: 1e4, 2: 4, 3: 4}, {1: 1e4, 2: 50, 3: 50}
 START = 1.5  # the step of the first grid, in units of the finest scale of the density
 
 
-class Box(NamedTuple):
+class Region(NamedTuple):
     """The box of a grid, and its steps, (d,) each; the steps are nan if no grid can be kept."""
 
     low: Any
@@ -66,13 +67,13 @@ class Box(NamedTuple):
 
 
 class Grids(NamedTuple):
-    """A grid, the mask of its atoms that carry mass, log Z on it, its error, and the next Box."""
+    """A grid, the mask of its atoms that carry mass, log Z on it, its error, and the next Region."""
 
     grid: Any
     heavy: Any
     log_z: float
     error: float
-    box: Box
+    box: Region
 
 
 def follow_atoms(p, rtol, refresh, rows, state=None):
@@ -124,7 +125,7 @@ def follow(p, rtol, rows, memory=None):
     calls, search, found = 1, 1, None
     if memory is not None:
         calls, search = int(memory["calls"]) + 1, int(memory["search"])
-        box = Box(*[memory[name] for name in Box._fields])
+        box = Region(*[memory[name] for name in Region._fields])
         if np.isfinite(box.step).all() and calls < search:
             found = _checked(p, rtol, to_numpy(rows), box, calls)
     if found is None:
@@ -145,16 +146,16 @@ def _searched(p, rtol, rows, strict):
         else:
             window = find_window(host, rtol, DROPS[0], rows[p.space.contains(rows)])
             low, high, step = window.low, window.high, START * window.scale
-        found = _checked(p, rtol, rows, Box(low, high, step), strict=strict)
+        found = _checked(p, rtol, rows, Region(low, high, step), strict=strict)
         if found is not None:
             return found
     q = quadrature(p, rtol, rows=rows)
     heavy, nothing = to_numpy(heavy_atoms(p, q, rtol)[2]), np.full(d, np.nan)
-    return Grids(q.grid, heavy, q.log_z, q.error, Box(nothing, nothing, nothing))
+    return Grids(q.grid, heavy, q.log_z, q.error, Region(nothing, nothing, nothing))
 
 
 def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
-    """The Grids from a Box, with an error (1) of at most rtol / strict, or None if it is not enough.
+    """The Grids from a Region, with an error (1) of at most rtol / strict, or None if it is not enough.
 
     With the number of `calls`, peaks elsewhere are looked for.
     """
@@ -173,7 +174,7 @@ def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
             low, high = (faces > top - edge) * 4 * box.step
             box = box._replace(low=box.low - low, high=box.high + high)
             continue
-        log_z = _log_sum(u + log_w)
+        log_z = float(logsumexp(u + log_w))
         others = rule.variants(counts)[:2]
         if calls is not None:
             others = others[calls % 2 :: 2]
@@ -198,10 +199,6 @@ def _exponents(p, x):
     """The exponents of p at rows x (n, d) of the host, as an array of the host."""
     with np.errstate(over="ignore", invalid="ignore"):
         return to_numpy(exponents(p, *beside(p.theta, x)))
-
-
-def _log_sum(u):
-    return float(u.max() + math.log(np.exp(u - u.max()).sum()))
 
 
 def _faces(u):
