@@ -44,6 +44,6 @@ MUTANTS = [
     ("a mistake in all rows", "experiment/race.py", "if first and not curve:", "if False:", "experiment/test_compare.py"),
     ("a number that fails ends the comparison", "experiment/judging.py", "        value = math.nan\n        row.setdefault(",
      "        raise\n        row.setdefault(", "experiment/test_compare.py"),
-    ("the files of an earlier comparison stay", "experiment/compare.py", "path.unlink(missing_ok=True)", "pass",
+    ("the files of an earlier comparison stay", "experiment/report.py", "path.unlink(missing_ok=True)", "pass",
      "cli/test_console.py"),
 ]

@@ -20,7 +20,7 @@ from tinyebm.common.tree import compared
 from tinyebm.exact.likelihood import data_law
 from tinyebm.experiment.judging import bias, judge, said, truth_of
 from tinyebm.experiment.race import equal_seconds, require_trainable, timed
-from tinyebm.experiment.report import files_of, model_file, table, write_tables
+from tinyebm.experiment.report import files_of, model_file, remove, table, write_tables
 from tinyebm.experiment.setups import (
     consistency,
     default_kernel,
@@ -107,8 +107,7 @@ class Comparison:
         if drawable(self.data, getattr(self.data, "space", None) or Reals(self.settings["dim"])):
             paths += self._figure(folder / "compare.png")
         paths += models
-        for path in before - set(paths):
-            path.unlink(missing_ok=True)
+        remove(before - set(paths))
         return paths
 
     def _figure(self, path):

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyebm.datasets.load import NAMES, load
 from tinyebm.experiment.compare import compare
-from tinyebm.experiment.report import files_of, replicas_table, write_tables
+from tinyebm.experiment.report import files_of, remove, replicas_table, write_tables
 from tinyebm.experiment.sweeps import Failed, sweep
 
 
@@ -45,8 +45,7 @@ class Replicas:
         """
         before = files_of(folder)
         paths = write_tables(folder, "replicas", self.table(), vars(self))
-        for path in before - set(paths):
-            path.unlink(missing_ok=True)
+        remove(before - set(paths))
         return paths
 
 

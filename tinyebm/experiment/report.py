@@ -117,6 +117,12 @@ def files_of(folder):
     return found
 
 
+def remove(paths):
+    """Remove files, of which some may not exist."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
 def model_file(folder, method):
     """The path of the model that a method has trained."""
     return Path(folder, re.sub(r"[^\w.+-]", "_", method) + ".npz")
