@@ -9,6 +9,10 @@ import pytest
 import tinyebm as te
 from tinyebm import ops
 from tinyebm.common.tree import ravel
+from tinyebm.exact.nodes import follow
+from tinyebm.exact.nodes.window import find_window
+from tinyebm.exact.sums import model_phase
+from tinyebm.training import maximum_likelihood
 from tinyebm.training.maximum_likelihood import spread_of_statistics
 
 rng = np.random.default_rng  # every test makes its own
@@ -83,6 +87,40 @@ def test_the_gradient_vanishes(energy, space, data):
 
     assert found.history["converged"][-1]
     assert gradient_at(found, data) < 2e-6
+
+
+FLOWER = te.MLP((2, 8, 1), confinement=1.0)
+
+
+@pytest.mark.parametrize("energy, space, data", [
+    (NET, None, CLUSTERS), (FLOWER, None, PLANE), (FLOWER, te.Box(-6, 6, 2), PLANE), (te.Quartic(), None, WELLS),
+    (te.MLP((1, 4, 1), "relu", confinement=1.0), None, WELLS)], ids=["line", "plane", "box", "quartic", "kinks"])  # fmt: skip
+@pytest.mark.parametrize("steps", [1, 4])
+def test_the_result_is_exact_wherever_the_run_ends(energy, space, data, steps):
+    """Long before the end grids are coarse.  Catches their NLL as the result's."""
+    with pytest.warns(te.ConvergenceWarning):
+        found = mle(energy, data, space, max_steps=steps)
+    assert found.history["step"][-1] <= steps
+    assert found.history["nll"][-1] == pytest.approx(float(te.nll(found.density, data, rtol=1e-10)), abs=3e-8)
+
+
+@pytest.mark.parametrize("off", [1e-6, 1e-3, 0.1])
+def test_nodes_that_miss_mass_are_found_out(off, monkeypatch):
+    """log Z too small by a peak, and in a way that grows with θ.  Catches a result that no search has confirmed."""
+    wrong = lambda p, grid: ((found := model_phase(p, grid))[0] - off, found[1])
+    monkeypatch.setattr(maximum_likelihood, "model_phase", wrong)
+    found = mle(te.Quartic(), WELLS)
+    assert found.history["converged"][-1] and gradient_at(found, WELLS) < 2e-6
+    assert found.history["nll"][-1] == pytest.approx(float(te.nll(found.density, WELLS)), abs=1e-8)
+
+
+def test_nodes_follow_the_parameters(monkeypatch):
+    """Catches a search for all peaks at every θ, which takes six times as long."""
+    searches = []
+    monkeypatch.setattr(follow, "find_window", lambda *args: searches.append(0) or find_window(*args))
+    with pytest.warns(te.ConvergenceWarning):
+        found = mle(FLOWER, PLANE, max_steps=60)
+    assert len(found.history["nll"]) > 60 and len(searches) < 12
 
 
 def test_a_table_reaches_the_frequencies():

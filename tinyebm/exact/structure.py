@@ -60,6 +60,11 @@ def structural_log_z(p):
     return log_sum(hidden, hidden.space.grid()) if hidden else None
 
 
+def has_formula(p):
+    """Whether log Z is a formula or a sum over states, visible or hidden."""
+    return bool(p.space.discrete or hidden_layer(p) or closed_form(on_host(p)) is not None)
+
+
 def require_finite(p, log_z):
     """log Z by a formula as a float; QuadratureError if it is not finite."""
     if not math.isfinite(log_z):

@@ -17,10 +17,12 @@ from tinyebm.common.kinds import AnyData, Energy, Space, Tree, is_population
 from tinyebm.common.progress import Progress
 from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import Density, exponents
-from tinyebm.exact.gradient import exact_phase, weighted_energy_gradient
+from tinyebm.exact.gradient import exact_phase, weighted_energy, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.nodes.follow import follow, follow_atoms
 from tinyebm.exact.sampling import population
+from tinyebm.exact.structure import has_formula, require_normalisable
+from tinyebm.exact.sums import model_phase
 from tinyebm.replay.door import remembering, still
 from tinyebm.spaces.own import complete
 from tinyebm.training.fit import Fit
@@ -28,6 +30,9 @@ from tinyebm.training.optimize import lbfgs
 from tinyebm.training.start import space_of, start_of, unstandardised
 
 SIGNS = 16  # vectors of random signs, which give a standard deviation to about a sixth
+# The tolerance of log Z at the start, and later as a fraction of the smallest decrease of the NLL
+COARSE, PART = 1e-3, 1e-4
+SAME = 10  # in units of rtol: two values of the NLL that differ by less are the same
 LISTED = 2**8  # most states over which it is taken
 CONSTANT = 1e-12  # a standard deviation below this fraction of the root mean square is rounding
 # Runs on states: θ whose NLLs differ by less than TIED nats are as good as the result.  If they lie
@@ -55,9 +60,9 @@ def mle(
 ) -> Fit:
     """The model of maximal exact likelihood, found by L-BFGS, as a Fit.
 
-    The data are all rows of an array or of Data, or a whole population, by quadrature.  A new grid
-    is chosen for every θ, so that the mass can neither leave the grid nor lie between its nodes.
-    The run ends when no component of the gradient exceeds gtol.
+    The data are all rows of an array or of Data, or a whole population, by quadrature.  The grid of
+    log Z follows θ; it is coarse at first, and rtol holds at the result, which is compared with a
+    search for all peaks.  The run ends when no component of the gradient exceeds gtol.
 
     Neither the start nor the result depends on the units of x.  An energy with `init_from_data`
     starts near the data.  If the standard deviation of ∂E/∂θ_i under the model is below 0.01 or
@@ -78,7 +83,8 @@ def mle(
     Returns
     -------
     Fit
-        `history` holds "nll" (nats) at every θ that was tried and, last, at the result; the number
+        `history` holds "nll" (nats) at every θ that was tried, there on coarser grids (to 1e-3 at
+        the start, and 1e-4 of the smallest decrease), and last, to rtol, at the result; the number
         of steps, whether the run "converged" and if not the "cause", and "kl" = KL(data‖model) for
         a population.
 
@@ -103,51 +109,96 @@ def mle(
     theta = start_of(energy, theta, Stream(seed), (x, mass))
     theta = tree_map(lambda leaf: leaf.astype("float64"), theta)
     model = lambda theta: Density(energy, theta, space)
-    history: dict = {"nll": []}
-    tried: list = []  # on states: (NLL, θ)
-    flat = flat_of(space, x)
     bar = Progress("mle", max_steps, progress)
-
-    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may reach any θ
-    def value_and_gradient(theta):
-        """NLL = log Z + E_data[E], and its gradient E_data[∂E] - E_model[∂E]."""
-        p = model(theta)
-        u = exponents(p, x)
-        try:
-            log_z, negative = exact_phase(p, rtol, finer=True, rows=x)
-        except ValueError:  # Z is infinite, or out of reach: the line search steps back
-            if not history["nll"]:  # from the start there is no way back
-                raise
-            return math.inf, theta
-        value = log_z - float(mass @ u)
-        lowest = value < min(history["nll"], default=-math.inf)
-        if flat and lowest and exponents(p, x + flat[1]).max() < u.max() - SPIKE:
-            raise StopIteration  # beyond this θ the NLL falls without end
-        history["nll"].append(value)
-        if space.discrete:
-            tried.append((value, ravel(theta)[0]))
-        bar(min(len(history["nll"]), max_steps - 1), f"nll {value:.6f}")
-        positive = weighted_energy_gradient(p, x, mass)
-        return value, tree_map(lambda a, b: a - b, positive, negative)
-
+    note = lambda nlls: bar(min(len(nlls), max_steps - 1), f"nll {nlls[-1]:.6f}")
+    nll = _Likelihood(model, x, mass, rtol, note)
     spread = None if space.discrete else lambda theta: spread_of_statistics(model(theta), x, mass)
     with still(), remembering(energy, space) as require_unchanged:
-        theta, value, steps, converged = lbfgs(value_and_gradient, theta, max_steps, gtol, spread)
+        steps, at = 0, theta
+        while at is not None:
+            theta, value, more, converged = lbfgs(nll, at, max_steps - steps, gtol, spread)
+            steps, at = steps + more, nll.again(theta, value)
         require_unchanged()
         p = model(theta)
         cause = None if converged else why_not(p, x, mass, value, steps, max_steps)
-        tied = [at for nll, at in tried if nll < value + TIED]
+        tied = [at for value_there, at in nll.tried if value_there < value + TIED]
         if tied and np.ptp(tied, axis=0).max() > FAR:
             cause = AT_INFINITY
     bar(max_steps, f"nll {value:.6f}")
 
-    history |= {"nll": [*history["nll"], value], "step": [steps], "converged": [cause is None]}
+    history = {"nll": [*nll.values, value], "step": [steps], "converged": [cause is None]}
     if cause:
         history["cause"] = [cause]
         warnings.warn(f"mle has not converged: {cause}", ConvergenceWarning, stacklevel=2)
     if is_population(data):
         history["kl"] = [value - data.entropy]
     return Fit(theta, p, history, {"step": np.array(steps), "theta": theta})
+
+
+class _Likelihood:
+    """The mean NLL of rows x of probability mass m, and its gradient, as a function of θ.
+
+    The nodes follow the θ that are tried (`exact.nodes.follow`).  At first they are coarse: the
+    tolerance of log Z is COARSE, then the fraction PART of the smallest decrease of the NLL so far,
+    and finally rtol.  `again` compares the result with a search for all peaks.
+
+    It lists its `values`, and on states what was `tried`: (NLL, θ).
+    """
+
+    def __init__(self, model, x, mass, rtol, note):
+        self.model, self.x, self.mass, self.rtol, self.note = model, x, mass, rtol, note
+        self.values, self.tried, self.lowest = [], [], math.inf
+        self.memory, self.follows, self.tolerance = None, True, max(COARSE, rtol)
+        space = model(None).space
+        self.flat, self.base = flat_of(space, x), float(np.sum(mass * space.log_base(x)))
+
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may reach any θ
+    def __call__(self, theta):
+        """NLL = log Z + E_data[E], and its gradient E_data[∂E] - E_model[∂E]."""
+        p, x = self.model(theta), self.x
+        try:
+            log_z, negative = self._phase(require_normalisable(p))
+        except ValueError:  # Z is infinite, or out of reach: the line search steps back
+            if not self.values:  # from the start there is no way back
+                raise
+            return math.inf, theta
+        energy, positive = weighted_energy(p, x, self.mass)
+        value = log_z + energy - self.base
+        if self.flat and value < self.lowest < math.inf:
+            if exponents(p, x + self.flat[1]).max() < exponents(p, x).max() - SPIKE:
+                raise StopIteration  # beyond this θ the NLL falls without end
+        self.values.append(value)
+        if p.space.discrete:
+            self.tried.append((value, ravel(theta)[0]))
+        self.note(self.values)
+        if value < self.lowest:
+            wanted = max(PART * (self.lowest - value), self.rtol)
+            self.lowest, self.tolerance = value, min(wanted, self.tolerance)
+        return value, tree_map(lambda a, b: a - b, positive, negative)
+
+    def _phase(self, p):
+        """(log Z, E_model[∂E])."""
+        if self.follows and not has_formula(p):
+            found, self.memory = follow(p, self.tolerance, self.x, self.memory)
+            if found:
+                return model_phase(p, found.atoms(p))
+        return exact_phase(p, self.rtol, finer=True, rows=self.x)
+
+    def again(self, theta, value):
+        """The θ from which to continue with stricter nodes, or None if the NLL at θ is this value.
+
+        If it is not, even with nodes for rtol, then all peaks are searched at every θ from now on.
+        """
+        if not self.follows or has_formula(self.model(theta)):
+            return None
+        if self.tolerance > self.rtol:
+            self.tolerance = self.rtol
+            return theta
+        self.follows = False
+        try:
+            return None if abs(self(theta)[0] - value) <= SAME * self.rtol else theta
+        except StopIteration:
+            return None
 
 
 def spread_of_statistics(p, x, mass):
@@ -160,9 +211,10 @@ def spread_of_statistics(p, x, mass):
     """
     rng = Stream(0).at(0)
     with contextlib.suppress(ValueError):
-        q = quadrature(p, 1e-3)
-        x, log_w = q.grid.all()
-        mass = np.exp(exponents(p, x) + log_w - q.log_z)
+        atoms = follow_atoms(p, 0.1, 1, x)
+        x, log_w = atoms["states"], atoms["log_weights"]
+        u = exponents(p, x) + log_w
+        mass = np.exp(u - u.max())
     if len(x) > LISTED:
         x, mass = x[rng.choice(len(x), LISTED, p=mass / mass.sum())], np.ones(LISTED)
     mass = mass / mass.sum()

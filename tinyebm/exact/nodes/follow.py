@@ -39,6 +39,7 @@ from tinyebm.spaces.own import OwnSpace
 # nats: log p falls by at least EDGE - log rtol to every face, and by MARGIN more in the next box
 EDGE, MARGIN = 13.0, 6.0
 PARTS = 8  # of the sparse scan
+ROWS = 4096  # of data that one check sees; more are seen in turn
 LONGEST = 64  # checks from one search for all peaks to the next, at most
 MOST = 2**18  # nodes of a grid that is kept
 TRIES = 60  # changes of box and step in one check
@@ -75,6 +76,10 @@ class Grids(NamedTuple):
     error: float
     box: Region
 
+    def atoms(self, p):
+        """The heavy atoms, beside the parameters of p."""
+        return Atoms(*beside(p.theta, *(part[self.heavy] for part in self.grid.all())))
+
 
 def follow_atoms(p, rtol, refresh, rows, state=None):
     """The atoms of p's quadrature that carry mass, as a tree of arrays, for some updates.
@@ -103,24 +108,24 @@ def follow_atoms(p, rtol, refresh, rows, state=None):
         return {**state, "age": np.asarray(state["age"] + 1)}
     every, drift, longer = 1, 0.0, 1.0
     found, memory = follow(p, rtol, rows, state)
+    found = found or _found_anew(p, rtol, to_numpy(rows))
     if state is not None:
         drift = abs(log_sum(p, Atoms(state["states"], state["log_weights"])) - found.log_z)
         every = before = int(state["every"])
         every = max(1, every // 2) if drift > rtol / 2 else every + 2 * (drift < rtol / 4)
         every = min(every, refresh)
         longer = every / before
-    atoms = [part[found.heavy] for part in found.grid.all()]
-    states, log_weights = beside(p.theta, *atoms)
     numbers = {"age": 1, "every": every, "error": found.error + 2 * drift * longer + rtol / 4}
     numbers = {name: np.array(value) for name, value in numbers.items()}
-    return {"states": states, "log_weights": log_weights, **memory, **numbers}
+    return {**vars(found.atoms(p)), **memory, **numbers}
 
 
 def follow(p, rtol, rows, memory=None):
     """(The Grids of p, the memory for the next call): one check, or a search for all peaks.
 
-    `memory` is that of the call for a density of some updates before, a tree of arrays.  Raises the
-    errors of `exact.nodes.quadrature`.
+    `memory` is that of the call for a density of some updates before, a tree of arrays.  The Grids
+    are None where no product grid serves: p is not smooth, or too narrow for MOST nodes.  Raises
+    the errors of `exact.nodes.quadrature`.
     """
     calls, search, found = 1, 1, None
     if memory is not None:
@@ -131,27 +136,29 @@ def follow(p, rtol, rows, memory=None):
     if found is None:
         found = _searched(p, rtol, to_numpy(rows), FIRST if memory is None else STRICT)
         search = calls + min(3 * calls + 1, LONGEST)
-    numbers = {"calls": np.array(calls), "search": np.array(search)}
-    return found, found.box._asdict() | numbers
+    nothing = np.full(p.space.dim, np.nan)
+    box = found.box if found else Region(nothing, nothing, nothing)
+    return found, box._asdict() | {"calls": np.array(calls), "search": np.array(search)}
 
 
 def _searched(p, rtol, rows, strict):
-    """The Grids after a search for all peaks; of `quadrature`, if p is not smooth."""
+    """The Grids after a search for all peaks, or None."""
     host, d = on_host(require_normalisable(p)), p.space.dim
-    smooth = getattr(p.energy, "smooth", True)
-    if smooth and d <= 3 and not isinstance(p.space, OwnSpace):
-        if p.space.bounded:
-            low, high = (np.full(d, float(end)) for end in (p.space.low, p.space.high))
-            step = (high - low) / np.subtract(p.space.counts(1.0), 1)
-        else:
-            window = find_window(host, rtol, DROPS[0], rows[p.space.contains(rows)])
-            low, high, step = window.low, window.high, START * window.scale
-        found = _checked(p, rtol, rows, Region(low, high, step), strict=strict)
-        if found is not None:
-            return found
+    if not getattr(p.energy, "smooth", True) or d > 3 or isinstance(p.space, OwnSpace):
+        return None
+    if p.space.bounded:
+        low, high = (np.full(d, float(end)) for end in (p.space.low, p.space.high))
+        step = (high - low) / np.subtract(p.space.counts(1.0), 1)
+    else:
+        window = find_window(host, rtol, DROPS[0], rows[p.space.contains(rows)])
+        low, high, step = window.low, window.high, START * window.scale
+    return _checked(p, rtol, rows, Region(low, high, step), strict=strict)
+
+
+def _found_anew(p, rtol, rows):
+    """The Grids of `quadrature`, whose box is not kept."""
     q = quadrature(p, rtol, rows=rows)
-    heavy, nothing = to_numpy(heavy_atoms(p, q, rtol)[2]), np.full(d, np.nan)
-    return Grids(q.grid, heavy, q.log_z, q.error, Region(nothing, nothing, nothing))
+    return Grids(q.grid, to_numpy(heavy_atoms(p, q, rtol)[2]), q.log_z, q.error, None)
 
 
 def _checked(p, rtol, rows, box, calls=None, strict=STRICT):
@@ -208,6 +215,8 @@ def _faces(u):
 
 def _missed(p, rows, box, top, edge, face, calls):
     """Whether log p shows mass that the nodes in the box lack; `face` is its maximum on a face."""
+    parts = len(rows) // ROWS + 1
+    rows = rows[calls % parts :: parts]
     rows = rows[p.space.contains(rows)]
     outside = lambda x: ((x < box.low) | (x > box.high)).any(axis=1)
     u = _exponents(p, rows)
