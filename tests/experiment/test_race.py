@@ -51,7 +51,7 @@ def test_seconds_are_of_training_alone(monkeypatch):
     """
     clock = [0.0]
     monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(race, "nll", lambda p, train, rtol: clock.__setitem__(0, clock[0] + 100) or 1.5)
+    monkeypatch.setattr(race, "nearby_nll", lambda data: lambda p: clock.__setitem__(0, clock[0] + 100) or 1.5)
     curve, watch = race.stopwatch(ROWS, measured=True)
     for step in (1, 2, 3):
         clock[0] += step

@@ -135,6 +135,9 @@ def _comparable(p, q):
 
 def _extent(p, rtol):
     """A box (low, high), both (d,), that holds the mass of p."""
+    if hasattr(p, "quadrature"):
+        low, high = p.quadrature.grid.boxes(1)
+        return low.min(axis=0), high.max(axis=0)
     if p.space.bounded:
         return tuple(np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
     window = find_window(p, rtol)

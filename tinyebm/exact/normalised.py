@@ -7,6 +7,7 @@ the differences between sums over grids with other nodes (`exact.means`).
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,10 +16,11 @@ from tinyebm.common.checks import number
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.estimate import Estimate
 from tinyebm.common.kinds import AnyDensity, Array, Nodes
-from tinyebm.density import atom_exponents, exponent, exponents, in_double, on_host
+from tinyebm.density import Density, atom_exponents, exponent, exponents, in_double, on_host
 from tinyebm.exact.means import settled_mean
-from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.nodes.quadrature import Quadrature, quadrature
 from tinyebm.exact.partition import log_partition
+from tinyebm.exact.structure import has_formula
 from tinyebm.exact.sums import rounding
 from tinyebm.spaces.rows import double, exact_rows, numbers
 
@@ -138,3 +140,23 @@ def entropy(p: AnyDensity, rtol: float = 1e-8) -> Estimate:
     q = quadrature(p, rtol)
     mean, change, size = settled_mean(p, lambda x: q.log_z - exponent(p, x), q, rtol)
     return Estimate(float(mean), float(change + q.error * (1 + size) + rounding(size)))
+
+
+@dataclass(frozen=True, eq=False)
+class Normalised:
+    """A Density whose `quadrature` is known: no number about it searches for nodes again."""
+
+    density: Density
+    quadrature: Quadrature
+
+    energy = property(lambda self: self.density.energy)
+    theta = property(lambda self: self.density.theta)
+    space = property(lambda self: self.density.space)
+
+
+def normalised(p, rtol, rows):
+    """The Normalised density of p; p itself, if Z has a formula.
+
+    Near rows of data (n, d) p may have peaks.
+    """
+    return p if has_formula(p) else Normalised(in_double(p), quadrature(p, rtol, rows=rows))

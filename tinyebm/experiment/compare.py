@@ -18,7 +18,7 @@ from tinyebm.common.kinds import AnyData, Energy, Kernel, Space
 from tinyebm.common.progress import Progress
 from tinyebm.common.tree import compared
 from tinyebm.exact.likelihood import data_law
-from tinyebm.experiment.judging import bias, judge, said, truth_of
+from tinyebm.experiment.judging import judge, known, said, truth_of
 from tinyebm.experiment.race import equal_seconds, require_trainable, timed
 from tinyebm.experiment.report import files_of, model_file, remove, table, write_tables
 from tinyebm.experiment.setups import (
@@ -243,7 +243,7 @@ def compare(
     if test is None:
         reference, source = rows, f"the population {name}"
     else:
-        reference, source = _model_of_mle(runs)
+        reference, source = _model_of_mle(runs, rows)
     found, bar = [], Progress("judging", len(runs), progress)
     for method, run in runs.items():
         found.append(_row(method, run, experiment, test, reference))
@@ -278,12 +278,12 @@ def compare(
     )
 
 
-def _model_of_mle(runs):
+def _model_of_mle(runs, rows):
     """(The reference density for finite data, its description)."""
     mle = runs.get("mle")
     if mle is None or mle.fit is None or not isinstance(mle.objective, ExactLikelihood):
         return None, "nothing"
-    return mle.fit.density, "the model of row mle"
+    return known(mle.fit.density, rows), "the model of row mle"
 
 
 def _row(method, run, experiment, test, reference):
@@ -295,9 +295,6 @@ def _row(method, run, experiment, test, reference):
         "seconds": run.seconds,
     }
     if run.fit is not None:
-        row |= judge(run.fit, experiment.data, experiment.rows, test, reference)
-        gap = bias(run.fit, experiment.rows, run.objective)
-        if unknown := row.get("unknown", {}) | gap.get("unknown", {}):
-            gap["unknown"] = unknown
-        row |= gap
+        data, rows = experiment.data, experiment.rows
+        row |= judge(run.fit, run.objective, data, rows, test, reference)
     return row | {"status": run.status}

@@ -13,6 +13,7 @@ from tinyebm.diagnostics.divergences import kl, total_variation
 from tinyebm.exact.gradient import nll_gradient
 from tinyebm.exact.likelihood import data_law, nll
 from tinyebm.exact.nodes.window import find_window
+from tinyebm.exact.normalised import normalised
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sums import mean_over
 from tinyebm.experiment.setups import CHAINS
@@ -25,17 +26,18 @@ from tinyebm.samplers.flows import follows_rows
 RTOL = 1e-5  # relative error of Z in the numbers of the table
 # Nodes per axis for the mass of a mode.  Its indicator jumps, so that sums converge slowly.
 MODE_NODES = {1: 4096, 2: 512, 3: 128}
+UNKNOWN = {"angle": math.nan, "norm_ratio": math.nan}
 # These errors end one row of the table, not the comparison.
 FAILURES = (FloatingPointError, QuadratureError, DivergentPartitionError)
 
 
-def judge(found, data, rows, test, reference):
+def judge(found, objective, data, rows, test, reference):
     """The exact numbers about a Fit: "nll", "kl", ..., each with "..._error", and "modes".
 
-    It was trained on `rows` of `data`.  "test_nll" is for the rows `test`, and "kl" and "tv" are
-    from the density `reference`.  They are left out if these are None.
+    It was trained by an objective on `rows` of `data`.  "test_nll" is for the rows `test`, and "kl"
+    and "tv" are from the density `reference`.  They are left out if these are None.
     """
-    p = found.density
+    p = known(found.density, rows if test is None else np.concatenate([rows, test]))
     row = numbers(p, rows, reference)
     if test is not None:
         enter(row, "test_nll", nll, p, test, RTOL)
@@ -46,8 +48,22 @@ def judge(found, data, rows, test, reference):
     memory = found.state["objective"]
     if isinstance(memory, dict) and "log_normaliser" in memory:  # learned together with the last θ
         row["log_normaliser"] = float(memory["log_normaliser"])
-        enter(row, "log_z", log_partition, replace(p, theta=found.state["theta"]), RTOL)
-    return row
+        last = replace(found.density, theta=found.state["theta"])
+        enter(row, "log_z", log_partition, last, RTOL)
+    try:
+        return row | bias(found, p, rows, objective)
+    except FAILURES:
+        return row | UNKNOWN
+    except Exception as error:
+        return row | UNKNOWN | {"unknown": row.get("unknown", {}) | {"angle": said(error)}}
+
+
+def known(p, rows):
+    """p as a Normalised density; p itself, if that fails: then every number fails on its own."""
+    try:
+        return normalised(p, RTOL, data_law(rows)[0])
+    except ValueError:
+        return p
 
 
 def numbers(p, rows, reference):
@@ -81,30 +97,24 @@ def said(error):
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def bias(found, rows, objective):
+def bias(found, p, rows, objective):
     """How the expected gradient g of an objective differs from the exact one, g*, at a Fit.
 
-    "angle" is the angle between them in degrees, "norm_ratio" is |g| / |g*|.  Both are nan where g
-    is unknown: for other losses, for the user's objectives, for kernels without a push.  If the
-    computation fails, the cause is in "unknown".
+    p is the `known` density of the Fit.  "angle" is the angle between them in degrees, "norm_ratio"
+    is |g| / |g*|.  Both are nan where g is unknown: for other losses, for the user's objectives, for
+    kernels without a push.
     """
-    p, unknown = found.density, {"angle": math.nan, "norm_ratio": math.nan}
     if type(objective) in (ExactLikelihood, PerfectSamples):
         return {"angle": 0.0, "norm_ratio": 1.0}
     if type(objective) not in CHAINS or not follows_rows(objective.kernel, p.space):
-        return unknown
+        return UNKNOWN
     memory = found.state["objective"]
     start = memory["chains"] if "chains" in memory else None
     if type(objective) is ShortRun:
         start = p.space.initial(4096, Stream(0).at(0))
-    try:
-        exact = ravel(nll_gradient(p, rows, RTOL))[0]
-        followed = exact_cd_gradient(p, rows, objective.kernel, objective.k, start=start)
-    except FAILURES:
-        return unknown
-    except Exception as error:
-        return unknown | {"unknown": {"angle": said(error)}}
-    followed = ravel(followed)[0]
+    exact = ravel(nll_gradient(p, rows, RTOL))[0]
+    kernel, k = objective.kernel, objective.k
+    followed = ravel(exact_cd_gradient(found.density, rows, kernel, k, start=start))[0]
     length, true = np.linalg.norm(followed), np.linalg.norm(exact)
     cosine = float(np.clip(followed @ exact / (length * true), -1, 1))
     return {"angle": math.degrees(math.acos(cosine)), "norm_ratio": float(length / true)}
@@ -119,7 +129,8 @@ def mode_masses(p, data):
     if p.space.discrete:
         grid = p.space.grid()
     else:
-        box = p.space if p.space.bounded else find_window(p, RTOL)
+        peaks = p.quadrature.peaks if hasattr(p, "quadrature") else None
+        box = p.space if p.space.bounded else find_window(p, RTOL, known=peaks)
         grid = box.grid((MODE_NODES[p.space.dim],) * p.space.dim)
     return mean_over(p, indicator, grid).tolist()
 

@@ -11,14 +11,18 @@ from tinyebm.common.backend import Stream
 from tinyebm.common.errors import or_nan
 from tinyebm.common.progress import Progress
 from tinyebm.common.tree import compared
-from tinyebm.density import Density
+from tinyebm.density import Density, exponents
 from tinyebm.exact.likelihood import data_law, nll
-from tinyebm.experiment.judging import FAILURES, numbers, said
+from tinyebm.exact.nodes.follow import follow
+from tinyebm.exact.structure import has_formula, require_normalisable
+from tinyebm.experiment.judging import FAILURES, known, numbers, said
 from tinyebm.experiment.setups import CONSISTENT
 from tinyebm.experiment.train import train
 from tinyebm.objectives.likelihood import ExactLikelihood
 from tinyebm.objectives.perfect import PerfectSamples
 from tinyebm.training.start import start_of
+
+RTOL = 1e-3  # relative error of Z in the curves
 
 
 @compared
@@ -87,16 +91,34 @@ def stopwatch(data, measured):
     not `measured`, nan is recorded instead.
     """
     curve, spent, started = [], 0.0, time.perf_counter()
-    entropy = getattr(data, "entropy", 0.0)
+    exact_nll, entropy = nearby_nll(data), getattr(data, "entropy", 0.0)
 
     def watch(step, p, entry):
         nonlocal spent, started
         spent += time.perf_counter() - started
-        value = float(or_nan(nll, p, data, 1e-3)) - entropy if measured else math.nan
+        value = float(or_nan(exact_nll, p)) - entropy if measured else math.nan
         curve.append((step, spent, value))
         started = time.perf_counter()
 
     return curve, watch
+
+
+def nearby_nll(data):
+    """The exact NLL of the data as a function of p, to RTOL, for one p after another of a training.
+
+    The grid of one call serves the next (`exact.nodes.follow`).
+    """
+    (x, mass), memory = data_law(data), None
+
+    def exact_nll(p):
+        nonlocal memory
+        if not has_formula(p):
+            found, memory = follow(require_normalisable(p), RTOL, x, memory)
+            if found:
+                return found.log_z - float(mass @ exponents(p, x))
+        return nll(p, data, RTOL)
+
+    return exact_nll
 
 
 def equal_seconds(experiment, runs, seconds, reference, progress):
@@ -116,7 +138,7 @@ def equal_seconds(experiment, runs, seconds, reference, progress):
             found = run.fit
             if updates != experiment.steps:
                 found = train(experiment, run.objective, updates)
-            row = numbers(found.density, experiment.rows, reference)
+            row = numbers(known(found.density, experiment.rows), experiment.rows, reference)
         except Exception:
             row = {"nll": math.nan}
         reached[name] = {"updates": updates} | row

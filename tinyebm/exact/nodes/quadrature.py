@@ -74,6 +74,8 @@ def quadrature(p, rtol=1e-8, max_nodes=MAX_NODES, least=DROPS[0], rows=None, pea
     require_count(max_nodes, "max_nodes must be a positive number of nodes")
     if p.space.discrete:
         return _over_states(p)
+    if hasattr(p, "quadrature"):  # a Normalised density
+        return p.quadrature
     if hasattr(p, "grid"):  # a Target has a grid of its own, and Z = 1
         return Quadrature(p.grid, 0.0, p.mass_error + rounding(0.0), lambda: p.grid, p.variants)
     if p.space.dim > 3:
