@@ -11,7 +11,7 @@ class Ref:
     `bordered`: the buffer has one more row, of ones.
     """
 
-    __slots__ = ("shape", "dtype", "fixed", "parent", "view", "bordered", "array")
+    __slots__ = ("shape", "dtype", "fixed", "parent", "view", "bordered", "array", "buffer")
 
     def __init__(self, shape, dtype, fixed, parent=None, view=None, bordered=False, array=None):
         self.shape, self.dtype, self.fixed = tuple(shape), dtype, fixed
