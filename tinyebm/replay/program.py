@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyebm.replay.instructions import Builder
 
-LINE = 64  # bytes of a line of the cache: calls on buffers that begin with a line are faster
+LINE = 64  # bytes of a line of the cache; calls on arrays that begin with one are faster
 
 
 class Program:
@@ -91,7 +91,7 @@ def _allocate(ref, row_major=False, buffer=None):
 
 
 def aligned(shape, dtype):
-    """An array without values that begins at a line of the cache; NumPy's begin at 16 bytes."""
+    """A new array whose first number begins a line of the cache; NumPy's begin at any 16 bytes."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + LINE, np.uint8)
     start = -memory.ctypes.data % LINE
