@@ -45,32 +45,57 @@ def langevin(net, chains, scan=False):
     return lambda: run(P, x0, key).block_until_ready(), lambda: [-slope(x0[:100], P)]
 
 
+def adam(P, g, m, v, t, rate):
+    """(P, m, v, t) after an update by the gradient g; t counts them."""
+    f, t = P[0][0].dtype.type, t + 1
+    m = tmap(lambda m, g: f(0.9) * m + f(0.1) * g, m, g)
+    v = tmap(lambda v, g: f(0.999) * v + f(0.001) * g * g, v, g)
+    rate = f(rate) * jnp.sqrt(1 - f(0.999) ** t) / (1 - f(0.9) ** t)
+    return tmap(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + f(1e-8)), P, m, v), m, v, t
+
+
 def contrastive(net, updates=10):
     sizes = pb.NETS[net]
     P = parameters(sizes, "float32")
     x, x0 = (jnp.asarray(a) for a in pb.points(pb.BATCH, sizes[0], "float32"))
-    eps, sigma, f = np.float32(pb.STEP), np.float32(pb.NOISE), np.float32
+    eps, sigma = np.float32(pb.STEP), np.float32(pb.NOISE)
     contrast = jax.grad(lambda P, y: energy(P, x).mean() - energy(P, y).mean())
 
     def update(P, m, v, t, key):
         key, part = jax.random.split(key)
         noise = jax.random.normal(part, (pb.CD_STEPS, *x.shape), x.dtype)
         y = lax.scan(lambda y, n: (y - eps * slope(y, P) + sigma * n, None), x, noise)[0]
-        g, t = contrast(P, y), t + 1
-        m = tmap(lambda m, g: f(0.9) * m + f(0.1) * g, m, g)
-        v = tmap(lambda v, g: f(0.999) * v + f(0.001) * g * g, v, g)
-        rate = f(1e-3) * jnp.sqrt(1 - f(0.999) ** t) / (1 - f(0.9) ** t)
-        return tmap(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + f(1e-8)), P, m, v), m, v, t, key
+        return *adam(P, contrast(P, y), m, v, t, 1e-3), key
 
+    return many(update, P, updates), lambda: flat(contrast(P, x0))
+
+
+def many(update, P, updates):
+    """A function that makes many updates of (P, m, v, t, key), and goes on from there when it is called again."""
     step, zero = jax.jit(update), tmap(jnp.zeros_like, P)
-    state = [(P, zero, zero, jnp.asarray(f(0)), jax.random.key(0))]
+    state = [(P, zero, zero, jnp.zeros((), P[0][0].dtype), jax.random.key(0))]
 
     def call():
         for _ in range(updates):
             state[0] = step(*state[0])
         jax.block_until_ready(state[0][0])
 
-    return call, lambda: flat(contrast(P, x0))
+    return call
+
+
+def exact_updates(updates):
+    """Exact maximum likelihood on the grid of C, by batches of given data."""
+    P, data = parameters(pb.NETS["2-64-64-1"], "float64"), jnp.asarray(pb.points(10_000, 2, "float64")[0])
+    states, log_w = (jnp.asarray(a) for a in pb.grid())
+    confined = lambda P, x: energy(P, x) + 0.5 * (x * x).sum(1)
+    loss = lambda P, x: confined(P, x).mean() + jax.scipy.special.logsumexp(log_w - confined(P, states))
+
+    def update(P, m, v, t, key):
+        key, part = jax.random.split(key)
+        x = data[jax.random.randint(part, (pb.BATCH,), 0, len(data))]
+        return *adam(P, jax.grad(loss)(P, x), m, v, t, pb.RATE), key
+
+    return many(update, P, updates), lambda: []
 
 
 def likelihood(net, tiles=0):
@@ -183,5 +208,5 @@ JOBS = {
     "langevin": langevin, "langevin_scan": lambda net, chains: langevin(net, chains, True), "contrastive": contrastive,
     "likelihood": likelihood, "likelihood_tiled": lambda net: likelihood(net, 100), "score_matching": score_matching,
     "score_matching_forward": lambda net, exact: score_matching(net, exact, True), "boltzmann": boltzmann, "bits_net": bits_net,
-    "annealing": annealing,
+    "annealing": annealing, "exact_updates": exact_updates,
 }

@@ -1,5 +1,8 @@
 """tinyebm, through its public face."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import problems as pb
 
@@ -57,6 +60,26 @@ def own_nodes(net):
     return lambda: te.nll_gradient(p, x, rtol=1e-8), lambda: [te.log_partition(p)]
 
 
+def exact_updates(updates):
+    """Updates in the middle of a training: each call continues the same run from its file."""
+    target, net = te.datasets.load("two_moons"), te.MLP(pb.NETS["2-64-64-1"], confinement=1.0)
+    folder = tempfile.TemporaryDirectory()
+    file = Path(folder.name, "run.npz")
+
+    def train(steps, **options):
+        te.fit(net, target, objective=te.ExactLikelihood(rtol=1e-3), optimizer=te.adam(pb.RATE), steps=steps, batch_size=pb.BATCH,
+               log_every=pb.BEFORE, exact=False, progress=False, checkpoint=file, **options)
+
+    train(pb.BEFORE)
+    middle = file.read_bytes()
+
+    def call():
+        Path(folder.name, "run.npz").write_bytes(middle)  # the folder lives as long as this function
+        train(pb.BEFORE + updates, resume=True)
+
+    return call, lambda: []
+
+
 def to_the_end(steps):
     target, net = te.datasets.load("two_moons"), te.MLP((2, 64, 64, 1))
     return lambda: te.mle(net, target, progress=False, max_steps=steps), lambda: []
@@ -106,6 +129,7 @@ def machine(sweeps):
 
 JOBS = {
     "langevin": langevin, "contrastive": contrastive, "likelihood": likelihood, "own_nodes": own_nodes, "to_the_end": to_the_end,
+    "exact_updates": exact_updates,
     "score_matching": score_matching, "boltzmann": boltzmann, "bits_net": bits_net, "annealing": annealing,
     "ising": ising, "machine": machine,
 }

@@ -2,7 +2,7 @@
 
 Each library answers in a process of its own, in an environment of its own that this command makes.  Before a cell is
 timed, the gradients of all libraries must agree.  Samples of the libraries alternate.  On one core a cell shows the median
-CPU time of a process pinned to it, on two cores the least wall time.
+CPU time of a process pinned to it, on two cores the least wall time.  Below a table stands why a library failed.
 
     python tests/benchmarks/peers.py --jobs A,C --cores 1      some of the cells
     python tests/benchmarks/peers.py --table results.json      the table of earlier results
@@ -15,7 +15,9 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 import venv
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -23,12 +25,16 @@ import numpy as np
 import problems as pb
 
 HERE = Path(__file__).parent
-PACKAGES = {
-    "torch": ["torch==2.13.0", "numpy", "ebmkit==0.16.0", "torchebm==0.8.9"],
-    "jax": ["jax==0.10.2", "numpy"],
-    "autograd": ["autograd==1.9.1", "numpy"],
-    "thrml": ["thrml==0.1.4", "jax==0.10.2", "numpy"],
-}
+NUMPY = ("numpy==2.4.6", "scipy==1.17.1")
+JAX = (*NUMPY, "jax==0.10.2", "jaxlib==0.10.2", "ml_dtypes==0.6.0", "opt_einsum==3.4.0")
+PACKAGES = {  # with all that they need, so that an environment made next year is this one
+    "torch": [NUMPY[0], "torch==2.13.0", "ebmkit==0.16.0", "torchebm==0.8.9", "filelock==4.3.1", "fsspec==2026.9.0",
+              "Jinja2==3.1.6", "MarkupSafe==3.0.4", "mpmath==1.3.0", "networkx==3.6.1", "setuptools==84.2.1", "sympy==1.14.0",
+              "typing_extensions==4.16.0"],
+    "jax": [*JAX],
+    "autograd": [*NUMPY, "autograd==1.9.1"],
+    "thrml": [*JAX, "thrml==0.1.4", "equinox==0.13.8", "jaxtyping==0.3.11", "typing_extensions==4.16.0", "wadler_lindig==0.1.8"],
+}  # fmt: skip
 TOLERANCE = {"float32": 2e-4, "float64": 1e-11}  # of the largest entry of a gradient
 LONG, LEAST_SAMPLES = 2.0, 3  # seconds of a call from which on so many samples do
 COMPILED = {"langevin": (128, 512)}  # chains for which torch.compile, minutes a cell, is timed
@@ -66,6 +72,8 @@ def cells():
         everybody = ("tinyebm", "floor", "jax", "jax tiled", "torch eager", "torch.compile", "autograd")
         yield "C", net, "likelihood", {"net": net}, "float64", everybody
         yield "C", f"{net}, own nodes, 1e-8", "own_nodes", {"net": net}, "float64", ("tinyebm",)
+    within = {"updates": 100}
+    yield "C", "100 exact updates within te.fit, 2-64-64-1 on two_moons", "exact_updates", within, "float64", ("tinyebm", "jax")
     yield "C", "te.mle of 2-64-64-1 on two_moons, 30 steps", "to_the_end", {"steps": 30}, "float64", ("tinyebm",)
     for net in list(pb.NETS)[:3]:
         yield "D1", net, "score_matching", {"net": net, "exact": True}, "float32", (*EVERYBODY, "jax forward", "autograd")
@@ -83,14 +91,15 @@ def cells():
 
 
 def python_of(environment, root):
-    """The interpreter of a library's environment, made if it is not there."""
+    """The interpreter of a library's environment, made if it is not there or has other packages."""
     if environment is None:
         return sys.executable
-    folder = root / environment
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
+    folder, wanted = root / environment, "\n".join(PACKAGES[environment])
+    python, made = folder / "bin" / "python", folder / "packages.txt"
+    if not made.exists() or made.read_text() != wanted:
+        venv.create(folder, clear=True, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES[environment]], check=True)
+        made.write_text(wanted)
     return python
 
 
@@ -98,22 +107,37 @@ class Worker:
     """A process that serves one module's jobs."""
 
     def __init__(self, module, python, threads):
+        self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen([python, HERE / "worker.py", module, str(threads)], cwd=HERE, text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
         self.read()
 
     def read(self):
         line = self.process.stdout.readline()
-        return json.loads(line) if line else {"error": "the process ended"}
+        if line:
+            return json.loads(line)
+        status = self.process.wait()
+        self.errors.seek(0)
+        return {"error": reason(status, self.errors.read().decode(errors="replace"))}
 
     def ask(self, **message):
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # of a process that has ended: `read` says why
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
         return self.read()
 
     def close(self):
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+
+def reason(status, errors):
+    """Why a process ended, from its status and what it wrote about errors: the last line of that."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    return lines[-1][:200] if lines and status > 0 else f"the process ended with status {status}"
 
 
 def measure(cell, threads, root, samples, scratch):
@@ -137,13 +161,18 @@ def measure(cell, threads, root, samples, scratch):
     require_agreement(title, answers, TOLERANCE[dtype])
     for sample in range(samples):
         for library, worker in workers.items():
-            if sample >= LEAST_SAMPLES and found[library]["samples"][0] > LONG:
+            own = found[library]
+            if "error" in own or (sample >= LEAST_SAMPLES and own["samples"][0] > LONG):
                 continue
             reply = worker.ask(do="run", repeat=repeat[library])
-            found[library]["samples"].append(reply["cpu" if threads == 1 else "wall"])
+            if "error" in reply:
+                own |= reply
+            else:
+                own["samples"].append(reply["cpu" if threads == 1 else "wall"])
     for library, worker in workers.items():
         middle = median if threads == 1 else min  # wall time only grows by what else the machine does
-        found[library] |= {"seconds": middle(found[library]["samples"]), **worker.ask(do="memory")}
+        if "error" not in found[library]:
+            found[library] |= {"seconds": middle(found[library]["samples"]), **worker.ask(do="memory")}
         worker.close()
     return found
 
@@ -177,15 +206,24 @@ def starts(letter, root, samples=3):
             module, environment, names = LIBRARIES[library]
             name = names.format(job) if names else job
             code = line.format(here=str(HERE), module=module, name=name, problem=problem)
-            shell = 'TIMEFORMAT=%R; time "$0" -c "$1" >/dev/null 2>&1'
-            command = ["bash", "-c", shell, python_of(environment, root), code]
-            times = [float(subprocess.run(command, capture_output=True, text=True, check=True).stderr) for _ in range(samples)]
-            found.setdefault(title, {})[library] = {"seconds": median(times)}
+            found.setdefault(title, {})[library] = start([python_of(environment, root), "-c", code], samples)
     return found
 
 
+def start(command, samples):
+    """The median seconds of a command from start to end, or why it failed."""
+    times = []
+    for _ in range(samples):
+        began = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True)
+        times.append(time.perf_counter() - began)
+        if done.returncode:
+            return {"error": reason(done.returncode, done.stderr)}
+    return {"seconds": median(times)}
+
+
 def table(results):
-    """The results as Markdown: milliseconds of tinyebm, and everybody else's time as a multiple of it."""
+    """The results as Markdown: milliseconds of tinyebm, and everybody else's time as a multiple of it; why a library failed."""
     lines = []
     for cores, jobs in sorted(results["cells"].items()):
         for letter in sorted({key.split(": ")[0] for key in jobs}):
@@ -198,6 +236,8 @@ def table(results):
                 ratio = lambda name, row=row, ours=ours: "" if name not in row else (
                     "failed" if "seconds" not in row[name] else f"{row[name]['seconds'] / ours:.2f}")
                 lines.append(f"| {title} | {1e3 * ours:.3g} | " + " | ".join(ratio(name) for name in others) + " |")
+            failed = {f"{name} failed: {row[name]['error']}" for row in rows.values() for name in row if "seconds" not in row[name]}
+            lines += ["", *sorted(failed)] if failed else []
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -225,7 +265,7 @@ def main():
                     found = measure(cell, int(threads), options.envs, options.samples, scratch)
                     results["cells"].setdefault(threads, {})[f"{cell[0]}: {cell[1]}"] = found
                     options.out.write_text(json.dumps(results, indent=1))
-                    report = {name: f"{1e3 * f['seconds']:.3g} ms" if "seconds" in f else "failed" for name, f in found.items()}
+                    report = {name: f"{1e3 * f['seconds']:.3g} ms" if "seconds" in f else f["error"] for name, f in found.items()}
                     print(threads, cell[0], cell[1], report, flush=True)
         for letter in options.jobs.split(",") if threads == "1" and not options.only else ():
             for title, found in starts(letter, options.envs).items():

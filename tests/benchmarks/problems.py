@@ -9,6 +9,7 @@ STEP, NOISE = 5e-3, 0.1  # of Langevin dynamics: x - STEP ∇E + NOISE ξ, tempe
 STEPS, CD_STEPS = 60, 20
 BATCH, SCORE_BATCH, SIGMA = 256, 512, 0.1
 GRID, EXTENT = 200, 4.0
+RATE, BEFORE = 5e-3, 400  # of exact updates: the rate of Adam, and how many come before those that are timed
 BITS, TEMPERATURES = 20, 1000
 GIBBS_CHAINS, COUPLING, BURN_IN, UNITS = 64, 0.3, 300, 64
 # Σ s_i s_j over the bonds of a torus, per site: its mean and variance at this coupling, by Kaufman's formula

@@ -18,9 +18,9 @@ def many_steps(move, p, x, schedule, rng, record=None):
     `schedule` lists the settings of every step.  Each tile has a generator of normal numbers of its
     own; one draw from rng seeds them all.
     """
-    steps, settings = len(schedule), [as_arrays(numbers, x) for numbers in schedule]
+    steps, settings = len(schedule), as_arrays(schedule[0], x)
     leaves, end = tree_flatten(p.theta)[0], np.empty_like(x)
-    found = None if on_gpu(x) else plan(move, p, leaves, (x, x), settings[0], steps)
+    found = None if on_gpu(x) else plan(move, p, leaves, (x, x), settings, steps)
     if (
         found is None
         or found.traced[2][0].value.dtype != x.dtype
@@ -44,7 +44,7 @@ def many_steps(move, p, x, schedule, rng, record=None):
             if i % ahead == 0:
                 normals(own, noise)
             if loaded.get(program, schedule[0]) != schedule[i]:
-                program.load([*leaves, *settings[i]])
+                program.load([*leaves, *as_arrays(schedule[i], x)])
                 loaded[program] = schedule[i]
             shaken[...] = noise[i % ahead].T
             program.run()
@@ -53,5 +53,5 @@ def many_steps(move, p, x, schedule, rng, record=None):
                 trajectory[(i + 1) // record, start:stop] = state[: stop - start]
         end[start:stop] = state[: stop - start]
 
-    found.each([*leaves, *settings[0]], (x, x), [[tile] for tile in tiles], take, steps=steps)
+    found.each([*leaves, *settings], (x, x), [[tile] for tile in tiles], take, steps=steps)
     return end, trajectory

@@ -8,10 +8,10 @@ import numpy as np
 class Ref:
     """A stored array: a buffer of its own (`parent` None), or a view of another one.
 
-    `bordered`: the buffer has one more row, of ones.
+    `bordered`: the buffer has one more row, of ones, which `array` leaves out.
     """
 
-    __slots__ = ("shape", "dtype", "fixed", "parent", "view", "bordered", "array")
+    __slots__ = ("shape", "dtype", "fixed", "parent", "view", "bordered", "array", "buffer")
 
     def __init__(self, shape, dtype, fixed, parent=None, view=None, bordered=False, array=None):
         self.shape, self.dtype, self.fixed = tuple(shape), dtype, fixed
