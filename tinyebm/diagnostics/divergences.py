@@ -19,6 +19,7 @@ from tinyebm.exact.nodes.window import find_window
 from tinyebm.exact.normalised import expectation, log_prob
 from tinyebm.exact.partition import log_partition
 from tinyebm.spaces.continuous import Reals
+from tinyebm.spaces.grids import Grid
 
 
 def kl(p: AnyDensity, q: AnyDensity, rtol: float = 1e-8) -> Estimate:
@@ -66,13 +67,13 @@ def total_variation(p: AnyDensity, q: AnyDensity, rtol: float = 1e-4) -> Estimat
     if p.space.discrete:
         overlap = sum(float(np.exp(log_overlap(x)).sum()) for x, _ in p.space.grid().blocks())
         return Estimate(1 - min(1.0, overlap), error)
-    (p_low, p_high), (q_low, q_high) = _extent(p, rtol), _extent(q, rtol)
+    (p_low, p_high, p_nodes), (q_low, q_high, q_nodes) = _extent(p, rtol), _extent(q, rtol)
     low, high = np.maximum(p_low, q_low), np.minimum(p_high, q_high)
     if (low >= high).any():  # where one density has mass, the other is about 0
         return Estimate(1.0, error)
     shared = Density(lambda theta, x: -log_overlap(x), {}, Reals(p.space.dim))
     try:
-        _, peaks, sizes = summits(shared, low, high)
+        _, peaks, sizes = summits(shared, low, high, most=max(p_nodes, q_nodes))
         _, log_z, change = adapt(shared, low, high, rtol, MAX_NODES, peaks, sizes)
     except EmptyError:
         return Estimate(1.0, error)
@@ -134,11 +135,11 @@ def _comparable(p, q):
 
 
 def _extent(p, rtol):
-    """A box (low, high), both (d,), that holds the mass of p."""
-    if hasattr(p, "quadrature"):
-        low, high = p.quadrature.grid.boxes(1)
-        return low.min(axis=0), high.max(axis=0)
-    if p.space.bounded:
-        return tuple(np.full(p.space.dim, float(end)) for end in (p.space.low, p.space.high))
-    window = find_window(p, rtol)
-    return window.low, window.high
+    """A box (low, high), both (d,), that holds the mass of p; the nodes per axis that resolve p."""
+    grid = getattr(getattr(p, "quadrature", p), "grid", None)
+    if isinstance(grid, Grid):
+        low, high = grid.boxes(1)
+        return low.min(axis=0), high.max(axis=0), max(grid.shape)
+    box = find_window(p, rtol) if not p.space.bounded else p.space
+    low, high = (np.full(p.space.dim, end) for end in (box.low, box.high))
+    return low, high, math.inf

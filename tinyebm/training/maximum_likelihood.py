@@ -32,6 +32,8 @@ from tinyebm.training.start import space_of, start_of, unstandardised
 SIGNS = 16  # vectors of random signs, which give a standard deviation to about a sixth
 # The tolerance of log Z at the start, and later as a fraction of the smallest decrease of the NLL
 COARSE, PART = 1e-3, 1e-4
+# In units of rtol: the last tolerance, as L-BFGS compares values whose differences are far smaller
+LAST = 1e-2
 SAME = 10  # in units of rtol: two values of the NLL that differ by less are the same
 LISTED = 2**8  # most states over which it is taken
 CONSTANT = 1e-12  # a standard deviation below this fraction of the root mean square is rounding
@@ -117,7 +119,8 @@ def mle(
         steps, at = 0, theta
         while at is not None:
             theta, value, more, converged = lbfgs(nll, at, max_steps - steps, gtol, spread)
-            steps, at = steps + more, nll.again(theta, value)
+            steps += more
+            at = nll.again(theta, value, converged or steps >= max_steps)
         require_unchanged()
         p = model(theta)
         cause = None if converged else why_not(p, x, mass, value, steps, max_steps)
@@ -140,7 +143,7 @@ class _Likelihood:
 
     The nodes follow the θ that are tried (`exact.nodes.follow`).  At first they are coarse: the
     tolerance of log Z is COARSE, then the fraction PART of the smallest decrease of the NLL so far,
-    and finally rtol.  `again` compares the result with a search for all peaks.
+    and finally the fraction LAST of rtol.  `again` compares the result with a search for all peaks.
 
     It lists its `values`, and on states what was `tried`: (NLL, θ).
     """
@@ -172,7 +175,7 @@ class _Likelihood:
             self.tried.append((value, ravel(theta)[0]))
         self.note(self.values)
         if value < self.lowest:
-            wanted = max(PART * (self.lowest - value), self.rtol)
+            wanted = max(PART * (self.lowest - value), LAST * self.rtol)
             self.lowest, self.tolerance = value, min(wanted, self.tolerance)
         return value, tree_map(lambda a, b: a - b, positive, negative)
 
@@ -184,19 +187,21 @@ class _Likelihood:
                 return model_phase(p, found.atoms(p))
         return exact_phase(p, self.rtol, finer=True, rows=self.x)
 
-    def again(self, theta, value):
-        """The θ from which to continue with stricter nodes, or None if the NLL at θ is this value.
+    def again(self, theta, value, done):
+        """The θ from which to continue with stricter nodes, or None.
 
-        If it is not, even with nodes for rtol, then all peaks are searched at every θ from now on.
+        It is None if the run is `done` and the NLL at θ is this value after a search for all peaks.
+        If not, with the strictest nodes, then all peaks are searched at every θ from now on.
         """
         if not self.follows or has_formula(self.model(theta)):
             return None
-        if self.tolerance > self.rtol:
-            self.tolerance = self.rtol
+        if self.tolerance > LAST * self.rtol:
+            self.tolerance = LAST * self.rtol
             return theta
         self.follows = False
         try:
-            return None if abs(self(theta)[0] - value) <= SAME * self.rtol else theta
+            agrees = abs(self(theta)[0] - value) <= SAME * self.rtol
+            return None if agrees and done else theta
         except StopIteration:
             return None
 
