@@ -43,9 +43,13 @@ def _rebuild(tree, leaves):
             new[key] = _rebuild(tree[key], leaves)
         return new
     if isinstance(tree, (list, tuple)):
-        children = [_rebuild(child, leaves) for child in tree]
-        return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
+        return _like(tree, [_rebuild(child, leaves) for child in tree])
     return next(leaves)
+
+
+def _like(tree, children):
+    """A list, a tuple or a NamedTuple with other children."""
+    return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
 
 
 def tree_map(function, tree, *rest):
@@ -54,16 +58,38 @@ def tree_map(function, tree, *rest):
     >>> tree_map(lambda a, b: a + b, {"w": 1, "b": [2]}, {"w": 10, "b": [20]})
     {'w': 11, 'b': [22]}
     """
-    leaves, rebuild = tree_flatten(tree)
-    columns = [leaves]
     for other in rest:
-        columns.append(tree_flatten(other)[0])
-        if tree_structure(other) != tree_structure(tree):
+        if not _alike(tree, other):
             raise ValueError(
                 f"trees of different structure: {numbered(tree)} and {numbered(other)} (leaves "
                 "numbered)"
             )
-    return rebuild(list(map(function, *columns)))
+    return _map(function, (tree, *rest))
+
+
+def _alike(tree, other):
+    """Whether both trees have the same `tree_structure`."""
+    if isinstance(tree, dict):
+        if not isinstance(other, dict) or tree.keys() != other.keys():
+            return False
+        return all([_alike(tree[key], other[key]) for key in tree])
+    if isinstance(tree, (list, tuple)):
+        if type(tree) is not type(other) or len(tree) != len(other):
+            return False
+        return all(map(_alike, tree, other))
+    return not isinstance(other, (dict, list, tuple))
+
+
+def _map(function, trees):
+    tree = trees[0]
+    if isinstance(tree, dict):
+        new = dict.fromkeys(tree)  # in its own order, which a function of the tree may see
+        for key in sorted(tree):
+            new[key] = _map(function, [other[key] for other in trees])
+        return new
+    if isinstance(tree, (list, tuple)):
+        return _like(tree, [_map(function, children) for children in zip(*trees, strict=True)])
+    return function(*trees)
 
 
 def every(test, tree):
