@@ -13,7 +13,11 @@ from scipy import stats
 import tinyebm as te
 from tinyebm.common.backend import Stream
 from tinyebm.common.tree import tree_map
+from tinyebm.diagnostics import divergences
+from tinyebm.exact.nodes import follow, quadrature
+from tinyebm.exact.nodes.window import find_window
 from tinyebm.experiment import judging, race, setups
+from tinyebm.objectives import chain_law
 from tinyebm.storage.checkpoint import load_tree
 from tinyebm.storage.models import load_model
 from tinyebm.storage.origin import trained_rows
@@ -150,6 +154,20 @@ def test_errors_are_those_of_the_numbers(found):
         for name, number in (("nll", te.nll(p, found.data, judging.RTOL)), ("kl", te.kl(found.data, p, judging.RTOL)),
                              ("tv", te.total_variation(found.data, p))):
             assert (row[name], row[f"{name}_error"]) == pytest.approx((float(number), number.error), rel=1e-6)
+
+
+def test_one_search_serves_all_numbers_about_a_model(monkeypatch):
+    """Catches a search for all peaks for every number, and at every log point of a curve: most of the time of a comparison."""
+    searches = []
+    count = lambda *rest, **more: searches.append(0) or find_window(*rest, **more)
+    for module in (quadrature, follow, divergences, judging, chain_law):
+        monkeypatch.setattr(module, "find_window", count)
+    found = te.compare("two_moons", ["mle", "cd-1"], steps=20, hidden=(8,), race=False, progress=False)
+
+    curves = sum(len(curve) for curve in found.curves.values())
+    assert curves == 40
+    # per method: the nodes of the curve at log points 1, 5 and 21, one quadrature, modes; and those of training and of exact CD
+    assert len(searches) <= 2 * (3 + 1 + 1) + 6
 
 
 def test_an_infinite_partition_function_is_a_number():

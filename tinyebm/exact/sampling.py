@@ -80,10 +80,14 @@ class Boxes:
     corners: Any
     index: Any
 
-    def sample(self, p, n, rng):
-        """n independent draws (n, d) from p restricted to the boxes (`exact.sampling.sample`)."""
+    def sample(self, p, n, rng, at_states=None):
+        """n independent draws (n, d) from p restricted to the boxes (`exact.sampling.sample`).
+
+        `at_states` are the exponents at the atoms, if they are known.
+        """
         at_corners = exponents(p, self.corners)[self.index].max(axis=0)
-        bound = np.maximum(exponents(p, self.states), at_corners)
+        at_states = exponents(p, self.states) if at_states is None else at_states
+        bound = np.maximum(at_states, at_corners)
         volume = np.prod(self.high - self.low, axis=1)
         slack = 0.1
         while True:

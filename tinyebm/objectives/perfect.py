@@ -12,11 +12,13 @@ from tinyebm.common.backend import beside, host_generator, to_host
 from tinyebm.common.checks import require_count, require_fraction, require_nonnegative
 from tinyebm.common.kinds import Array, Generator, Tree
 from tinyebm.density import Density, exponents, on_host
-from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
+from tinyebm.exact.nodes.follow import follow
+from tinyebm.exact.nodes.quadrature import Quadrature, heavy_atoms, quadrature
 from tinyebm.exact.sampling import Boxes, boxes_of, sample
 from tinyebm.exact.structure import hidden_layer
 from tinyebm.objectives.step import Step, contrast, require_batch
 
+FINER = 2  # nodes per axis, in units of those for log Z: smaller cells accept more draws
 CELLS = "low", "high", "states", "corners", "index"  # what `exact.sampling.Boxes` holds
 
 
@@ -33,9 +35,9 @@ class PerfectSamples:
     draws : int, optional
         Negatives per step, by default as many as data.
     rtol, refresh : float, int
-        On R^d and in a box the cells of the rejection sampling are computed again every `refresh`
-        steps; cells that hold less than rtol / 100 of the mass together are left out.  They are
-        also computed again when the outermost cells hold a mass of rtol.
+        On R^d and in a box the cells of the rejection sampling follow the model every `refresh`
+        steps; cells that hold less than rtol / 100 of the mass together are left out.  They also
+        do when the outermost cells hold a mass of rtol.
     alpha : float
         Strength of the regulariser of `objectives.step`.
 
@@ -71,30 +73,39 @@ class PerfectSamples:
             negatives = sample(p, n, rng)
         else:
             host, state = on_host(p), None if state is None else to_host(state)
-            if state is None or state["age"] >= self.refresh or _outgrown(host, state, self.rtol):
-                state = {**_heavy_cells(host, self.rtol), "age": np.array(0)}
+            kept = state is not None and state["age"] < self.refresh
+            u = exponents(host, state["states"]) if kept else None
+            if not kept or _outgrown(u, state, self.rtol):
+                state, u = _heavy_cells(host, self.rtol, state and state["nodes"]), None
             cells = Boxes(**{name: state[name] for name in CELLS})
-            (negatives,) = beside(p.theta, cells.sample(host, n, host_generator(rng)))
+            (negatives,) = beside(p.theta, cells.sample(host, n, host_generator(rng), u))
             state = {**state, "age": state["age"] + 1}
         return Step(*contrast(p, x, negatives.astype(x.dtype), self.alpha), state)
 
 
-def _heavy_cells(p, rtol):
-    """The cells of p's quadrature that carry mass, a tree of arrays.
+def _heavy_cells(p, rtol, nodes):
+    """The cells that carry mass, a tree of arrays.
 
-    "outer" marks those that have a neighbour without mass.
+    They are those of a grid with FINER nodes than log Z needs, which follows p
+    (`exact.nodes.follow`; `nodes` is its memory), or of p's quadrature.  "outer" marks cells that
+    have a neighbour without mass, "age" counts the steps for which they have been used.
     """
-    q = quadrature(p, rtol)
+    found, nodes = follow(p, rtol, np.zeros((0, p.space.dim)), nodes)
+    if found:
+        rule, counts = found.box._replace(step=found.box.step / FINER).rule(p.space)
+        q = Quadrature(rule.grid(counts), found.log_z, found.error, None)
+    else:
+        q = quadrature(p, rtol)
     heavy = heavy_atoms(p, q, rtol)[2]
     every, cells = boxes_of(q.grid), boxes_of(q.grid, heavy)
     around = np.bincount(every.index.reshape(-1))  # cells that share each corner
     kept = np.bincount(every.index[:, heavy].reshape(-1), minlength=len(every.corners))
     outer = (around > kept)[every.index[:, heavy]].any(axis=0)
-    return {**vars(cells), "outer": outer}
+    return {**vars(cells), "outer": outer, "nodes": nodes, "age": np.array(0)}
 
 
-def _outgrown(p, state, rtol):
-    """Whether the cells at the edge hold a mass of rtol."""
-    log_mass = exponents(p, state["states"]) + np.log(state["high"] - state["low"]).sum(axis=1)
+def _outgrown(u, state, rtol):
+    """Whether the cells at the edge hold a mass of rtol; u are the exponents at their atoms."""
+    log_mass = u + np.log(state["high"] - state["low"]).sum(axis=1)
     mass = np.exp(log_mass - log_mass.max())
     return float(mass[state["outer"]].sum()) > rtol * float(mass.sum())
