@@ -115,7 +115,7 @@ def follow_atoms(p, rtol, refresh, rows, state=None):
         every = max(1, every // 2) if drift > rtol / 2 else every + 2 * (drift < rtol / 4)
         every = min(every, refresh)
         longer = every / before
-    numbers = {"age": 1, "every": every, "error": found.error + 2 * drift * longer + rtol / 4}
+    numbers = {"age": 1, "every": every, "error": found.error + 2 * drift * longer + rtol / 2}
     numbers = {name: np.array(value) for name, value in numbers.items()}
     return {**vars(found.atoms(p)), **memory, **numbers}
 
