@@ -131,6 +131,7 @@ class ExactContrastiveDivergence:
 
     kernel: Any
     k: int = 1
+    exact = True
 
     def __post_init__(self):
         require_push(self.kernel)
