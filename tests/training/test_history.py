@@ -86,7 +86,7 @@ class Counted:
     (te.MLP((4, 3, 1)), te.Cells(3, 4), 1), *((te.MLP((d, 8, 1), activation, confinement=1.0), space(d), 16)
     for d in (1, 2) for activation in ("silu", "relu") for space in (te.Reals, lambda d: te.Box(-3, 3, d)))])  # fmt: skip
 def test_energies_are_counted(energy, space, within):
-    """As many as are evaluated: exactly on states, elsewhere within a factor.  Catches 2^d for q^d, and kinks at the price of none."""
+    """As many as are evaluated: exactly on states, elsewhere within a factor.  Catches 2^d for q^d, and kinks for nothing."""
     counted = Counted(energy)
     with te.plain():
         te.log_partition(te.Density(counted, energy.init(rng(0)), space), 1e-5)
@@ -98,7 +98,8 @@ def test_energies_are_counted(energy, space, within):
 @pytest.mark.parametrize(("energy", "space", "terms"), [
     (te.RBM(784, 16), te.Bits(784), 2**16), (te.RBM(6, 9), te.Bits(6), 2**6), (te.RBM(784, 40), te.Bits(784), 0),
     (te.GaussianBernoulliRBM(2, 5), te.Reals(2), 2**5), (te.BoltzmannMachine(40), te.Bits(40), 0),
-    (te.Ising((14, 30)), te.Spins(420), 2**21), (te.Ising((16, 16)), te.Spins(256), 0), (te.Potts(4, (5, 9)), te.Cells(4, 45), 2**15)])
+    (te.Ising((14, 30)), te.Spins(420), 2**21), (te.Ising((16, 16)), te.Spins(256), 0),
+    (te.Potts(4, (5, 9)), te.Cells(4, 45), 2**15)])
 def test_shorter_ways_to_z(energy, space, terms):
     """Hidden bits, transfer matrices, and what is out of reach and fails at once.  Catches 2^784."""
     assert terms_of(energy, space) == terms
@@ -118,7 +119,7 @@ def test_a_formula_costs_nothing():
 
 
 def test_the_price_of_an_update():
-    """Rows, steps of the chain, and objectives that compute log Z.  Catches a batch for all rows, and a k of one's own that is none."""
+    """Rows, steps of the chain, and objectives that compute log Z.  Catches all rows in place of a batch, and a chain of one step."""
     price = lambda objective, steps=10_000: costs(te.BoltzmannMachine(4), te.Bits(4), objective, 7, 256, steps)
 
     assert price(CD) == (4 * (2**4 + 7), 4 * 3 * 3 * 256 * 10_000)
@@ -131,7 +132,7 @@ def test_the_price_of_an_update():
 # ------------------------------------------------------------------------------------------- in fit
 
 def test_numbers_at_some_log_points(strict):
-    """Those of a run with all of them, to the bit, with the same θ; one warning.  Catches numbers of another θ, and lists of other lengths."""
+    """Those of a run with all of them, to the bit, with the same θ; one warning.  Catches numbers of another θ."""
     with pytest.warns(UserWarning, match=SPACED.format(8)) as seen:
         some = fit()
     whole, none = fit(exact=True), fit(exact=False)
@@ -205,8 +206,8 @@ def test_minutes_of_sums_after_a_second_of_training(monkeypatch):
 @pytest.mark.parametrize("objective", [te.ExactLikelihood(), te.ExactContrastiveDivergence(te.BlockGibbs())])
 def test_exact_training_has_all_numbers(strict, objective):
     """Every update costs as much as a number.  Catches a budget of one batch."""
-    small = te.RBM(6, 3)
-    assert np.isfinite(fit(3, energy=small, data=ROWS[:, :6], space=te.Bits(6), objective=objective, batch_size=1).history["nll"]).all()
+    found = fit(3, energy=te.RBM(6, 3), data=ROWS[:, :6], space=te.Bits(6), objective=objective, batch_size=1)
+    assert np.isfinite(found.history["nll"]).all()
 
 
 def test_the_bar_shows_the_last_known_numbers():
