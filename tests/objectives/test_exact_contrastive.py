@@ -318,8 +318,9 @@ def test_hours_are_refused_at_once(name, call, monkeypatch):
         CALLS[call](p, data, kernel, 10**9)
 
 
-def test_mala_in_the_plane_with_a_small_step():
+def test_mala_in_the_plane_with_a_small_step(monkeypatch):
     """10 steps with noise of 0.1 over 130,000 atoms, an hour and more.  Catches a bound that counts atoms alone."""
+    monkeypatch.setattr(te.MALA, "spread", lambda *args: pytest.fail("it began"))
     with pytest.raises(te.QuadratureError, match="10 steps of MALA.* over 1[0-9]{5} atoms: .* at most 1.4e"):
         te.exact_cd_gradient(NETS, np.eye(2), te.MALA(0.005), 10)
 

@@ -119,7 +119,7 @@ def test_a_formula_costs_nothing():
 
 
 def test_the_price_of_an_update():
-    """Rows, steps of the chain, and objectives that compute log Z.  Catches all rows in place of a batch, and a chain of one step."""
+    """Rows, steps of the chain, objectives that compute log Z.  Catches all rows in place of a batch, and a chain of one step."""
     price = lambda objective, steps=10_000: costs(te.BoltzmannMachine(4), te.Bits(4), objective, 7, 256, steps)
 
     assert price(CD) == (4 * (2**4 + 7), 4 * 3 * 3 * 256 * 10_000)
