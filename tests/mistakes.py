@@ -294,7 +294,7 @@ te.kl(type("Frozen", (), {"rvs": 0, "logpdf": 0})(), p) -> a population has samp
 te.compare(type("Law", (), {"sample": lambda s, n: x, "log_prob": 0})()) -> a population has / sample(1, rng) failed
 te.nll(p, type("Law", (), {"sample": lambda s, n, r: x[0], "log_prob": 0})()) -> a population has / has shape (2,), not (1, d)
 te.mmd(x, type("L", (), {"sample": lambda s, n, r: x[:1], "log_prob": lambda s, x: -ops.sum(x * x, axis=1)})()) -> log_prob of
-te.mle(te.Funnel(5), five, progress=False) -> quadrature is for dim <= 3: with 40 nodes per axis, dim 5
+te.mle(te.MLP((5, 3, 1), confinement=1.0), five, progress=False) -> quadrature is for dim <= 3: with 40 nodes per axis, dim 5
 te.fit(net, x[:, :1], objective=cd, **quick) -> the energy MLP is for x of dimension 2, the space Reals has 1
 te.fit(net, x, te.Reals(3), cd, **quick) -> the data have 2 columns, the space Reals has dimension 3
 te.fit(net, x, te.Box(0, 0.1, 2), cd, **quick) -> some data lie outside Box, for example

@@ -7,6 +7,7 @@ import pytest
 from scipy import special, stats
 
 from tinyebm.autodiff.tape import grad
+from tinyebm.common.errors import QuadratureError
 from tinyebm.density import Density, score
 from tinyebm.energies.analytic import (
     Banana,
@@ -19,7 +20,7 @@ from tinyebm.energies.analytic import (
 )
 from tinyebm.exact.normalised import expectation, log_prob
 from tinyebm.exact.partition import log_partition
-from tinyebm.spaces.continuous import Reals
+from tinyebm.spaces.continuous import Box, Reals
 
 # ---------------------------------------------------------------------- formulas, by scipy
 
@@ -117,6 +118,39 @@ def test_funnel_is_neals(dim):
     log_z = 0.5 * math.log(2 * math.pi * s**2) + (dim - 1) / 2 * math.log(2 * math.pi)
 
     np.testing.assert_allclose(-Funnel(dim)(theta, x) - log_z, law, atol=1e-12)
+
+
+@pytest.mark.parametrize(("energy", "theta", "log_z"), [
+    (Banana(), {"b": 0.7, "s1": 2.0, "s2": 0.3}, math.log(2 * math.pi * math.sqrt(2.0 * 0.3))),
+    *((Funnel(d), {"scale": s}, d / 2 * math.log(2 * math.pi) + math.log(1.3)) for d in (1, 2, 5, 9) for s in (1.3, -1.3))])
+def test_normalisation_by_formula(energy, theta, log_z):
+    """log Z in any dimension, its slopes by the difference quotient, and none on other measures.
+
+    Catches a variance for a standard deviation, the logarithm of a negative s, a formula that is a
+    constant for the derivative, and one that is used in a box.
+    """
+    theta = {name: np.array(value) for name, value in theta.items()}
+    known = lambda theta: energy.log_partition(theta, Reals(energy.dim))
+    found = log_partition(Density(energy, theta, Reals(energy.dim)))
+
+    assert abs(found - log_z) <= found.error < 1e-13
+    slopes = grad(known)(theta)
+    for name, value in theta.items():
+        up, down = (float(known({**theta, name: value + step})) for step in (1e-6, -1e-6))
+        assert slopes[name] == pytest.approx((up - down) / 2e-6, abs=1e-8)
+    for space in (Reals(energy.dim, base_scale=2.0), Box(-1, 1, energy.dim)):
+        assert energy.log_partition(theta, space) is None
+
+
+@pytest.mark.parametrize(("energy", "theta"), [
+    (Banana(), {"b": 0.0, "s1": -1.0, "s2": 1.0}), (Banana(), {"b": 0.0, "s1": 1.0, "s2": 0.0}), (Funnel(2), {"scale": 0.0})])
+def test_no_formula_where_z_is_infinite_or_zero(energy, theta):
+    """The quadrature finds the reason.  Catches log Z = nan, and a finite one for a density that is none."""
+    p = Density(energy, {name: np.array(value) for name, value in theta.items()}, Reals(2))
+
+    assert energy.log_partition(p.theta, p.space) is None
+    with np.errstate(all="ignore"), pytest.raises(QuadratureError):
+        log_partition(p)
 
 
 # ------------------------------------------------------------------------------ parameters

@@ -106,4 +106,12 @@ MUTANTS = [
      'history.get("energy_rms", ())[-1:]', "training/test_watch.py"),
     ("the history ends before the result", "training/maximum_likelihood.py", '"nll": [*nll.values, value]',
      '"nll": nll.values', "training/test_maximum_likelihood.py"),
+    ("exact numbers at every log point", "training/history.py", "most = int(min(budget / cost, len(logged))) if cost else",
+     "most =", "training/test_history.py"),
+    ("no number at the last log point", "training/history.py", "(most - 1))] + logged[-1:]", "(most - 1))]",
+     "training/test_history.py"),
+    ("a price without the rows of the data", "training/history.py", "(terms + rows) * space.dim", "terms * space.dim",
+     "training/test_history.py"),
+    ("2^784 states for 2^16", "exact/structure.py", "space = Bits(hidden[1]) if hidden else space", "space = space",
+     "training/test_history.py"),
 ]

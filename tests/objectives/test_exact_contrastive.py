@@ -6,6 +6,8 @@ import pytest
 import tinyebm as te
 from tinyebm import ops
 from tinyebm.common.tree import ravel, tree_map
+from tinyebm.objectives import chain_law, exact_contrastive
+from tinyebm.samplers import flows
 
 rng = np.random.default_rng  # every test makes its own
 NET = te.MLP((2, 4, 1), activation="tanh", confinement=1.0)
@@ -241,6 +243,107 @@ def test_mala_at_the_data_is_at_rest_and_ula_is_not(k):
     assert gradient(te.probabilities(p), te.MALA(0.3)) < 1e-13
     assert gradient(p, te.MALA(0.3)) < 1e-4  # two grids
     assert gradient(p, te.ULA(0.3)) > 0.03
+
+
+# ------------------------------------------------------------------------------- several k at once
+
+CHAINS = {"ula": (normal(-0.3, 0.7), ROWS, te.ULA(0.2), None), "mala": (normal(-0.3, 0.7), ROWS, te.MALA(0.3), None),
+          "box": (normal(-0.3, 0.7, te.Box(-2, 2.5, 1)), ROWS, te.MALA(0.3), None),
+          "law": (normal(-0.3, 0.7), normal(0.1, 0.5), te.ULA(0.2), None),
+          "masses": (normal(-0.3, 0.7), te.probabilities(normal(0.1, 0.5)), te.MALA(0.3), None),
+          "pool": (normal(-0.3, 0.7), ROWS, te.ULA(0.2), ROWS[:2]),
+          "plane": (te.Density(NET, NET.init(rng(5)), te.Reals(2)), np.eye(2), te.MALA(0.5), None)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("form", [list, tuple, np.array])
+def test_several_k_are_the_single_calls(name, form, monkeypatch):
+    """To the bit, in the order of the list, with one walk.  Catches a list that is sorted, a k that repeats, one step off."""
+    p, data, kernel, start = CHAINS[name]
+    single = [te.exact_cd_gradient(p, data, kernel, k, start=start) for k in (2, 3, 5)]
+    calls, after = [], exact_contrastive.after_steps
+    monkeypatch.setattr(exact_contrastive, "after_steps", lambda *args: calls.append(args) or after(*args))
+    several = te.exact_cd_gradient(p, data, kernel, form([3, 5, 2, 3]), start=start)
+
+    assert len(several) == 4 and len(calls) == 1
+    for found, i in zip(several, (1, 2, 0, 1), strict=True):
+        tree_map(np.testing.assert_array_equal, found, single[i])
+
+
+@pytest.mark.parametrize("space", [te.Reals(1), te.Box(-2, 2.5, 1)])
+def test_one_step_beside_many(space):
+    """k = 1 has the grid of the largest k there, as accurate.  Catches a grid for one step under a chain of many."""
+    p = normal(-0.3, 0.7, space)
+    one, nine = te.exact_cd_gradient(p, ROWS, te.ULA(0.2), [1, 9])
+
+    for k, found in ((1, one), (9, nine)):
+        np.testing.assert_allclose(flat(found), flat(te.exact_cd_gradient(p, ROWS, te.ULA(0.2), k)), rtol=0, atol=1e-9)
+    (only,) = te.exact_cd_gradient(p, ROWS, te.ULA(0.2), [1])
+    tree_map(np.testing.assert_array_equal, only, te.exact_cd_gradient(p, ROWS, te.ULA(0.2), 1))
+
+
+@pytest.mark.parametrize("k", [[], [1, 0], [2, -1], [1.5], [True], ["1"], "12", None, [[1]], np.eye(2)])
+def test_lists_that_hold_no_numbers_of_steps(k):
+    with pytest.raises(ValueError, match="k must be a positive number of kernel steps, got"):
+        te.exact_cd_gradient(normal(0.0, 1.0), ROWS, te.ULA(0.1), k)
+
+
+# ------------------------------------------------------------------------------- what takes minutes
+
+NETS = te.Density(NET, NET.init(rng(5)), te.Reals(2))
+BITS = te.Density(te.BoltzmannMachine(12), te.BoltzmannMachine(12).init(rng(0)), te.Bits(12))
+SLOW = {"mala": (NETS, np.eye(2), te.MALA(0.01)), "mala law": (NETS, NETS, te.MALA(0.01)), "ula": (NETS, np.eye(2), te.ULA(0.01)),
+        "gibbs": (BITS, np.eye(12), te.Gibbs()), "random": (BITS, np.eye(12), te.Gibbs("random")),
+        "gradients": (BITS, np.eye(12), te.GibbsWithGradients()),
+        "layers": (te.Density(te.RBM(9, 9), te.RBM(9, 9).init(rng(0)), te.Bits(9)), np.eye(9), te.BlockGibbs())}  # fmt: skip
+CALLS = {"gradient": lambda p, data, kernel, k: te.exact_cd_gradient(p, data, kernel, k),
+         "list": lambda p, data, kernel, k: te.exact_cd_gradient(p, data, kernel, [1, k]),
+         "objective": lambda p, data, kernel, k: te.ExactContrastiveDivergence(kernel, k).gradient(p, data, None),
+         "neglected": lambda p, data, kernel, k: te.neglected_term(p, data, kernel, k),
+         "full": lambda p, data, kernel, k: te.full_cd_gradient(p, data, kernel, k)}
+
+
+@pytest.mark.parametrize(("name", "call"), [(name, "gradient") for name in SLOW] + [("gibbs", call) for call in CALLS]
+                         + [("mala law", call) for call in CALLS if call not in ("objective", "gradient")])
+def test_hours_are_refused_at_once(name, call, monkeypatch):
+    """Before the first step, with the cost and what to change.  Catches hours of silence."""
+    p, data, kernel = SLOW[name]
+    pushed = lambda *args: pytest.fail("it began")
+    for part in (te.MALA, te.ULA):
+        monkeypatch.setattr(part, "spread", pushed)
+    if name == "gibbs" and call in ("neglected", "full"):
+        monkeypatch.setattr("tinyebm.common.checks.MEMORY", 2**60)  # of the derivatives
+
+    with pytest.raises(te.QuadratureError, match=r"\d steps of .* over \d+ atoms: .* take about \d+ minutes .* larger step_size"):
+        CALLS[call](p, data, kernel, 10**9)
+
+
+def test_mala_in_the_plane_with_a_small_step(monkeypatch):
+    """10 steps with noise of 0.1 over 130,000 atoms, an hour and more.  Catches a bound that counts atoms alone."""
+    monkeypatch.setattr(te.MALA, "spread", lambda *args: pytest.fail("it began"))
+    with pytest.raises(te.QuadratureError, match="10 steps of MALA.* over 1[0-9]{5} atoms: .* at most 1.4e"):
+        te.exact_cd_gradient(NETS, np.eye(2), te.MALA(0.005), 10)
+
+
+@pytest.mark.parametrize(("name", "call"), [
+    *((name, "gradient") for name in ("mala", "ula", "gibbs", "layers")), ("gibbs", "neglected")])
+def test_minutes_are_announced(name, call, monkeypatch):
+    """With their cost, counted from atoms and steps, not from the clock, and with a bar; the numbers stay as they are.
+
+    Catches a cost that does not grow with k, and a warning without need.
+    """
+    p, data, kernel = SLOW[name]
+    kernel = kernel if p.space.discrete else type(kernel)(0.3)
+    usual = CALLS[call](p, data, kernel, 2)
+    monkeypatch.setattr(flows, "LONG", 5_000)
+    shown = []
+    bar = lambda title, total, show: shown.append((total, show)) or shown.append
+    monkeypatch.setattr(chain_law, "Progress", bar)
+    with pytest.warns(UserWarning, match=r"2 steps of .* over \d+ atoms: .* minutes on one core"):
+        slow = CALLS[call](p, data, kernel, 2)
+
+    tree_map(np.testing.assert_array_equal, slow, usual)
+    assert shown == [(2, True), 1, 2]
 
 
 # ------------------------------------------------------------------- the objective, and refusals

@@ -31,6 +31,74 @@ def test_conserved_to_a_millionth(before, after, refused):
         flows.require_conserved(before, after)
 
 
+# ----------------------------------------------------------------------------- what takes minutes
+
+@pytest.mark.parametrize("kernel", [te.MALA(0.002), te.ULA(0.002)])
+def test_one_push_of_a_million_atoms(kernel, monkeypatch):
+    """MALA's would take eight hours, ULA's some minutes.  Catches a push that begins without a word."""
+    p = te.Density(NET, NET.init(rng(0)), te.Box(-5, 5, 2))
+    mass = np.full(2**20, 2.0**-20)
+    if kernel == te.MALA(0.002):
+        monkeypatch.setattr(te.MALA, "spread", lambda *args: pytest.fail("it began"))
+        with pytest.raises(te.QuadratureError, match=r"a step of MALA\(.*\) over 1048576 atoms: .* about 514 minutes on one core"):
+            kernel.push(mass, p)
+    else:
+        monkeypatch.setattr(te.ULA, "_spread", lambda self, p, mean, mass, grid: mass)
+        with pytest.warns(UserWarning, match=r"over 1048576 atoms: .* minutes"):
+            kernel.push(mass, p)
+
+
+def test_a_long_push_shows_its_progress(monkeypatch):
+    """A block of rows at a time; a short one shows nothing.  Catches a bar that stands still for an hour."""
+    shown = []
+    monkeypatch.setattr(flows, "Progress", lambda title, total, show: lambda done: shown.append((done, total, show)))
+    monkeypatch.setattr(langevin, "LARGEST_MATRIX", 2**12)
+    p = te.Density(NET, NET.init(rng(0)), te.Box(-2, 2, 2))
+    mass = np.full(900, 1 / 900)
+    short = te.MALA(0.1).push(mass, p)
+    assert shown[-1] == (900, 900, False)
+    monkeypatch.setattr(flows, "LONG", 900**2 - 1)
+    with pytest.warns(UserWarning, match="a step of MALA"):
+        long = te.MALA(0.1).push(mass, p)
+
+    np.testing.assert_array_equal(long, short)
+    assert shown[-1] == (900, 900, True) and len(shown) > 100
+
+
+@pytest.mark.parametrize(("work", "refused"), [(lambda p, grid, rows, steps: steps * 2.0**36, True), (None, False)])
+def test_a_kernel_says_what_its_pushes_cost(work, refused):
+    """One's own, by `work`; without it any number of steps may begin.  Catches a cost that only MALA has."""
+    class Lazy:
+        def step(self, p, x, rng):
+            return te.Move(x)
+
+        def push(self, mass, p):
+            return mass
+
+    if work:
+        Lazy.work = staticmethod(work)
+    p = machine(te.Bits(3))
+    call = lambda k: te.exact_cd_gradient(p, np.zeros((1, 3)), Lazy(), k)
+    if refused:
+        with pytest.raises(te.QuadratureError, match="3 steps of .*fewer steps"):
+            call(3)
+        with pytest.warns(UserWarning, match="1 steps of .* about 32 minutes"):
+            call(1)
+    else:
+        call(3)
+
+
+def test_the_whole_matrix_of_mala_is_computed_once(monkeypatch):
+    """3000 atoms: 3000 pushes by one matrix.  Catches a transition matrix that takes an hour."""
+    p, calls = line(te.Reals(1, extent=3)), []
+    grid, flows_of = p.space.grid(3000), te.MALA._flows
+    monkeypatch.setattr(te.MALA, "_flows", lambda *args: calls.append(1) or flows_of(*args))
+    push = te.MALA(0.02).operator(p, grid)
+    mass = push(push(te.probabilities(p, 3000)))
+
+    assert len(calls) == 1 and abs(mass.sum() - 1) < 1e-12
+
+
 # --------------------------------------------------------------------------- derivatives by θ
 
 def steep(theta, x):

@@ -272,6 +272,14 @@ class Banana:
         bent = second - theta["b"] * (first * first - theta["s1"])
         return 0.5 * (first * first / theta["s1"] + bent * bent / theta["s2"])
 
+    def log_partition(self, theta: Tree, space: Any) -> Any:
+        """log 2π + ½ log s₁ s₂ on R²; None elsewhere, or if a variance is not positive."""
+        require_parameters(self, theta, b=(), s1=(), s2=())
+        s1, s2 = theta["s1"], theta["s2"]
+        if not is_plain(space) or not (stop_gradient(s1) > 0 and stop_gradient(s2) > 0):
+            return None
+        return math.log(2 * math.pi) + 0.5 * (ops.log(s1) + ops.log(s2))
+
 
 @dataclass(frozen=True)
 class Funnel:
@@ -300,3 +308,10 @@ class Funnel:
         v, rest = x[:, 0], x[:, 1:]
         z = ops.sum(rest * rest, axis=1) * ops.exp(-v) + (self.dim - 1) * v
         return 0.5 * (ops.square(v / theta["scale"]) + z)
+
+    def log_partition(self, theta: Tree, space: Any) -> Any:
+        """(dim/2) log 2π + log |s| on R^dim; None elsewhere, or if s = 0."""
+        require_parameters(self, theta, scale=())
+        if not is_plain(space) or not stop_gradient(theta["scale"]) != 0:
+            return None
+        return 0.5 * self.dim * math.log(2 * math.pi) + ops.log(ops.abs(theta["scale"]))

@@ -71,6 +71,11 @@ class Ising:
         return _around(self)[0].T
 
     @property
+    def terms(self) -> int:
+        """The cost of `log_partition`, in energies."""
+        return _terms(2, self.shape)
+
+    @property
     def multilinear(self) -> bool:
         """Whether no site is joined to itself, so that E is linear in every spin."""
         return not _loops(self)
@@ -155,6 +160,11 @@ class Potts:
     def dim(self) -> int:
         """Number of sites."""
         return math.prod(self.shape)
+
+    @property
+    def terms(self) -> int:
+        """The cost of `log_partition`, in energies."""
+        return _terms(self.q, self.shape)
 
     def init(self, rng: Generator) -> Tree:
         """J = 0.1."""
@@ -271,6 +281,12 @@ def _loops(model):
 def _wraps(model, side):
     """Whether there are bonds between the two ends of a side of this length."""
     return model.periodic and (side > 2 or not model.simple)
+
+
+def _terms(q, shape):
+    """q^{3r/2} for r sites in a column, if the transfer matrix is used, else 0."""
+    column = q ** min(shape)
+    return round(column**1.5) if column <= LARGEST_COLUMN else 0
 
 
 def _sides(shape):

@@ -7,6 +7,8 @@ other_layer(space)                  (energy(theta, h), m): an energy of m hidden
                                     Z, or None (restricted Boltzmann machines);
 require_normalisable(theta, space)  raises DivergentPartitionError if Z is infinite.
 
+`terms` is the number of energies that cost about as much as `log_partition`, by default 0.
+
 A class that inherits such a method but writes its own `__call__` is another energy, so the
 inherited method is not used (`common.checks.part_of`).
 """
@@ -19,6 +21,9 @@ from tinyebm.common.errors import QuadratureError
 from tinyebm.density import Density, in_double, on_host
 from tinyebm.exact.sums import log_sum
 from tinyebm.spaces.discrete import Bits
+
+# about the cost of a quadrature to 1e-5, in energies, by dimension: of smooth ones, and with kinks
+SMOOTH, KINKED = {1: 2**14, 2: 2**18}, {1: 2**14, 2: 2**23}
 
 
 def require_normalisable(p):
@@ -44,11 +49,33 @@ def other_layer(energy, space):
 
 def hidden_layer(p):
     """A Density of hidden bits with the same Z as p, if it has fewer states than p, or None."""
-    found = other_layer(p.energy, p.space)
-    if not found or (p.space.discrete and found[1] >= p.space.dim):
-        return None
-    energy, bits = found
-    return Density(energy, p.theta, Bits(bits))
+    found = _fewer_bits(p.energy, p.space)
+    return Density(found[0], p.theta, Bits(found[1])) if found else None
+
+
+def _fewer_bits(energy, space):
+    """`other_layer`, if it has fewer states than the space, else None."""
+    found = other_layer(energy, space)
+    return found if found and not (space.discrete and found[1] >= space.dim) else None
+
+
+def terms_of(energy, space):
+    """About how many energies an exact log Z costs; 0 by a formula, or if it is out of reach.
+
+    On R^d and in boxes d is 1 or 2.
+
+    >>> from tinyebm import RBM
+    >>> terms_of(RBM(784, 16), Bits(784))
+    65536
+    """
+    if space.discrete and part_of(energy, "log_partition", ENERGY):
+        return getattr(energy, "terms", 0)
+    hidden = _fewer_bits(energy, space)
+    space = Bits(hidden[1]) if hidden else space
+    if space.discrete:
+        grid = space.grid()
+        return grid.size if getattr(grid, "listable", True) else 0
+    return (SMOOTH if getattr(energy, "smooth", True) else KINKED)[space.dim]
 
 
 def structural_log_z(p):

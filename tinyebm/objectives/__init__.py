@@ -2,7 +2,8 @@
 
 An objective is any object with this method; it needs no base class.  A `Step` holds the gradient (a
 tree like theta), the metrics to record (a dict of scalars), and a state (a tree of arrays, or
-None).  `fit` passes the state to the next call, and saves it in checkpoints.
+None).  `fit` passes the state to the next call, and saves it in checkpoints.  If every gradient
+costs about as much as log Z, `exact = True` tells `fit` so.
 
 Read `step` first (the parts that all share), then `likelihood` (exact) and `contrastive` (negatives
 from a chain).  `perfect` draws exact negatives.  `exact_contrastive`, `chain_law` and

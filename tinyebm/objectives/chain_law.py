@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyebm.autodiff.blocks import is_differentiated
 from tinyebm.common.errors import QuadratureError
+from tinyebm.common.progress import Progress
 from tinyebm.density import exponents, rows_of
 from tinyebm.exact.likelihood import data_law, density_of
 from tinyebm.exact.nodes.window import find_window
@@ -34,8 +36,9 @@ from tinyebm.samplers.flows import (
     require_push,
     require_spread,
     takes_any_grid,
+    takes_minutes,
+    work_of,
 )
-from tinyebm.samplers.kernels import require_steps
 from tinyebm.spaces.grids import Grid, trapezoid
 from tinyebm.spaces.rows import double
 
@@ -45,6 +48,7 @@ KINKED = 2048  # nodes on a line for a kernel with a kink, whose error falls onl
 # of width σ, itself of width σ/√2, by the trapezoidal rule: an error of
 # 2 exp(-2π² (0.707 / 0.5)²) = 1e-17
 SPACING = 0.5
+DERIVATIVE = 8  # times the cost of the steps: theirs and that of their derivatives
 NEGATIVE = -1e-12  # how far below 0 rounding may take a probability
 
 
@@ -74,7 +78,6 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
         If the grid would need too many nodes for the kernel's noise.
     """
     require_push(kernel)
-    require_steps(k)
     space, grid = p.space, p.space.grid(nodes)
     if space.discrete:
         of_data = Masses(None, state_masses(space, data))
@@ -103,17 +106,29 @@ def chain_from(p, data, kernel, k, nodes=None, start=None):
 
 
 def after_steps(p, kernel, k, start, grid):
-    """Eq. (1) after k steps (2) from the Masses `start`: (on the grid, still at the rows)."""
+    """Yield eq. (1) after 1, ..., k steps (2) from the Masses `start`: (on the grid, still at rows).
+
+    Steps that take minutes are announced, and show their progress; QuadratureError if they would
+    take more than about an hour (`samplers.flows.takes_minutes`).
+    """
     at_rows = start.x is not None
     on_grid, stay = (0.0, start.mass) if at_rows else (start.mass, 0.0)
     push = operator_of(kernel, p, grid) if k > 1 or not at_rows else None
+    work = work_of(kernel, p, grid, grid.size, k - at_rows)
+    if at_rows and not p.space.discrete:
+        spreads = 1 if is_smooth(kernel) else k  # a smooth kernel rejects nothing
+        work += spreads * work_of(kernel, p, grid, len(start.mass), 1)
+    work *= DERIVATIVE if is_differentiated(p) else 1
+    steps = f"{k} steps of {kernel!r} over {grid.size} atoms"
+    bar = Progress("chain", k, takes_minutes(steps, work))
     for i in range(k):
         if i > 0 or not at_rows:
             on_grid = push(on_grid)
         if np.any(stay != 0):
             moved, stay = kernel.spread(p, start.x, stay, grid)
             on_grid = on_grid + moved
-    return on_grid, stay
+        bar(i + 1)
+        yield on_grid, stay
 
 
 def state_masses(space, data):

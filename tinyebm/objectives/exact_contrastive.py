@@ -8,6 +8,7 @@ So the expected gradient is
 The gradient of the likelihood is E_data[∇E] - E_p[∇E].  The difference is the bias of CD-k.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,11 @@ def exact_cd_gradient(
     p: Density,
     data: AnyData,
     kernel: Kernel,
-    k: int,
+    k: int | Iterable[int],
     nodes: Nodes = None,
     start: AnyData = None,
 ) -> Tree:
-    """Eq. (1), a tree like theta: a descent direction of the loss.
+    """Eq. (1), a tree like theta: a descent direction of the loss; a list of them for several k.
 
     Parameters
     ----------
@@ -43,8 +44,9 @@ def exact_cd_gradient(
     data : rows (n, d), probabilities (N,) over `p.space.atoms(...)`, or a population
     kernel : ULA, MALA, Gibbs, ...; or one with a `push` of its own
         On a continuous space rows need a kernel with `spread`, like ULA and MALA.
-    k : int
-        Steps of the kernel.
+    k : int, or a list of them
+        Steps of the kernel.  A list, in any order, costs as much as its largest k alone, because
+        there is one chain.  It has one grid, that of the largest k.
     nodes : int or one per axis, optional
         Nodes per axis of the grid; by default fine enough for the kernel's noise.
     start : like data, but not probabilities on a continuous space; optional
@@ -55,7 +57,13 @@ def exact_cd_gradient(
     ValueError
         If the kernel has no push.
     QuadratureError
-        If the grid needs too many nodes for the noise.
+        If the grid needs too many nodes for the noise, or if the steps would take more than about
+        an hour: they compute more than 2^37 transition probabilities.
+
+    Warns
+    -----
+    UserWarning
+        If the steps take more than about two minutes, with their cost; a progress bar follows.
 
     Errors: 1e-9 and better with ULA.  MALA's acceptance has a kink, which the trapezoidal rule
     integrates with an error of about (h/σ)² / 12, where h is the distance of nodes and σ the noise.
@@ -68,10 +76,25 @@ def exact_cd_gradient(
     >>> p = Density(BoltzmannMachine(2), {"W": np.array([1.0]), "b": np.zeros(2)}, Bits(2))
     >>> exact_cd_gradient(p, np.array([[1.0, 1.0], [0.0, 1.0]]), Gibbs(), 1)["W"].round(6)
     array([0.034447])
+    >>> few, many = exact_cd_gradient(p, np.array([[1.0, 1.0], [0.0, 1.0]]), Gibbs(), [1, 10])
+    >>> few["W"].round(6), many["W"].round(6)
+    (array([0.034447]), array([-0.024633]))
     """
-    p = in_double(p)
-    of_data, of_start, grid = chain_from(p, as_data(data), kernel, k, nodes, as_data(start))
-    on_grid, stay = after_steps(p, kernel, k, of_start, grid)
+    if not np.iterable(k):
+        return exact_cd_gradient(p, data, kernel, [k], nodes, start)[0]
+    wanted: Any = list(k)
+    for steps in wanted or [wanted]:
+        require_steps(steps)
+    p, most = in_double(p), max(wanted)
+    chain = chain_from(p, as_data(data), kernel, most, nodes, as_data(start))
+    walk = enumerate(after_steps(p, kernel, most, chain.start, chain.grid), 1)
+    found = {i: _gradient(p, chain, *masses) for i, masses in walk if i in wanted}
+    return [found[steps] for steps in wanted]
+
+
+def _gradient(p, chain, on_grid, stay):
+    """Eq. (1) for a chain with these masses on its grid and still at the rows of its start."""
+    of_data, of_start, grid = chain
     if not p.space.discrete:
         require_conserved(1.0, float(on_grid.sum() + np.sum(stay)))
 
@@ -97,7 +120,7 @@ class ExactContrastiveDivergence:
     Parameters
     ----------
     kernel, k
-        As in `exact_cd_gradient`.
+        As in `exact_cd_gradient`, with its errors and its warning; k is one number.
 
     >>> from tinyebm import Bits, BoltzmannMachine, Gibbs
     >>> p = Density(BoltzmannMachine(2), {"W": np.array([1.0]), "b": np.zeros(2)}, Bits(2))
@@ -108,6 +131,7 @@ class ExactContrastiveDivergence:
 
     kernel: Any
     k: int = 1
+    exact = True
 
     def __post_init__(self):
         require_push(self.kernel)

@@ -26,6 +26,7 @@ from tinyebm.density import Density, atom_exponents, in_double
 from tinyebm.objectives.chain_law import after_steps, chain_from
 from tinyebm.objectives.exact_contrastive import exact_cd_gradient
 from tinyebm.samplers.flows import require_conserved
+from tinyebm.samplers.kernels import require_steps
 from tinyebm.spaces.rows import as_data
 
 
@@ -44,7 +45,8 @@ def neglected_term(p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nod
         continuous space, as MALA does (then give a Density or probabilities as data), or if the
         chain reaches points where p is 0.
     QuadratureError
-        As `exact_cd_gradient`; and if the derivative would need more than 4 GiB of memory.
+        As `exact_cd_gradient`, with a cost about eight times as large; and if the derivative would
+        need more than 4 GiB of memory.
 
     The errors are those of `exact_cd_gradient`.  Cost: k pushes and their derivatives, for which
     each push is computed again, block by block: on N states of d sites about 2 k + 6 d arrays of N
@@ -55,6 +57,7 @@ def neglected_term(p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nod
     >>> neglected_term(p, np.array([[1.0, 1.0], [0.0, 1.0]]), Gibbs(), 1)["W"].round(6)
     array([-0.07469])
     """
+    require_steps(k)
     p = in_double(p)
     _, start, grid = chain_from(p, as_data(data), kernel, k, nodes)
     if p.space.discrete:
@@ -62,7 +65,7 @@ def neglected_term(p: Density, data: AnyData, kernel: Kernel, k: int, nodes: Nod
         require_memory(f"the derivative of {k} steps over {grid.size} states", arrays * grid.size)
 
     def p_k(theta):
-        on_grid, stay = after_steps(replace(p, theta=theta), kernel, k, start, grid)
+        *_, (on_grid, stay) = after_steps(replace(p, theta=theta), kernel, k, start, grid)
         if np.any(stay != 0):
             raise ValueError(
                 f"{kernel!r} leaves point masses at the rows of the data, and KL(p_k‖p) is "

@@ -10,6 +10,7 @@ function (1) for any grid, or only `push(probabilities, p)`, for the grids of th
 """
 
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +21,14 @@ from tinyebm.autodiff.blocks import in_one_array, is_differentiated, recomputed
 from tinyebm.common.checks import KERNEL, require_own
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array
+from tinyebm.common.progress import Progress
 from tinyebm.density import Density, exponent_and_score, require_density
 from tinyebm.samplers.kernels import is_kernel, offers
 
 COARSEST = 0.8  # distance of atoms, in standard deviations of the noise
+# transition probabilities that one call may compute, about an hour, and from how many on it says so
+MOST, LONG = 2**37, 2**32
+PER_MINUTE = 2**31  # on one core, 28 ns each
 
 
 def require_push(kernel):
@@ -94,10 +99,14 @@ def push(kernel: Any, probabilities: Array, p: Density) -> Array:
     ValueError
         If the probabilities do not belong to such atoms.
     QuadratureError
-        If the atoms are too coarse for the kernel's noise, or the chain leaves them.
+        If the atoms are too coarse for the kernel's noise, if the chain leaves them, or if there
+        are so many that the step would take more than about an hour.
     """
     require_own(kernel, "operator", ("step", "drift"))
-    pushed = kernel.operator(p, grid_of(p, probabilities))(probabilities)
+    grid = grid_of(p, probabilities)
+    move, work = kernel.operator(p, grid), work_of(kernel, p, grid, grid.size, 1)
+    takes_minutes(f"a step of {kernel!r} over {grid.size} atoms", work)
+    pushed = move(probabilities)
     total = float(np.abs(probabilities).sum())
     require_conserved(total, total + float(pushed.sum() - probabilities.sum()))
     return pushed
@@ -157,6 +166,50 @@ def require_conserved(before, after):
         )
 
 
+def work_of(kernel, p, grid, rows, steps):
+    """`work` of the kernel; 0 if it does not say."""
+    work = offers(kernel, "work")
+    return work(p, grid, rows, steps) if work else 0
+
+
+def work_by_axes(kernel: Any, p: Density, grid: Any, rows: int, steps: int) -> float:
+    """`work` with a one-dimensional matrix for every axis of the grid, and their product."""
+    return _work(rows * sum(grid.shape), rows * grid.size, steps)
+
+
+def work_by_pairs(kernel: Any, p: Density, grid: Any, rows: int, steps: int) -> float:
+    """`work` with the transition probability of every pair of a row and an atom."""
+    return _work(rows * grid.size, rows * grid.size, steps)
+
+
+def _work(entries, products, steps):
+    """The entries of small matrices once, of others at every step; 256 products cost as one entry."""
+    return entries * (1 if entries <= 2**24 else steps) + steps * products / 256
+
+
+def takes_minutes(what, numbers):
+    """Whether so many transition probabilities take minutes to compute; a warning then says so.
+
+    Raises QuadratureError if they are more than 2^37.
+
+    >>> takes_minutes("a push", 2**20)
+    False
+    """
+    if numbers <= LONG:
+        return False
+    cost = (
+        f"{what}: {numbers:.1e} transition probabilities take about {numbers / PER_MINUTE:.0f} "
+        "minutes on one core"
+    )
+    if numbers > MOST:
+        raise QuadratureError(
+            f"{cost}, and at most {MOST:.1e} are computed: use a larger step_size, fewer nodes, or "
+            "fewer steps"
+        )
+    warnings.warn(cost, stacklevel=3)
+    return True
+
+
 def slopes(p, x):
     """The exponent and the score at the rows of x, side by side, (n, 1 + d)."""
     u, s = exponent_and_score(p, x)
@@ -164,10 +217,18 @@ def slopes(p, x):
 
 
 def row_blocks(most, rows, columns):
-    """Blocks of the rows of a matrix, of `most` / 4 entries: a function that returns (slice,) of
-    each."""
+    """Blocks of the rows of a matrix, of `most` / 4 entries: a function that yields (slice,) of
+    each.  If all of them take minutes it draws a progress bar."""
     size = max(1, most // (4 * columns))
-    return lambda: [(slice(i, min(i + size, rows)),) for i in range(0, rows, size)]
+
+    def blocks():
+        bar = Progress("push", rows, rows * columns > LONG)
+        for i in range(0, rows, size):
+            stop = min(i + size, rows)
+            yield (slice(i, stop),)
+            bar(stop)
+
+    return blocks
 
 
 def contract(mass, factors):

@@ -140,6 +140,10 @@ class Gibbs:
 
         return lambda mass: recomputed(moved)(u, mass.reshape(grid.shape)).reshape(-1)
 
+    def work(self, p: Density, grid: Any, rows: int, steps: int) -> int:
+        """Conditional probabilities that so many sweeps compute (`tinyebm.samplers`)."""
+        return steps * rows * p.space.dim
+
     def _order(self, p):
         """The sites in the order of a sweep."""
         if self.scan == "coloured":
@@ -188,6 +192,10 @@ class BlockGibbs:
         down = lambda mass: _push_layer(mass, grid, energy.hidden_logits, p.theta)
         up = lambda mass: _push_layer(mass, hidden, energy.visible_logits, p.theta)
         return lambda mass: up(down(mass))
+
+    def work(self, p: Density, grid: Any, rows: int, steps: int) -> int:
+        """Its products, 128 of which cost as one probability (`tinyebm.samplers`)."""
+        return steps * rows * 2**p.energy.hidden // 64
 
 
 def _redraw(p, x, site, rng):

@@ -83,6 +83,10 @@ class GibbsWithGradients:
 
         return lambda mass: recomputed(change, lambda: [(), *sites])(mass, flips)
 
+    def work(self, p: Density, grid: Any, rows: int, steps: int) -> int:
+        """Probabilities of flips that so many steps compute, and apply (`tinyebm.samplers`)."""
+        return 2 * steps * rows * p.space.dim
+
 
 def _by_gradient(p, x):
     """(log p + const (n,), δ (n, d)) of eq. (1)."""

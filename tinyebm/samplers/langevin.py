@@ -65,7 +65,7 @@ class ULA:
     temperature: float = 1.0
     # its transition density has no kink; its stationary distribution is not p
     smooth, invariant = True, False
-    push = flows.push
+    push, work = flows.push, flows.work_by_axes
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
@@ -170,7 +170,7 @@ class MALA:
     smooth, invariant = False, True
     # a proposal is a step of ULA at T = 1
     temperature, noise_scale, drift = 1.0, ULA.noise_scale, ULA.drift
-    push = flows.push
+    push, work = flows.push, flows.work_by_pairs
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
@@ -211,7 +211,7 @@ class MALA:
     def operator(self, p: Density, grid: Any) -> Callable[[Array], Array]:
         """`push` on a product grid, as a function of masses; a small matrix is kept."""
         x = grid.all()[0]
-        if grid.size**2 > LARGEST_MATRIX:
+        if grid.size**2 > (LARGEST_MATRIX if is_differentiated(p) else 4 * LARGEST_MATRIX):
             return lambda mass: add(*self.spread(p, x, mass, grid))
         here, flows_from, blocks = self._flows(p, x, grid)
         flow = recomputed(flows_from, blocks, joined=True)(here, here)

@@ -23,10 +23,12 @@ from tinyebm.spaces.own import complete
 from tinyebm.training.history import (
     Checkpoint,
     append,
+    costs,
     entry_of,
     measurer,
     note_of,
     rollbacks,
+    spaced,
 )
 from tinyebm.training.loop import Setting, attempts, batches, initial_state, sound, updates
 from tinyebm.training.optimize import Optimizer, adam
@@ -147,8 +149,11 @@ def fit(
     log_every : int, optional
         Steps between log points, by default steps / 20.
     exact : bool, optional
-        Whether log points compute the exact NLL (and KL, for a population); by default if the
-        space is discrete or has dim ≤ 2.
+        Whether log points compute the exact NLL (and KL, for a population).  By default they do if
+        the space is discrete or has dim ≤ 2, but at so few log points that this costs at most about
+        as much as the training: the last one, then the first, then others at equal distances.  At
+        the rest the numbers are nan, and a warning says so.  Costs are counted in energies
+        (`training.history.costs`), so that every machine computes the same numbers.
     rollback : int
         How often a run whose numbers are not finite may return to its last log point and continue
         with other random numbers, before it fails.  The history counts "rollbacks".
@@ -157,7 +162,7 @@ def fit(
     -------
     Fit
         `history` maps names to lists with one number per log point: "step", the metrics of the
-        objective, the exact "nll" in nats (inf if Z is infinite, nan if quadrature fails), for a
+        objective, the exact "nll" in nats (inf if Z is infinite, nan if it is not known), for a
         population "kl" = KL(data‖model), and for NoiseContrastive the exact "log_z" of the last θ
         beside the learned "log_normaliser".
 
@@ -176,9 +181,10 @@ def fit(
     Warns
     -----
     UserWarning
-        If the kernel is a `Recipe` whose temperature is not 1 or that clips gradients.  If `alpha`
-        has made the energies constant.  If theta is not given, and data on R^d have a mean far from
-        0 or a scale far from 1.
+        If exact numbers at all log points would cost more than the training.  If the kernel is a
+        `Recipe` whose temperature is not 1 or that clips gradients.  If `alpha` has made the
+        energies constant.  If theta is not given, and data on R^d have a mean far from 0 or a scale
+        far from 1.
 
     >>> import numpy as np
     >>> import tinyebm as te
@@ -210,12 +216,24 @@ def fit(
 
     stream = Stream(seed, device)
     x, mass = stream.place((x, mass))
-    exact = (space.discrete or space.dim <= 2) if exact is None else exact
-    measure = measurer(data, (x, mass), exact, hasattr(objective, "noise"))
     batch = batches(data, x.astype(dtype), batch_size, data_noise, space)
     setting = Setting(energy, space, objective, optimizer, batch, clip, ema, steps)
     interval = log_every or max(1, steps // 20)
     at_log = lambda step: step % interval == 0 or step == steps
+    logged = [step for step in range(steps + 1) if at_log(step)]
+    measured = logged if exact else None
+    if exact is None and (space.discrete or space.dim <= 2):
+        size = batch_size or len(x)
+        size = size if is_population(data) else min(size, len(x))
+        measured = spaced(logged, *costs(energy, space, objective, len(x), size, steps))
+        if len(measured) < len(logged):
+            warnings.warn(
+                f"exact numbers at all {len(logged)} log points would cost more than the training: "
+                f"they are computed at {len(measured)}, and nan at the others; exact=True computes "
+                "all, exact=False none",
+                stacklevel=2,
+            )
+    measure = measurer(data, (x, mass), measured, hasattr(objective, "noise"))
     file = Checkpoint(
         checkpoint,
         data=data if is_population(data) else x,
@@ -237,7 +255,7 @@ def fit(
         else:
             theta = tree_map(lambda leaf: leaf.astype(dtype), start_of(energy, theta, stream))
             state = initial_state(theta, optimizer)
-            exact_start = measure(Density(energy, theta, space), theta)
+            exact_start = measure(0, Density(energy, theta, space), theta)
             history = append({}, {"step": 0, **exact_start})
             file.begin(steps, state)
 
@@ -252,7 +270,7 @@ def fit(
                 if at_log(step):
                     require_unchanged(all=step == steps)
                     p = Density(energy, state["ema"], space)
-                    entry = entry_of(update, measure(p, state["theta"]), rollback > 0)
+                    entry = entry_of(update, measure(step, p, state["theta"]), rollback > 0)
                     history = append(history, entry)
                     kept = state, history
                     file.save(*kept)

@@ -10,30 +10,74 @@ from dataclasses import replace
 
 import numpy as np
 
+from tinyebm.common.checks import whole
 from tinyebm.common.errors import or_nan
 from tinyebm.common.tree import named_tuples
 from tinyebm.density import exponents, in_double
 from tinyebm.exact.nodes.quadrature import MAX_NODES
 from tinyebm.exact.partition import log_partition
+from tinyebm.exact.structure import terms_of
 from tinyebm.storage.checkpoint import load_tree, require_savable, save_tree
 from tinyebm.storage.files import unused
 from tinyebm.storage.identity import content, difference
 
+# what exact numbers may cost in all, however short the training: coordinates of states
+FREE = 2**25
+BEYOND = 4  # costs of the training above which not even the last log point has exact numbers
 
-def measurer(data, law, exact, normaliser):
-    """The function of a density and the last θ that computes the exact "nll" and "kl" of an entry.
 
-    It returns {} unless `exact`, and no "kl" for finite data.  If a `normaliser` is learned, it
-    adds the exact "log_z" of the last θ, because the normaliser belongs to this θ and not to the
-    average.  `law` is the distribution of the data, (rows, probability masses).
+def spaced(logged, cost, budget):
+    """The steps, out of those of all log points, with exact numbers, if one of them costs `cost`.
+
+    All together cost at most the budget: the last point has them, the first, and others at equal
+    distances.  If the budget is too small for two, the last point has them alone; if it is smaller
+    than a quarter of one, none.
+
+    >>> spaced(list(range(0, 210, 10)), 1.0, 5.0)
+    [0, 50, 100, 150, 200]
     """
+    most = int(min(budget / cost, len(logged))) if cost else len(logged)
+    if most >= 2:
+        gaps = len(logged) - 1
+        return logged[: -1 : -(-gaps // (most - 1))] + logged[-1:]
+    return logged[-1:] if cost <= BEYOND * budget else []
+
+
+def costs(energy, space, objective, rows, batch, steps):
+    """The costs of (exact numbers at a log point, all training), in coordinates of states.
+
+    log Z and the NLL of n rows take about N + n energies, N of them by `terms_of`.  An update with
+    a batch of b rows and k kernel steps takes k + 2 energies of each with their gradients, about
+    three times as much.  With an objective that computes log Z itself the training always costs
+    more.
+    """
+    terms, k = terms_of(energy, space), getattr(objective, "k", 1)
+    point = terms and (terms + rows) * space.dim
+    if getattr(objective, "exact", hasattr(objective, "rtol")):
+        return point, math.inf
+    k = k if whole(k, 1) else 1
+    return point, max(FREE, 3 * (k + 2) * batch * steps * space.dim)
+
+
+def measurer(data, law, steps, normaliser):
+    """The function (step, density, last θ) that computes the exact "nll" and "kl" of an entry.
+
+    They are nan at steps other than these `steps`; it returns {} if they are None, and no "kl" for
+    finite data.  If a `normaliser` is learned, it adds the exact "log_z" of the last θ, because
+    the normaliser belongs to this θ and not to the average.  `law` is the distribution of the data,
+    (rows, probability masses).
+    """
+    known = steps and set(steps)
     entropy = getattr(data, "entropy", None)  # a population's
+    names = ["nll", *(["kl"] if entropy is not None else []), *(["log_z"] if normaliser else [])]
 
     # an energy that overflows ends as inf or nan in the history
     @np.errstate(over="ignore", invalid="ignore")
-    def measure(p, last):
-        if not exact:
+    def measure(step, p, last):
+        if steps is None:
             return {}
+        if step not in known:
+            return dict.fromkeys(names, math.nan)
         same, p = last is p.theta, in_double(p)
         log_z = float(or_nan(log_partition, p, 1e-5, MAX_NODES, law[0]))
         nll = log_z - float(law[1] @ exponents(p, law[0])) if log_z < math.inf else log_z
@@ -63,9 +107,10 @@ def append(history, entry):
 
 
 def note_of(history):
-    """The last exact numbers, for the progress bar."""
-    names = [name for name in ("nll", "kl") if name in history]
-    return "  ".join(f"{name} {history[name][-1]:.4f}" for name in names)
+    """The last exact numbers that are known, for the progress bar."""
+    last = lambda name: next((v for v in reversed(history.get(name, ())) if v == v), None)
+    known = {name: last(name) for name in ("nll", "kl")}
+    return "  ".join(f"{name} {v:.4f}" for name, v in known.items() if v is not None)
 
 
 def rollbacks(history):
