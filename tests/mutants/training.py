@@ -61,7 +61,7 @@ MUTANTS = [
     ("a spread that is a mean square", "training/maximum_likelihood.py", "(sums - float(weights.sum()) * mean) ** 2",
      "sums**2", "training/test_maximum_likelihood.py"),
     ("a spread under the data", "training/maximum_likelihood.py",
-     "        atoms = follow_atoms(p, 0.1, 1, x)\n", "        raise ValueError\n",
+     "        x, log_w = found.grid.all()\n", "        raise ValueError\n",
      "training/test_maximum_likelihood.py"),
     ("no start near the data", "training/start.py", 'if law else None', 'if False else None',
      "training/test_maximum_likelihood.py"),

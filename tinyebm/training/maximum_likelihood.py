@@ -19,7 +19,8 @@ from tinyebm.common.tree import ravel, tree_map
 from tinyebm.density import Density, exponents
 from tinyebm.exact.gradient import exact_phase, weighted_energy, weighted_energy_gradient
 from tinyebm.exact.likelihood import data_law
-from tinyebm.exact.nodes.follow import follow, follow_atoms
+from tinyebm.exact.nodes.follow import follow
+from tinyebm.exact.nodes.quadrature import quadrature
 from tinyebm.exact.sampling import population
 from tinyebm.exact.structure import has_formula, require_normalisable
 from tinyebm.exact.sums import model_phase
@@ -36,6 +37,7 @@ COARSE, PART = 1e-3, 1e-4
 LAST = 1e-2
 SAME = 10  # in units of rtol: two values of the NLL that differ by less are the same
 LISTED = 2**8  # most states over which it is taken
+FEW = 2**17  # most nodes of a quadrature for it
 CONSTANT = 1e-12  # a standard deviation below this fraction of the root mean square is rounding
 # Runs on states: θ whose NLLs differ by less than TIED nats are as good as the result.  If they lie
 # farther apart than FAR, the NLL is flat in some direction, and the maximum at infinity.
@@ -216,8 +218,8 @@ def spread_of_statistics(p, x, mass):
     """
     rng = Stream(0).at(0)
     with contextlib.suppress(ValueError):
-        atoms = follow_atoms(p, 0.1, 1, x)
-        x, log_w = atoms["states"], atoms["log_weights"]
+        found = follow(p, 0.1, x)[0] or quadrature(p, 0.1, FEW)
+        x, log_w = found.grid.all()
         u = exponents(p, x) + log_w
         mass = np.exp(u - u.max())
     if len(x) > LISTED:
