@@ -103,7 +103,7 @@ MUTANTS = [
     ("a push of any cost", "samplers/flows.py", "    if numbers > MOST:", "    if False:", "objectives/test_exact_contrastive.py"),
     ("minutes without a word", "samplers/flows.py", "    warnings.warn(cost, stacklevel=3)", "    pass",
      "objectives/test_exact_contrastive.py"),
-    ("MALA as cheap as ULA", "samplers/langevin.py", "flows.work_by_pairs", "flows.work_by_axes",
+    ("MALA as cheap as ULA", "samplers/flows.py", "/ 256 if is_smooth(kernel) else grid.size)", "/ 256)",
      "objectives/test_exact_contrastive.py"),
     ("a matrix of MALA for every push", "samplers/langevin.py",
      "if grid.size**2 > (LARGEST_MATRIX if is_differentiated(p) else 4 * LARGEST_MATRIX):",

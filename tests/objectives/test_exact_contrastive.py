@@ -335,7 +335,7 @@ def test_minutes_are_announced(name, call, monkeypatch):
     p, data, kernel = SLOW[name]
     kernel = kernel if p.space.discrete else type(kernel)(0.3)
     usual = CALLS[call](p, data, kernel, 2)
-    monkeypatch.setattr(flows, "LONG", 5_000)
+    monkeypatch.setattr(flows, "LONG", 4_000)
     shown = []
     bar = lambda title, total, show: shown.append((total, show)) or shown.append
     monkeypatch.setattr(chain_law, "Progress", bar)

@@ -126,3 +126,10 @@ def test_matrices_that_are_too_large():
     for ask in (te.transition_matrix, te.spectrum, te.spectral_gap):
         with pytest.raises(te.QuadratureError, match="would be 8192 x 8192; it is for at most 4096 atoms: use kernel.push"):
             ask(p, te.Gibbs())
+
+
+@pytest.mark.parametrize("ask", [te.transition_matrix, te.spectrum, te.spectral_gap])
+def test_matrices_that_take_hours(ask):
+    """1024 pushes, each over 2^26 states of the other layer.  Catches a cost that is asked of one push alone."""
+    with pytest.raises(te.QuadratureError, match="1024 steps of BlockGibbs.* minutes on one core, and at most"):
+        ask(layers(10, 26), te.BlockGibbs())

@@ -92,7 +92,7 @@ class Kernel(Protocol):
         operator(p, grid)                the push on any grid, as a function of probabilities
         drift(p, x), noise_scale         a step without its noise; the size of the noise
         spread(p, x, mass, grid)         masses at rows x one step later: (on the grid, still at x)
-        work(p, grid, rows, steps)       transition probabilities that so many steps compute
+        work(p, grid, rows)              how many transition probabilities a step computes
 
     If a method is needed and missing, an error names it.
     """

@@ -12,6 +12,7 @@ dataclass whose fields are sizes and options.  It may have these members, all of
     init(rng) -> theta                       the start of a fit, if it is given no theta
     init_from_data(x, mass, rng) -> theta    the same, from rows x (n, d) of probability mass (n,)
     log_partition(theta, space)              log Z by a formula, or None if it has none
+    terms                                    the number of energies that cost as much as the formula
     other_layer(space)                       (energy of m hidden bits with the same Z, m), or None
     require_normalisable(theta, space)       raises ValueError if Z is infinite
     modes(theta) -> (m, d)                   points where quadrature begins its search for peaks

@@ -29,6 +29,12 @@ from tinyebm.spaces.rows import rows
 LARGEST_COLUMN = 2**14  # states of a column, at most, for the transfer matrix
 
 
+def _terms(model: Any) -> int:
+    """The cost of `log_partition` in energies: q^{3r/2} for r sites in a column, or about 0."""
+    column = len(model.sites[0]) ** min(model.shape)
+    return round(column**1.5) if column <= LARGEST_COLUMN else 0
+
+
 @dataclass(frozen=True)
 class Ising:
     """E(s) = -J Σ_<ij> s_i s_j - h Σ_i s_i on Spins(rows · cols).
@@ -45,7 +51,7 @@ class Ising:
     shape: tuple[int, int]
     periodic: bool = True
     simple: bool = True
-    sites = ((-1.0, 1.0),)
+    sites, terms = ((-1.0, 1.0),), property(_terms)
 
     def __post_init__(self):
         object.__setattr__(self, "shape", _sides(self.shape))
@@ -69,11 +75,6 @@ class Ising:
     def neighbours(self) -> Array:
         """The neighbours of every site, (d, 4); the site itself in place of missing ones."""
         return _around(self)[0].T
-
-    @property
-    def terms(self) -> int:
-        """The cost of `log_partition`, in energies."""
-        return _terms(2, self.shape)
 
     @property
     def multilinear(self) -> bool:
@@ -145,6 +146,7 @@ class Potts:
     shape: tuple[int, int]
     periodic: bool = True
     simple: bool = True
+    terms = property(_terms)
 
     def __post_init__(self):
         object.__setattr__(self, "shape", _sides(self.shape))
@@ -160,11 +162,6 @@ class Potts:
     def dim(self) -> int:
         """Number of sites."""
         return math.prod(self.shape)
-
-    @property
-    def terms(self) -> int:
-        """The cost of `log_partition`, in energies."""
-        return _terms(self.q, self.shape)
 
     def init(self, rng: Generator) -> Tree:
         """J = 0.1."""
@@ -281,12 +278,6 @@ def _loops(model):
 def _wraps(model, side):
     """Whether there are bonds between the two ends of a side of this length."""
     return model.periodic and (side > 2 or not model.simple)
-
-
-def _terms(q, shape):
-    """q^{3r/2} for r sites in a column, if the transfer matrix is used, else 0."""
-    column = q ** min(shape)
-    return round(column**1.5) if column <= LARGEST_COLUMN else 0
 
 
 def _sides(shape):

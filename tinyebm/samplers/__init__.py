@@ -8,8 +8,8 @@ A kernel is any object with a `step`; it needs no base class.  It may also have
     spread(p, x, mass, grid)            masses at rows x one step later: (on the grid, still at x)
     drift(p, x) -> (n, d)               the step without its noise
     noise_scale                         standard deviation of the noise of a step
-    work(p, grid, rows, steps) -> float  about how many transition probabilities so many steps of
-                                        masses at so many rows compute
+    work(p, grid, rows) -> float        about how many transition probabilities a step of masses at
+                                        so many rows computes, 28 ns each
 
 Exact contrastive divergence, `te.transition_matrix` and `te.spectral_gap` need a `push` or an
 `operator`.  On a continuous space a chain that starts at rows of data also needs `spread`.  Its

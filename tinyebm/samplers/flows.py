@@ -104,8 +104,9 @@ def push(kernel: Any, probabilities: Array, p: Density) -> Array:
     """
     require_own(kernel, "operator", ("step", "drift"))
     grid = grid_of(p, probabilities)
-    move, work = kernel.operator(p, grid), work_of(kernel, p, grid, grid.size, 1)
-    takes_minutes(f"a step of {kernel!r} over {grid.size} atoms", work)
+    move = kernel.operator(p, grid)
+    step = f"a step of {kernel!r} over {grid.size} atoms"
+    takes_minutes(step, work_of(kernel, p, grid, grid.size, 1))
     pushed = move(probabilities)
     total = float(np.abs(probabilities).sum())
     require_conserved(total, total + float(pushed.sum() - probabilities.sum()))
@@ -166,25 +167,22 @@ def require_conserved(before, after):
         )
 
 
+def work(kernel: Any, p: Density, grid: Any, rows: int) -> float:
+    """About how many transition probabilities a step of masses at so many rows computes.
+
+    On states it is one for every site; elsewhere one for every pair of a row and an atom, or for a
+    smooth kernel one for every axis and node, and products of matrices.
+    """
+    if p.space.discrete:
+        return rows * p.space.dim
+    return rows * (sum(grid.shape) + grid.size / 256 if is_smooth(kernel) else grid.size)
+
+
 def work_of(kernel, p, grid, rows, steps):
-    """`work` of the kernel; 0 if it does not say."""
-    work = offers(kernel, "work")
-    return work(p, grid, rows, steps) if work else 0
-
-
-def work_by_axes(kernel: Any, p: Density, grid: Any, rows: int, steps: int) -> float:
-    """`work` with a one-dimensional matrix for every axis of the grid, and their product."""
-    return _work(rows * sum(grid.shape), rows * grid.size, steps)
-
-
-def work_by_pairs(kernel: Any, p: Density, grid: Any, rows: int, steps: int) -> float:
-    """`work` with the transition probability of every pair of a row and an atom."""
-    return _work(rows * grid.size, rows * grid.size, steps)
-
-
-def _work(entries, products, steps):
-    """The entries of small matrices once, of others at every step; 256 products cost as one entry."""
-    return entries * (1 if entries <= 2**24 else steps) + steps * products / 256
+    """About how many transition probabilities the steps compute; 0 if the kernel does not say."""
+    once = kernel.work(p, grid, rows) if offers(kernel, "work") else 0
+    kept = once <= 2**24 and not p.space.discrete  # a small matrix, to multiply by
+    return once * (1 + steps / 16 if kept else steps)
 
 
 def takes_minutes(what, numbers):

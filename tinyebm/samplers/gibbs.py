@@ -79,7 +79,7 @@ class Gibbs:
 
     scan: str = "systematic"
     invariant = True
-    push = flows.push
+    push, work = flows.push, flows.work
 
     def __post_init__(self):
         require_choice("scan", self.scan, SCANS)
@@ -140,10 +140,6 @@ class Gibbs:
 
         return lambda mass: recomputed(moved)(u, mass.reshape(grid.shape)).reshape(-1)
 
-    def work(self, p: Density, grid: Any, rows: int, steps: int) -> int:
-        """Conditional probabilities that so many sweeps compute (`tinyebm.samplers`)."""
-        return steps * rows * p.space.dim
-
     def _order(self, p):
         """The sites in the order of a sweep."""
         if self.scan == "coloured":
@@ -193,9 +189,9 @@ class BlockGibbs:
         up = lambda mass: _push_layer(mass, hidden, energy.visible_logits, p.theta)
         return lambda mass: up(down(mass))
 
-    def work(self, p: Density, grid: Any, rows: int, steps: int) -> int:
-        """Its products, 128 of which cost as one probability (`tinyebm.samplers`)."""
-        return steps * rows * 2**p.energy.hidden // 64
+    def work(self, p: Density, grid: Any, rows: int) -> float:
+        """Twice 2^hidden products a row; 256 cost as much as a probability (`tinyebm.samplers`)."""
+        return rows * 2**p.energy.hidden / 128
 
 
 def _redraw(p, x, site, rng):

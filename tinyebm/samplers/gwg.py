@@ -39,7 +39,7 @@ class GibbsWithGradients:
     """
 
     invariant = True
-    push = flows.push
+    push, work = flows.push, flows.work
 
     def step(self, p: Density, x: Array, rng: Generator) -> Move:
         """A Move: one proposal per row of x (n, d), accepted or not."""
@@ -82,10 +82,6 @@ class GibbsWithGradients:
             return (out[:, ::-1] - out).reshape(-1)
 
         return lambda mass: recomputed(change, lambda: [(), *sites])(mass, flips)
-
-    def work(self, p: Density, grid: Any, rows: int, steps: int) -> int:
-        """Probabilities of flips that so many steps compute, and apply (`tinyebm.samplers`)."""
-        return 2 * steps * rows * p.space.dim
 
 
 def _by_gradient(p, x):

@@ -65,7 +65,7 @@ class ULA:
     temperature: float = 1.0
     # its transition density has no kink; its stationary distribution is not p
     smooth, invariant = True, False
-    push, work = flows.push, flows.work_by_axes
+    push, work = flows.push, flows.work
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)
@@ -170,7 +170,7 @@ class MALA:
     smooth, invariant = False, True
     # a proposal is a step of ULA at T = 1
     temperature, noise_scale, drift = 1.0, ULA.noise_scale, ULA.drift
-    push, work = flows.push, flows.work_by_pairs
+    push, work = flows.push, flows.work
 
     def __post_init__(self):
         require_positive("step_size", self.step_size)

@@ -8,8 +8,15 @@ import numpy as np
 
 from tinyebm.common.errors import QuadratureError
 from tinyebm.common.kinds import Array, Kernel, Nodes
+from tinyebm.common.progress import Progress
 from tinyebm.density import Density, atom_exponents, in_double
-from tinyebm.samplers.flows import operator_of, require_conserved, require_push
+from tinyebm.samplers.flows import (
+    operator_of,
+    require_conserved,
+    require_push,
+    takes_minutes,
+    work_of,
+)
 
 LARGEST = 4096  # atoms: a matrix of 128 MiB
 
@@ -25,7 +32,7 @@ def transition_matrix(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
     ValueError
         If the kernel has no push.
     QuadratureError
-        If there are more than 4096 atoms.
+        If there are more than 4096 atoms, or if the pushes would take more than about an hour.
 
     >>> from tinyebm import Cells, Density, Gibbs, TabularEnergy
     >>> p = Density(TabularEnergy(2), {"energy": np.array([0.0, np.log(3)])}, Cells(2))
@@ -42,9 +49,11 @@ def transition_matrix(p: Density, kernel: Kernel, nodes: Nodes = None) -> Array:
             f"most {LARGEST} atoms: use kernel.push, which never forms it"
         )
     push = operator_of(kernel, p, grid)
-    P = np.eye(grid.size)
-    for row in P:
+    P, work = np.eye(grid.size), work_of(kernel, p, grid, grid.size, grid.size)
+    bar = Progress("matrix", grid.size, takes_minutes(f"{grid.size} steps of {kernel!r}", work))
+    for i, row in enumerate(P):
         row[:] = push(row.copy())
+        bar(i + 1)
     return P
 
 
