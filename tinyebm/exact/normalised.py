@@ -149,9 +149,9 @@ class Normalised:
     density: Density
     quadrature: Quadrature
 
-    energy = property(lambda self: self.density.energy)
-    theta = property(lambda self: self.density.theta)
-    space = property(lambda self: self.density.space)
+    energy = property(lambda self: self.density.energy, doc="The energy of the Density.")
+    theta = property(lambda self: self.density.theta, doc="Its parameters.")
+    space = property(lambda self: self.density.space, doc="Its space.")
 
 
 def normalised(p, rtol, rows):

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from tinyebm.common.backend import Stream
-from tinyebm.common.checks import require_count, require_positive
+from tinyebm.common.checks import require_count, require_fraction, require_positive
 from tinyebm.common.errors import ConvergenceWarning
 from tinyebm.common.kinds import AnyData, Energy, Space, Tree, is_population
 from tinyebm.common.progress import Progress
@@ -109,6 +109,7 @@ def mle(
     if x.shape[1] != space.dim or not np.all(space.contains(x)):
         raise ValueError(f"some rows of the data lie outside {space}")
     require_positive("gtol", gtol)
+    require_fraction("rtol", rtol)
     require_count(max_steps, "max_steps must be a positive number of iterations")
     theta = start_of(energy, theta, Stream(seed), (x, mass))
     theta = tree_map(lambda leaf: leaf.astype("float64"), theta)
