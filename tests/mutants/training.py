@@ -28,6 +28,8 @@ MUTANTS = [
     ("no search confirms the maximum", "training/maximum_likelihood.py",
      "if not self.follows or has_formula(", "if self.tolerance <= LAST * self.rtol or has_formula(",
      "training/test_maximum_likelihood.py"),
+    ("a maximum where no search succeeds", "training/maximum_likelihood.py", "if searched == math.inf:", "if False:",
+     "training/test_maximum_likelihood.py"),
     ("nodes are searched for every parameter", "training/maximum_likelihood.py",
      "self.tolerance, self.x, self.memory)", "self.tolerance, self.x, None)",
      "training/test_maximum_likelihood.py"),

@@ -322,3 +322,14 @@ def test_a_start_without_a_likelihood_is_refused(energy, theta, error):
     """Z of the start is infinite.  Catches a search that begins at a likelihood of minus infinity."""
     with pytest.raises(error, match="Z is infinite"):
         te.mle(energy, np.random.default_rng(0).standard_normal((50, 2)), te.Reals(2), theta=theta, progress=False)
+
+
+@pytest.mark.parametrize("space", [te.Reals(1), te.Box(-5, 5, 1)], ids=repr)
+@pytest.mark.parametrize("rtol, error, words", [
+    (0, ValueError, "rtol must be between 0 and 1"), (1.5, ValueError, "rtol must be between 0 and 1"),
+    (1e-15, te.QuadratureError, "rtol=1e-15 is too small")])  # fmt: skip
+def test_an_rtol_out_of_reach_is_refused(rtol, error, words, space):
+    """log Z is known to its rounding.  Catches a maximum where the search for all peaks fails, with an NLL of inf."""
+    theta = {"a": np.array(0.3), "b": np.array(0.1)}
+    with pytest.raises(error, match=words):
+        mle(te.Quartic(), standard()[:40], space, theta=theta, rtol=rtol)
