@@ -101,6 +101,8 @@ MUTANTS = [
      "exact/nodes/test_peaks.py"),
     ("peaks elsewhere are not looked for", "exact/nodes/follow.py", "if calls is not None and _missed(", "if False and _missed(",
      "exact/nodes/test_follow.py"),
+    ("peaks in a box are not searched", "exact/nodes/follow.py", "counts(max(1.0, refinement))", "counts(1.0)",
+     "exact/nodes/test_follow.py"),
     ("rows of data do not count", "exact/nodes/follow.py", "if u.max(initial=-np.inf) > top + 1:", "if False:",
      "exact/nodes/test_follow.py"),
     ("an error of the grid alone", "exact/nodes/follow.py", "found.error + 2 * drift * longer + rtol / 2", "found.error",

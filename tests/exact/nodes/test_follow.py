@@ -1,5 +1,6 @@
 """Nodes that follow a model: the error is at most what is asked for and reported, and no new peak is missed for long."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +120,21 @@ def test_kinks_take_the_boxes_of_the_quadrature(space):
         state = follow_atoms(p, 1e-2, 2, np.zeros((1, 2)), state)
         off = log_sum(p, Atoms(state["states"], state["log_weights"])) - te.log_partition(p, 1e-4)
         assert abs(off) < 1e-2 and np.isnan(state["step"]).all()
+
+
+@pytest.mark.parametrize("d, width", [(1, 0.001), (2, 0.03)])
+def test_a_narrow_peak_in_a_box_is_found(d, width):
+    """Half the mass is in a peak far narrower than the first nodes' gaps.  Catches a search in a box that is none."""
+    def two(theta, x):
+        narrow = te.ops.sum((x - 3.03717) ** 2, axis=1) / (2 * theta["w"] ** 2) + d * te.ops.log(theta["w"])
+        wide = te.ops.sum(x * x, axis=1) / 2
+        return -te.ops.logsumexp(-te.ops.concatenate([wide[:, None], narrow[:, None]], axis=1), axis=1)
+
+    p, rows = te.Density(two, {"w": np.array(width)}, te.Box(-10, 10, d)), np.full((3, d), 3.03717)
+    exact = math.log(2) + d / 2 * math.log(2 * math.pi)
+    for state in None, follow_atoms(p, RTOL, 1, rows):
+        state = follow_atoms(p, RTOL, 1, rows, state)
+        assert abs(log_sum(p, Atoms(state["states"], state["log_weights"])) - exact) < RTOL
 
 
 def test_a_model_that_moves_away_is_followed():
