@@ -333,3 +333,14 @@ def test_an_rtol_out_of_reach_is_refused(rtol, error, words, space):
     theta = {"a": np.array(0.3), "b": np.array(0.1)}
     with pytest.raises(error, match=words):
         mle(te.Quartic(), standard()[:40], space, theta=theta, rtol=rtol)
+
+
+@pytest.mark.filterwarnings("ignore::tinyebm.ConvergenceWarning")
+def test_steps_of_all_rounds_are_counted_and_masses_weigh():
+    """One step for a population, under a base measure.  Catches the steps of the last round alone, and a mean over nodes."""
+    space, wide = te.Reals(1, base_scale=1.5), {"mean": np.array([0.7]), "precision": np.eye(1)}
+    data = te.Density(te.GaussianEnergy(1), wide, te.Reals(1))
+    found = mle(te.MLP((1, 3, 1), "silu"), data, space, max_steps=1)
+
+    assert found.history["step"] == [1] and "the 1 steps of max_steps" in found.history["cause"][0]
+    assert found.history["nll"][-1] == pytest.approx(float(te.nll(found.density, data)), abs=1e-7)

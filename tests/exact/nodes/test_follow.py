@@ -101,6 +101,12 @@ def test_a_narrow_peak_at_the_data_is_noticed_at_once(place):
     assert (errors < RTOL).all()
 
 
+def test_many_rows_are_seen_in_turn():
+    """A peak inside the box, at the last of 4097 rows, which one check of two sees.  Catches rows that are never seen."""
+    errors = grown(2.96, [-40.0, -40.0, 5.0, 5.0], width=0.001, rows=np.repeat([[0.0], [2.96]], [nodes.ROWS, 1], axis=0))
+    assert errors[-1] < RTOL
+
+
 def test_searches_become_rare(monkeypatch):
     """At the checks 1, 5, 21, 85, 149.  Catches a search at every check, and a model that is never searched again."""
     searched, search = [], nodes._searched
