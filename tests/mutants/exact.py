@@ -108,4 +108,7 @@ MUTANTS = [
     ("an error of the grid alone", "exact/nodes/follow.py", "found.error + 2 * drift * longer + rtol / 2", "found.error",
      "exact/nodes/test_follow.py"),
     ("atoms are never chosen anew", "exact/nodes/follow.py", 'state["age"] < state["every"]', "True", "exact/nodes/test_follow.py"),
+    ("the last rows are never seen", "exact/nodes/follow.py",
+     "rows = rows[calls % parts :: parts]", "rows = rows[:ROWS]",
+     "exact/nodes/test_follow.py"),
 ]

@@ -116,4 +116,10 @@ MUTANTS = [
      "training/test_history.py"),
     ("2^784 states for 2^16", "exact/structure.py", "space = Bits(hidden[1]) if hidden else space", "space = space",
      "training/test_history.py"),
+    ("a base measure of nodes that weigh the same", "training/maximum_likelihood.py",
+     "float(np.sum(mass * space.log_base(x)))", "float(np.mean(space.log_base(x)))",
+     "training/test_maximum_likelihood.py"),
+    ("the steps of the last round alone", "training/maximum_likelihood.py",
+     "steps += more", "steps = more",
+     "training/test_maximum_likelihood.py"),
 ]
