@@ -111,4 +111,7 @@ MUTANTS = [
     ("the last rows are never seen", "exact/nodes/follow.py",
      "rows = rows[calls % parts :: parts]", "rows = rows[:ROWS]",
      "exact/nodes/test_follow.py"),
+    ("a known quadrature has not seen the rows", "exact/normalised.py",
+     "quadrature(p, rtol, rows=rows)", "quadrature(p, rtol)",
+     "exact/test_normalised.py"),
 ]

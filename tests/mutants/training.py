@@ -122,4 +122,10 @@ MUTANTS = [
     ("the steps of the last round alone", "training/maximum_likelihood.py",
      "steps += more", "steps = more",
      "training/test_maximum_likelihood.py"),
+    ("nodes that grow coarse again", "training/maximum_likelihood.py",
+     "min(wanted, self.tolerance)", "wanted",
+     "training/test_maximum_likelihood.py"),
+    ("a search for peaks without the rows", "training/maximum_likelihood.py",
+     "exact_phase(p, self.rtol, finer=True, rows=self.x)", "exact_phase(p, self.rtol, finer=True, rows=None)",
+     "training/test_maximum_likelihood.py"),
 ]

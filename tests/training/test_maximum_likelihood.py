@@ -344,3 +344,20 @@ def test_steps_of_all_rounds_are_counted_and_masses_weigh():
 
     assert found.history["step"] == [1] and "the 1 steps of max_steps" in found.history["cause"][0]
     assert found.history["nll"][-1] == pytest.approx(float(te.nll(found.density, data)), abs=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore::tinyebm.ConvergenceWarning")
+def test_rounds_share_their_steps_and_nodes_grow_stricter(monkeypatch):
+    """Catches rounds of max_steps each, a tolerance that grows again, and a search for peaks that does not know the rows."""
+    rounds, tolerances, rows = [], [], []
+    lbfgs, nodes, phase = maximum_likelihood.lbfgs, maximum_likelihood.follow, maximum_likelihood.exact_phase
+    monkeypatch.setattr(maximum_likelihood, "lbfgs", lambda *given: rounds.append(lbfgs(*given)) or rounds[-1])
+    monkeypatch.setattr(maximum_likelihood, "follow", lambda p, rtol, *given: tolerances.append(rtol) or nodes(p, rtol, *given))
+    monkeypatch.setattr(maximum_likelihood, "exact_phase", lambda *given, **how: rows.append(how["rows"]) or phase(*given, **how))
+    x = standard()[:40]
+    found = mle(te.MLP((1, 3, 1), "silu", confinement=1.0), x, te.Reals(1), max_steps=6)
+
+    assert [sum(steps for _, _, steps, _ in rounds)] == found.history["step"] == [6]
+    kept = [rtol for rtol in tolerances if rtol != 0.1]  # that of the spread of statistics
+    assert kept == sorted(kept, reverse=True) and len(set(kept)) > 2
+    assert rows and all(some is rows[0] for some in rows) and np.array_equal(rows[0], x)
