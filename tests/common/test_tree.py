@@ -62,7 +62,7 @@ def test_anything_else_is_a_leaf():
     assert rebuild([1, 2, 3]) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("other", [[1], [1, 2, 3], {"a": 1, "b": [2, 3]}])
+@pytest.mark.parametrize("other", [[1], [1, 2, 3], {"a": 1, "b": [2, 3]}, (1, 2)])
 def test_tree_map_refuses_another_number_of_leaves(other):
     with pytest.raises(ValueError):
         tree_map(lambda a, b: a + b, [1, 2], other)
@@ -121,7 +121,8 @@ def test_ravel_copies():
     assert not leaf.any()
 
 
-@pytest.mark.parametrize("other", [{"a": 1, "c": 2}, [1, 2], {"a": [1, 2]}, {"a": 1, "b": (2,)}, {"a": 1}])
+@pytest.mark.parametrize("other", [{"a": 1, "c": 2}, [1, 2], {"a": [1, 2]}, {"a": 1, "b": (2,)}, {"a": 1},
+                                   {"a": 1, "b": {"c": 2}}, {"a": 1, "b": 2, "c": 3}])  # fmt: skip
 def test_trees_of_another_shape_are_refused(other):
     """As many leaves, but elsewhere.  Catches a gradient applied to the parameter that happens to have its number."""
     with pytest.raises(ValueError, match="trees of different structure"):

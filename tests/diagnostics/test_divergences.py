@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 import tinyebm as te
+from tinyebm.diagnostics import divergences
 from tinyebm.exact.nodes.quadrature import quadrature
+from tinyebm.exact.normalised import normalised
 from tinyebm.exact.sums import mean_over
 
 
@@ -280,3 +282,15 @@ def test_the_fisher_divergence_is_infinite_where_q_is_zero(q):
 
     assert te.fisher_divergence(p, q) == np.inf
     assert te.fisher_divergence(p, p) == 0
+
+
+def test_the_overlap_is_scanned_for_the_narrower_density(monkeypatch):
+    """Both grids are known.  Catches peaks between the few nodes of the wide density."""
+    seen, scanned = [], divergences.summits
+    monkeypatch.setattr(divergences, "summits", lambda *box, most: seen.append(most) or scanned(*box, most=most))
+    quartic = lambda b: te.Density(lambda theta, x: theta["b"] * x[:, 0] ** 4, {"b": np.array(b)}, te.Box(-4, 4, 1))
+    known = [normalised(quartic(b), 1e-5, np.zeros((1, 1))) for b in (0.01, 1e7)]
+    counts = [p.quadrature.grid.size for p in known]
+    te.total_variation(*known)
+    te.total_variation(*known[::-1])
+    assert counts[0] < counts[1] and seen == [counts[1]] * 2

@@ -17,7 +17,7 @@ from tinyebm.density import Density, exponent
 from tinyebm.energies.analytic import GaussianEnergy
 from tinyebm.energies.tabular import TabularEnergy
 from tinyebm.exact.nodes.quadrature import quadrature
-from tinyebm.exact.normalised import entropy, expectation, log_prob, probabilities
+from tinyebm.exact.normalised import entropy, expectation, log_prob, normalised, probabilities
 from tinyebm.exact.partition import log_partition
 from tinyebm.exact.sums import mean_over
 from tinyebm.spaces.continuous import Box, Reals
@@ -251,3 +251,14 @@ def test_moments_of_heavy_tails():
     assert second.error > second
     quarter = expectation(cauchy, lambda x: (x[:, 0] > 1) * 1.0)
     assert abs(quarter - 0.25) <= quarter.error < 0.1
+
+
+def test_a_known_quadrature_has_seen_the_rows():
+    """Half the mass is in a peak of width 10^-5 at the data.  Catches a search for peaks that does not know the rows."""
+    def two(theta, x):
+        wide, narrow = x[:, 0] ** 2 / 2, ((x[:, 0] - 3.03717) / theta["w"]) ** 2 / 2 + ops.log(theta["w"])
+        return -ops.logsumexp(-ops.concatenate([wide[:, None], narrow[:, None]], axis=1), axis=1)
+
+    p = Density(two, {"w": np.array(1e-5)}, Box(-10, 10, 1))
+    found = normalised(p, 1e-5, np.array([[3.03717]])).quadrature
+    assert abs(found.log_z - np.log(2 * np.sqrt(2 * np.pi))) < 1e-5

@@ -601,3 +601,15 @@ def test_results_are_compared_without_an_error():
     assert fits[0] == fits[1] != fits[2] and one != three and (one == two) in (True, False)  # seconds differ
     sweeps = [te.sweep(lambda seed, x=x: np.arange(3.0) + x, {}, 2, progress=False) for x in (0, 0, 1)]
     assert sweeps[0] == sweeps[1] != sweeps[2]
+
+
+def test_peaks_at_the_test_rows_are_seen():
+    """Half the mass is in a peak of width 10^-5 at a test row.  Catches a search that knows the rows of training alone."""
+    def two(theta, x):
+        wide, narrow = x[:, 0] ** 2 / 2, ((x[:, 0] - 3.03717) / theta["w"]) ** 2 / 2 + te.ops.log(theta["w"])
+        return -te.ops.logsumexp(-te.ops.concatenate([wide[:, None], narrow[:, None]], axis=1), axis=1)
+
+    p, rows, test = te.Density(two, {"w": np.array(1e-5)}, te.Box(-10, 10, 1)), np.zeros((2, 1)), np.full((2, 1), 3.03717)
+    found = te.Fit(p.theta, p, {}, {"objective": ()})
+    row = judging.judge(found, te.PerfectSamples(), rows, rows, test, None)
+    assert abs(row["nll"] - np.log(2 * np.sqrt(2 * np.pi))) < 1e-4 and row["test_nll"] < row["nll"] - 5

@@ -12,4 +12,13 @@ MUTANTS = [
      "return getattr(thing, name, None)", "samplers/test_own.py"),
     ("steps of double precision", "common/checks.py", "object.__setattr__(part, name, value.item())", "pass",
      "spaces/test_rows.py"),
+    ("a tuple for a list", "common/tree.py",
+     "if type(tree) is not type(other) or len", "if not isinstance(other, (list, tuple)) or len",
+     "common/test_tree.py"),
+    ("a tree with more keys", "common/tree.py",
+     "or tree.keys() != other.keys()", "or not tree.keys() <= other.keys()",
+     "common/test_tree.py"),
+    ("a tree for a leaf", "common/tree.py",
+     "return not isinstance(other, (dict, list, tuple))", "return not isinstance(other, (list, tuple))",
+     "common/test_tree.py"),
 ]

@@ -36,4 +36,7 @@ MUTANTS = [
     ("nodes three bandwidths apart", "diagnostics/mmd.py", "    if h < gap:", "    if h < gap / 3:", "diagnostics/test_mmd.py"),
     ("slopes are not compared where q is 0", "diagnostics/divergences.py", ".sum(axis=1), np.inf)", ".sum(axis=1), 0.0)",
      "diagnostics/test_divergences.py"),
+    ("an overlap scanned for the wider density", "diagnostics/divergences.py",
+     "most=max(p_nodes, q_nodes)", "most=min(p_nodes, q_nodes)",
+     "diagnostics/test_divergences.py"),
 ]

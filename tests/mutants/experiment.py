@@ -50,4 +50,7 @@ MUTANTS = [
      "        raise\n        row.setdefault(", "experiment/test_compare.py"),
     ("the files of an earlier comparison stay", "experiment/report.py", "path.unlink(missing_ok=True)", "pass",
      "cli/test_console.py"),
+    ("the judge has not seen the test rows", "experiment/judging.py",
+     "rows if test is None else np.concatenate([rows, test])", "rows",
+     "experiment/test_compare.py"),
 ]

@@ -89,4 +89,7 @@ MUTANTS = [
      "objectives/test_neglected_term.py"),
     ("few nodes at a kink", "objectives/chain_law.py", "KINKED = 2048", "KINKED = 128",
      "objectives/test_exact_contrastive.py"),
+    ("cells without a volume", "objectives/perfect.py",
+     'log_mass = u + np.log(state["high"] - state["low"]).sum(axis=1)', "log_mass = u",
+     "objectives/test_perfect.py"),
 ]

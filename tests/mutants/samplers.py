@@ -155,4 +155,7 @@ MUTANTS = [
      "samplers/test_chains.py"),
     ("block Gibbs widens bits", "samplers/gibbs.py", "draw_visible(p.theta, h, rng).astype(x.dtype)",
      "draw_visible(p.theta, h, rng)", "spaces/test_rows.py"),
+    ("a small matrix on states", "samplers/flows.py",
+     "once <= 2**24 and not p.space.discrete", "once <= 2**24",
+     "samplers/test_flows.py"),
 ]

@@ -140,3 +140,12 @@ def test_cells_that_the_model_outgrows(space):
     flat = te.Density(lambda theta, x: 0.0 * theta["w"] * x[:, 0], {"w": np.array(1.0)}, te.Box(-1, 1, 1))
     kept = objective.gradient(flat, x, np.random.default_rng(0)).state
     assert objective.gradient(flat, x, np.random.default_rng(0), kept).state["age"] == 2 and not kept["outer"].any()
+
+
+@pytest.mark.parametrize("thin", [0, 1])
+def test_the_mass_of_a_cell_counts_its_volume(thin):
+    """A density of 1 on two cells, of which one is thin; the second is at the edge.  Catches densities in the place of masses."""
+    low, high = np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]])
+    high[thin] = low[thin] + 1e-4
+    state = {"low": low, "high": high, "outer": np.array([False, True])}
+    assert perfect._outgrown(np.zeros(2), state, 1e-3) == (thin == 0)

@@ -153,3 +153,9 @@ def test_derivatives_of_pushes(name, largest, monkeypatch):
     np.testing.assert_allclose(pushed, law(p.theta), rtol=1e-13, atol=1e-16)
     np.testing.assert_allclose(ravel(pullback(g)[0])[0], expected, rtol=2e-7, atol=2e-9)
     assert np.abs(expected).max() > 1e-3
+
+
+def test_steps_on_states_keep_no_matrix():
+    """Every step computes its probabilities anew.  Catches the cost of a small matrix that is multiplied by."""
+    p = te.Density(te.BoltzmannMachine(3), te.BoltzmannMachine(3).init(rng(0)), te.Bits(3))
+    assert flows.work_of(te.Gibbs(), p, p.space.grid(), 8, 32) == 32 * 8 * 3

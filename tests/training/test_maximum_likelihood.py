@@ -322,3 +322,42 @@ def test_a_start_without_a_likelihood_is_refused(energy, theta, error):
     """Z of the start is infinite.  Catches a search that begins at a likelihood of minus infinity."""
     with pytest.raises(error, match="Z is infinite"):
         te.mle(energy, np.random.default_rng(0).standard_normal((50, 2)), te.Reals(2), theta=theta, progress=False)
+
+
+@pytest.mark.parametrize("space", [te.Reals(1), te.Box(-5, 5, 1)], ids=repr)
+@pytest.mark.parametrize("rtol, error, words", [
+    (0, ValueError, "rtol must be between 0 and 1"), (1.5, ValueError, "rtol must be between 0 and 1"),
+    (1e-15, te.QuadratureError, "rtol=1e-15 is too small")])  # fmt: skip
+def test_an_rtol_out_of_reach_is_refused(rtol, error, words, space):
+    """log Z is known to its rounding.  Catches a maximum where the search for all peaks fails, with an NLL of inf."""
+    theta = {"a": np.array(0.3), "b": np.array(0.1)}
+    with pytest.raises(error, match=words):
+        mle(te.Quartic(), standard()[:40], space, theta=theta, rtol=rtol)
+
+
+@pytest.mark.filterwarnings("ignore::tinyebm.ConvergenceWarning")
+def test_steps_of_all_rounds_are_counted_and_masses_weigh():
+    """One step for a population, under a base measure.  Catches the steps of the last round alone, and a mean over nodes."""
+    space, wide = te.Reals(1, base_scale=1.5), {"mean": np.array([0.7]), "precision": np.eye(1)}
+    data = te.Density(te.GaussianEnergy(1), wide, te.Reals(1))
+    found = mle(te.MLP((1, 3, 1), "silu"), data, space, max_steps=1)
+
+    assert found.history["step"] == [1] and "the 1 steps of max_steps" in found.history["cause"][0]
+    assert found.history["nll"][-1] == pytest.approx(float(te.nll(found.density, data)), abs=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore::tinyebm.ConvergenceWarning")
+def test_rounds_share_their_steps_and_nodes_grow_stricter(monkeypatch):
+    """Catches rounds of max_steps each, a tolerance that grows again, and a search for peaks that does not know the rows."""
+    rounds, tolerances, rows = [], [], []
+    lbfgs, nodes, phase = maximum_likelihood.lbfgs, maximum_likelihood.follow, maximum_likelihood.exact_phase
+    monkeypatch.setattr(maximum_likelihood, "lbfgs", lambda *given: rounds.append(lbfgs(*given)) or rounds[-1])
+    monkeypatch.setattr(maximum_likelihood, "follow", lambda p, rtol, *given: tolerances.append(rtol) or nodes(p, rtol, *given))
+    monkeypatch.setattr(maximum_likelihood, "exact_phase", lambda *given, **how: rows.append(how["rows"]) or phase(*given, **how))
+    x = standard()[:40]
+    found = mle(te.MLP((1, 3, 1), "silu", confinement=1.0), x, te.Reals(1), max_steps=6)
+
+    assert [sum(steps for _, _, steps, _ in rounds)] == found.history["step"] == [6]
+    kept = [rtol for rtol in tolerances if rtol != 0.1]  # that of the spread of statistics
+    assert kept == sorted(kept, reverse=True) and len(set(kept)) > 2
+    assert rows and all(some is rows[0] for some in rows) and np.array_equal(rows[0], x)

@@ -154,7 +154,7 @@ class _Likelihood:
     def __init__(self, model, x, mass, rtol, note):
         self.model, self.x, self.mass, self.rtol, self.note = model, x, mass, rtol, note
         self.values, self.tried, self.lowest = [], [], math.inf
-        self.memory, self.follows, self.tolerance = None, True, max(COARSE, rtol)
+        self.first, self.memory, self.follows, self.tolerance = None, None, True, max(COARSE, rtol)
         space = model(None).space
         self.flat, self.base = flat_of(space, x), float(np.sum(mass * space.log_base(x)))
 
@@ -173,6 +173,8 @@ class _Likelihood:
         if self.flat and value < self.lowest < math.inf:
             if exponents(p, x + self.flat[1]).max() < exponents(p, x).max() - SPIKE:
                 raise StopIteration  # beyond this θ the NLL falls without end
+        if self.first is None:
+            self.first = theta
         self.values.append(value)
         if p.space.discrete:
             self.tried.append((value, ravel(theta)[0]))
@@ -194,7 +196,8 @@ class _Likelihood:
         """The θ from which to continue with stricter nodes, or None.
 
         It is None if the run is `done` and the NLL at θ is this value after a search for all peaks.
-        If not, with the strictest nodes, then all peaks are searched at every θ from now on.
+        If not, with the strictest nodes, then all peaks are searched at every θ from now on.  If a
+        search fails at θ, the run starts again from the first θ.
         """
         if not self.follows or has_formula(self.model(theta)):
             return None
@@ -203,10 +206,13 @@ class _Likelihood:
             return theta
         self.follows = False
         try:
-            agrees = abs(self(theta)[0] - value) <= SAME * self.rtol
-            return None if agrees and done else theta
+            searched = self(theta)[0]
         except StopIteration:
             return None
+        if searched == math.inf:
+            self.values, self.lowest = [], math.inf
+            return self.first
+        return None if done and abs(searched - value) <= SAME * self.rtol else theta
 
 
 def spread_of_statistics(p, x, mass):

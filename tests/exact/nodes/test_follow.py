@@ -1,5 +1,6 @@
 """Nodes that follow a model: the error is at most what is asked for and reported, and no new peak is missed for long."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,12 @@ def test_a_narrow_peak_at_the_data_is_noticed_at_once(place):
     assert (errors < RTOL).all()
 
 
+def test_many_rows_are_seen_in_turn():
+    """A peak inside the box, at the last of 4097 rows, which one check of two sees.  Catches rows that are never seen."""
+    errors = grown(2.96, [-40.0, -40.0, 5.0, 5.0], width=0.001, rows=np.repeat([[0.0], [2.96]], [nodes.ROWS, 1], axis=0))
+    assert errors[-1] < RTOL
+
+
 def test_searches_become_rare(monkeypatch):
     """At the checks 1, 5, 21, 85, 149.  Catches a search at every check, and a model that is never searched again."""
     searched, search = [], nodes._searched
@@ -119,6 +126,21 @@ def test_kinks_take_the_boxes_of_the_quadrature(space):
         state = follow_atoms(p, 1e-2, 2, np.zeros((1, 2)), state)
         off = log_sum(p, Atoms(state["states"], state["log_weights"])) - te.log_partition(p, 1e-4)
         assert abs(off) < 1e-2 and np.isnan(state["step"]).all()
+
+
+@pytest.mark.parametrize("d, width", [(1, 0.001), (2, 0.03)])
+def test_a_narrow_peak_in_a_box_is_found(d, width):
+    """Half the mass is in a peak far narrower than the first nodes' gaps.  Catches a search in a box that is none."""
+    def two(theta, x):
+        narrow = te.ops.sum((x - 3.03717) ** 2, axis=1) / (2 * theta["w"] ** 2) + d * te.ops.log(theta["w"])
+        wide = te.ops.sum(x * x, axis=1) / 2
+        return -te.ops.logsumexp(-te.ops.concatenate([wide[:, None], narrow[:, None]], axis=1), axis=1)
+
+    p, rows = te.Density(two, {"w": np.array(width)}, te.Box(-10, 10, d)), np.full((3, d), 3.03717)
+    exact = math.log(2) + d / 2 * math.log(2 * math.pi)
+    for state in None, follow_atoms(p, RTOL, 1, rows):
+        state = follow_atoms(p, RTOL, 1, rows, state)
+        assert abs(log_sum(p, Atoms(state["states"], state["log_weights"])) - exact) < RTOL
 
 
 def test_a_model_that_moves_away_is_followed():

@@ -29,8 +29,8 @@ from tinyebm.autodiff.ops import logsumexp
 from tinyebm.common.backend import beside, to_numpy
 from tinyebm.density import exponents, on_host
 from tinyebm.exact.nodes.peaks import far_nodes
-from tinyebm.exact.nodes.quadrature import heavy_atoms, quadrature
-from tinyebm.exact.nodes.window import DROPS, Window, find_window
+from tinyebm.exact.nodes.quadrature import MAX_NODES, first_refinement, heavy_atoms, quadrature
+from tinyebm.exact.nodes.window import DROPS, Window, find_window, whole_box
 from tinyebm.exact.structure import require_normalisable
 from tinyebm.exact.sums import log_sum, rounding
 from tinyebm.spaces.grids import Atoms
@@ -146,11 +146,13 @@ def _searched(p, rtol, rows, strict):
     host, d = on_host(require_normalisable(p)), p.space.dim
     if not getattr(p.energy, "smooth", True) or d > 3 or isinstance(p.space, OwnSpace):
         return None
+    seen = rows[p.space.contains(rows)]
     if p.space.bounded:
-        low, high = (np.full(d, float(end)) for end in (p.space.low, p.space.high))
-        step = (high - low) / np.subtract(p.space.counts(1.0), 1)
+        window = whole_box(host, MAX_NODES, seen)
+        low, high, refinement = window.low, window.high, first_refinement(p, window)
+        step = (high - low) / np.subtract(p.space.counts(max(1.0, refinement)), 1)
     else:
-        window = find_window(host, rtol, DROPS[0], rows[p.space.contains(rows)])
+        window = find_window(host, rtol, DROPS[0], seen)
         low, high, step = window.low, window.high, START * window.scale
     return _checked(p, rtol, rows, Region(low, high, step), strict=strict)
 

@@ -145,7 +145,7 @@ def _settled(p, rule, window, rtol, max_nodes, scan):
     error_k ≤ rtol and c_k ≤ c_{k-1} / 100: slower convergence is a sign of a kink or a jump.  Then
     `_differences` to other grids are added, and error_k ≤ rtol must hold again.
     """
-    growth, refinement = GROWTH[p.space.dim], _first_refinement(p, window)
+    growth, refinement = GROWTH[p.space.dim], first_refinement(p, window)
     # with a user's atoms, means of other functions have no boxes to be refined in
     margin = 1 if isinstance(p.space, OwnSpace) else NO_CHANGE
     before, change = np.inf, np.inf
@@ -165,7 +165,7 @@ def _settled(p, rule, window, rtol, max_nodes, scan):
     return None
 
 
-def _first_refinement(p, window):
+def first_refinement(p, window):
     """The refinement of the first grid.
 
     In a box the nodes near a summit are at most three of its sizes apart, so that none is missed.
