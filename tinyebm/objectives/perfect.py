@@ -36,8 +36,8 @@ class PerfectSamples:
         Negatives per step, by default as many as data.
     rtol, refresh : float, int
         On R^d and in a box the cells of the rejection sampling follow the model every `refresh`
-        steps; cells that hold less than rtol / 100 of the mass together are left out.  They also
-        do when the outermost cells hold a mass of rtol.
+        steps, and at once when the outermost cells hold a mass of rtol.  Cells that together hold
+        less than rtol / 100 of the mass are left out.
     alpha : float
         Strength of the regulariser of `objectives.step`.
 

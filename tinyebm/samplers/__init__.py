@@ -13,9 +13,9 @@ A kernel is any object with a `step`; it needs no base class.  It may also have
 
 Exact contrastive divergence, `te.transition_matrix` and `te.spectral_gap` need a `push` or an
 `operator`.  On a continuous space a chain that starts at rows of data also needs `spread`.  Its
-grid is then chosen by `drift` and `noise_scale`; without these it is the grid of the space.  By
-`work` steps that take minutes are announced with their cost, and steps that take more than about an
-hour (2^37 transition probabilities) are refused.
+grid is then chosen by `drift` and `noise_scale`; without these it is the grid of the space.  Steps
+that take minutes are announced with their cost, which `work` estimates; steps that take more than
+about an hour (2^37 transition probabilities) are refused.
 
 Read `kernels` and `langevin`, then `chains` (many steps, `te.run`).  `hmc`, `gibbs`, `gwg` and
 `recipes` hold further kernels.  `metropolis` accepts or rejects proposals, `sites` redraws many

@@ -116,7 +116,7 @@ def mle(
     model = lambda theta: Density(energy, theta, space)
     bar = Progress("mle", max_steps, progress)
     note = lambda nlls: bar(min(len(nlls), max_steps - 1), f"nll {nlls[-1]:.6f}")
-    nll = _Likelihood(model, x, mass, rtol, note)
+    nll = _Likelihood(model, theta, x, mass, rtol, note)
     spread = None if space.discrete else lambda theta: spread_of_statistics(model(theta), x, mass)
     with still(), remembering(energy, space) as require_unchanged:
         steps, at = 0, theta
@@ -151,11 +151,12 @@ class _Likelihood:
     It lists its `values`, and on states what was `tried`: (NLL, θ).
     """
 
-    def __init__(self, model, x, mass, rtol, note):
-        self.model, self.x, self.mass, self.rtol, self.note = model, x, mass, rtol, note
+    def __init__(self, model, start, x, mass, rtol, note):
+        self.model, self.start, self.x, self.mass = model, start, x, mass
+        self.rtol, self.note = rtol, note
         self.values, self.tried, self.lowest = [], [], math.inf
-        self.first, self.memory, self.follows, self.tolerance = None, None, True, max(COARSE, rtol)
-        space = model(None).space
+        self.memory, self.follows, self.tolerance = None, True, max(COARSE, rtol)
+        space = model(start).space
         self.flat, self.base = flat_of(space, x), float(np.sum(mass * space.log_base(x)))
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # a line search may reach any θ
@@ -163,7 +164,7 @@ class _Likelihood:
         """NLL = log Z + E_data[E], and its gradient E_data[∂E] - E_model[∂E]."""
         p, x = self.model(theta), self.x
         try:
-            log_z, negative = self._phase(require_normalisable(p))
+            log_z, negative = self._phase(p)
         except ValueError:  # Z is infinite, or out of reach: the line search steps back
             if not self.values:  # from the start there is no way back
                 raise
@@ -173,8 +174,6 @@ class _Likelihood:
         if self.flat and value < self.lowest < math.inf:
             if exponents(p, x + self.flat[1]).max() < exponents(p, x).max() - SPIKE:
                 raise StopIteration  # beyond this θ the NLL falls without end
-        if self.first is None:
-            self.first = theta
         self.values.append(value)
         if p.space.discrete:
             self.tried.append((value, ravel(theta)[0]))
@@ -187,7 +186,9 @@ class _Likelihood:
     def _phase(self, p):
         """(log Z, E_model[∂E])."""
         if self.follows and not has_formula(p):
-            found, self.memory = follow(p, self.tolerance, self.x, self.memory)
+            found, self.memory = follow(
+                require_normalisable(p), self.tolerance, self.x, self.memory
+            )
             if found:
                 return model_phase(p, found.atoms(p))
         return exact_phase(p, self.rtol, finer=True, rows=self.x)
@@ -197,7 +198,7 @@ class _Likelihood:
 
         It is None if the run is `done` and the NLL at θ is this value after a search for all peaks.
         If not, with the strictest nodes, then all peaks are searched at every θ from now on.  If a
-        search fails at θ, the run starts again from the first θ.
+        search fails at θ, the run begins again at its start.
         """
         if not self.follows or has_formula(self.model(theta)):
             return None
@@ -211,7 +212,7 @@ class _Likelihood:
             return None
         if searched == math.inf:
             self.values, self.lowest = [], math.inf
-            return self.first
+            return self.start
         return None if done and abs(searched - value) <= SAME * self.rtol else theta
 
 
